@@ -1,0 +1,178 @@
+//! The record, kept in the application's database: appended within the transaction of what it records, so that
+//! an act and its record stand or fall together. The chain itself is the `ledger` crate's.
+
+use crate::auth::require_security;
+use crate::clock::rfc3339;
+use crate::row::RowExt;
+use crate::{Dialect, Result, Store, StoreError, WriteTx};
+use madang_domain::{PersonId, Scope};
+use madang_ledger::{Entry, Head};
+use serde_json::{Value, json};
+use sqlx::any::AnyRow;
+use uuid::Uuid;
+
+/// Key of the advisory lock that serialises appends on PostgreSQL.
+const LEDGER_LOCK: i64 = 0x6d61_6461_6e67;
+
+/// Something that matters, about to be recorded.
+#[derive(Debug, Clone)]
+pub struct Event {
+    /// What happened: `sign_in`, `outside_call_intent`, …
+    pub action: &'static str,
+    pub actor: Option<PersonId>,
+    /// Never secrets, never personal values: identifiers, counts, reasons.
+    pub detail: Value,
+}
+
+impl Event {
+    pub fn new(action: &'static str, actor: Option<PersonId>, detail: Value) -> Self {
+        Self { action, actor, detail }
+    }
+}
+
+/// Which records to list. Empty fields do not filter.
+#[derive(Debug, Clone, Default)]
+pub struct LedgerFilter {
+    pub action: Option<String>,
+    /// The actor's identifier.
+    pub actor: Option<PersonId>,
+    /// RFC 3339 bounds, inclusive and exclusive.
+    pub from: Option<String>,
+    pub until: Option<String>,
+    /// Only records before this sequence number, for paging.
+    pub before: Option<i64>,
+    /// Text anywhere in the payload.
+    pub text: Option<String>,
+}
+
+impl WriteTx {
+    /// Appends a record to the chain within this transaction.
+    pub async fn append(&mut self, event: Event) -> Result<i64> {
+        if self.dialect == Dialect::Postgres {
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LEDGER_LOCK).execute(&mut *self.tx).await?;
+        }
+        let last = sqlx::query("SELECT seq, time, payload, prev_hash, hash FROM ledger ORDER BY seq DESC LIMIT 1")
+            .fetch_optional(&mut *self.tx)
+            .await?;
+        let head = match last {
+            Some(row) => entry(&row)?.head(),
+            None => Head::genesis(),
+        };
+        let actor = match event.actor {
+            Some(person) => self.actor(person).await?,
+            None => Value::Null,
+        };
+        let payload = json!({
+            "event": Uuid::now_v7().to_string(),
+            "action": event.action,
+            "actor": actor,
+            "detail": event.detail,
+        });
+        let entry = madang_ledger::chain(&head, rfc3339(self.now), &payload).map_err(|_| StoreError::Corrupt("payload"))?;
+        let seq = i64::try_from(entry.seq).map_err(|_| StoreError::Corrupt("seq"))?;
+        sqlx::query("INSERT INTO ledger (seq, time, payload, prev_hash, hash) VALUES ($1, $2, $3, $4, $5)")
+            .bind(seq)
+            .bind(entry.time)
+            .bind(entry.payload)
+            .bind(entry.prev_hash)
+            .bind(entry.hash)
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(seq)
+    }
+
+    /// Who acted, as they stood at that moment: a later personnel move changes no record.
+    async fn actor(&mut self, person: PersonId) -> Result<Value> {
+        let rows = sqlx::query(
+            "SELECT p.login, p.name, o.title, o.roles, d.name AS department FROM people p \
+             LEFT JOIN post_holders h ON h.person_id = p.id \
+             LEFT JOIN posts o ON o.id = h.post_id AND o.deleted_at IS NULL \
+             LEFT JOIN departments d ON d.id = o.department_id WHERE p.id = $1 ORDER BY h.since",
+        )
+        .bind(person.to_string())
+        .fetch_all(&mut *self.tx)
+        .await?;
+        let Some(first) = rows.first() else { return Ok(json!({ "person": person })) };
+        let mut posts = Vec::new();
+        for row in &rows {
+            if let Some(title) = row.opt_text("title")? {
+                posts.push(json!({
+                    "post": title,
+                    "department": row.opt_text("department")?,
+                    "roles": serde_json::from_str::<Value>(&row.opt_text("roles")?.unwrap_or_default()).unwrap_or_default(),
+                }));
+            }
+        }
+        Ok(json!({ "person": person, "login": first.text("login")?, "name": first.text("name")?, "posts": posts }))
+    }
+}
+
+impl Store {
+    /// Records one event by itself.
+    pub async fn record(&self, event: Event) -> Result<i64> {
+        let mut tx = self.write().await?;
+        let seq = tx.append(event).await?;
+        tx.commit().await?;
+        Ok(seq)
+    }
+
+    /// Records for a security officer, newest first, at most `limit`.
+    pub async fn ledger(&self, scope: &Scope, filter: &LedgerFilter, limit: i64) -> Result<Vec<Entry>> {
+        require_security(scope)?;
+        let like = |text: &Option<String>| text.as_ref().map(|t| format!("%{}%", escape_like(t)));
+        let rows = sqlx::query(
+            "SELECT seq, time, payload, prev_hash, hash FROM ledger \
+             WHERE ($1 IS NULL OR payload LIKE $1 ESCAPE '\\') AND ($2 IS NULL OR payload LIKE $2 ESCAPE '\\') \
+             AND ($3 IS NULL OR time >= $3) AND ($4 IS NULL OR time < $4) AND ($5 IS NULL OR seq < $5) \
+             AND ($6 IS NULL OR payload LIKE $6 ESCAPE '\\') ORDER BY seq DESC LIMIT $7",
+        )
+        // The payload is canonical JSON, so a key and its value always read alike.
+        .bind(filter.action.as_ref().map(|a| format!("%\"action\":\"{}\"%", escape_like(a))))
+        .bind(filter.actor.map(|a| format!("%\"person\":\"{a}\"%")))
+        .bind(filter.from.clone())
+        .bind(filter.until.clone())
+        .bind(filter.before)
+        .bind(like(&filter.text))
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(entry).collect()
+    }
+
+    /// One record.
+    pub async fn ledger_entry(&self, scope: &Scope, seq: i64) -> Result<Entry> {
+        require_security(scope)?;
+        let row = sqlx::query("SELECT seq, time, payload, prev_hash, hash FROM ledger WHERE seq = $1")
+            .bind(seq)
+            .fetch_one(&self.pool)
+            .await?;
+        entry(&row)
+    }
+
+    /// A stretch of the chain in order, for verification by the operator's own command: `from` is inclusive.
+    pub async fn ledger_chain(&self, from: i64, limit: i64) -> Result<Vec<Entry>> {
+        let rows = sqlx::query(
+            "SELECT seq, time, payload, prev_hash, hash FROM ledger WHERE seq >= $1 ORDER BY seq LIMIT $2",
+        )
+        .bind(from)
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(entry).collect()
+    }
+}
+
+fn entry(row: &AnyRow) -> Result<Entry> {
+    Ok(Entry {
+        seq: u64::try_from(row.int("seq")?).map_err(|_| StoreError::Corrupt("seq"))?,
+        time: row.text("time")?,
+        payload: row.text("payload")?,
+        prev_hash: row.text("prev_hash")?,
+        hash: row.text("hash")?,
+    })
+}
+
+/// Escapes what LIKE would read as a pattern.
+pub(crate) fn escape_like(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}
