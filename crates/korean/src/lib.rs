@@ -1,1 +1,16 @@
-//! placeholder
+//! Korean text: the lexical analyser, content words, sentences, dates and times as officials write them.
+//!
+//! Pure functions over text with tables of their own; no dictionary file, no model, nothing of ours below it.
+//! Scoring, indexing and quoting live elsewhere.
+
+mod analyser;
+mod content;
+pub mod dates;
+mod particles;
+mod sentences;
+mod stopwords;
+
+pub use analyser::{ANALYSER_VERSION, Token, TokenKind, analyse, analyse_query, normalise, terms};
+pub use content::content_words;
+pub use particles::{is_particle, stem};
+pub use sentences::{sentences, without_marker};
