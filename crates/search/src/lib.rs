@@ -1,1 +1,15 @@
-//! placeholder
+//! The one index over passages: BM25 as a sparse vector in an embedded Qdrant shard, filtered by the reader's
+//! collections inside every query.
+//!
+//! Holds no text and decides no rights: it returns ids, which the store checks again. Everything in it can be rebuilt
+//! from the store.
+
+mod bm25;
+mod engine;
+mod error;
+pub mod eval;
+mod files;
+mod index;
+
+pub use error::SearchError;
+pub use index::{Health, Hit, Index, IndexedPassage, SearchOptions};

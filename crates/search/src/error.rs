@@ -1,0 +1,34 @@
+//! What can go wrong with the index.
+
+use std::path::{Path, PathBuf};
+
+/// Why the index could not do what was asked. Messages are Korean: they reach the operator.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// Made by another analyser version, or damaged: call [`crate::Index::recreate`] and add every passage again.
+    #[error("검색 색인을 다시 만들어야 합니다: {reason}")]
+    NeedsRebuild { reason: String },
+    /// Another process has the index open.
+    #[error("다른 프로그램이 검색 색인을 쓰고 있습니다. 그 프로그램을 끝내고 다시 시작해 주세요: {}", .0.display())]
+    InUse(PathBuf),
+    /// A file could not be read or written.
+    #[error("검색 색인 파일을 읽거나 쓰지 못했습니다. 디스크 공간과 권한을 확인해 주세요: {} ({source})", path.display())]
+    Io { path: PathBuf, source: std::io::Error },
+    /// The engine refused or broke off; what was being written counts as not written.
+    #[error("검색 엔진이 요청을 처리하지 못했습니다. 디스크 공간을 확인하고 다시 시도해 주세요: {0}")]
+    Engine(String),
+    /// The folder given for a copy is not empty.
+    #[error("빈 폴더를 골라 주세요: {}", .0.display())]
+    NotEmpty(PathBuf),
+}
+
+impl SearchError {
+    pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Io { path, source }
+    }
+
+    pub(crate) fn rebuild(reason: impl Into<String>) -> Self {
+        Self::NeedsRebuild { reason: reason.into() }
+    }
+}
