@@ -1,1 +1,19 @@
-//! x
+//! The server: routes, pages, background work and the command line. The only place that wires the rooms together.
+//!
+//! What does not live here: rules. Rights are decided in `store`, retrieval in `search`, apps in `registry`, what may
+//! leave in `gateway`.
+
+pub mod api;
+pub mod app;
+pub mod assets;
+pub mod auth;
+pub mod cli;
+pub mod error;
+pub mod frame;
+pub mod http;
+pub mod pages;
+pub mod settings;
+pub mod views;
+
+pub use app::App;
+pub use settings::Settings;

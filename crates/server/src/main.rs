@@ -1,1 +1,5 @@
-fn main(){}
+//! The binary `madang`: hands the command line to `madang_server::cli`.
+
+fn main() -> std::process::ExitCode {
+    madang_server::cli::main()
+}

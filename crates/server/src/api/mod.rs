@@ -1,0 +1,68 @@
+//! The JSON API under `/api/v1`: one file per resource, everything a screen does, described by an OpenAPI document
+//! at `/api/v1/openapi.json`.
+
+pub mod body;
+pub mod directory;
+pub mod session;
+pub mod tokens;
+
+use crate::app::App;
+use axum::Json;
+use axum::Router;
+use axum::routing::get;
+use serde::Serialize;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
+use utoipa_axum::router::OpenApiRouter;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Madang",
+        description = "Errors are `{\"error\": {\"code\", \"message\", \"field\"?, \"fields\"?, \"reference\"?}}` with a Korean message that says what to do. Scripts authenticate with a personal access token; browsers with a session cookie and, for changes, the `X-CSRF-Token` header."
+    ),
+    modifiers(&Credentials),
+    security(("token" = []), ("session" = []))
+)]
+struct Document;
+
+struct Credentials;
+
+impl Modify for Credentials {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer)));
+        let cookie = SecurityScheme::ApiKey(ApiKey::Cookie(ApiKeyValue::new("madang_session")));
+        components.add_security_scheme("session", cookie);
+    }
+}
+
+/// Identifier of something just created.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Created {
+    pub id: String,
+}
+
+impl Created {
+    pub fn new(id: impl ToString) -> Json<Self> {
+        Json(Self { id: id.to_string() })
+    }
+}
+
+fn described() -> OpenApiRouter<App> {
+    OpenApiRouter::with_openapi(Document::openapi())
+        .merge(session::router())
+        .merge(tokens::router())
+        .merge(directory::router())
+}
+
+/// The OpenAPI document.
+pub fn openapi() -> utoipa::openapi::OpenApi {
+    described().split_for_parts().1
+}
+
+/// All API routes and the document that describes them.
+pub fn router() -> Router<App> {
+    let (router, document) = described().split_for_parts();
+    router.route("/api/v1/openapi.json", get(async move || Json(document)))
+}

@@ -1,0 +1,104 @@
+//! The wired application: one value that every handler shares.
+
+use crate::auth::Passwords;
+use crate::settings::Settings;
+use anyhow::Context;
+use madang_store::{Clock, Originals, Store};
+use std::ops::Deref;
+use std::path::Path;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// Shared by all handlers and background work; cheap to clone.
+#[derive(Clone)]
+pub struct App(Arc<Inner>);
+
+/// The parts of the application.
+pub struct Inner {
+    pub settings: Settings,
+    pub store: Store,
+    pub originals: Originals,
+    pub passwords: Passwords,
+    /// Cancelled when the server stops: streams and workers end.
+    pub shutdown: CancellationToken,
+}
+
+impl Deref for App {
+    type Target = Inner;
+
+    fn deref(&self) -> &Inner {
+        &self.0
+    }
+}
+
+impl App {
+    /// Opens everything below the home folder, creating what is missing. Needs no network.
+    ///
+    /// # Errors
+    /// When the home folder cannot be used or the database is newer than this program.
+    pub async fn open(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+        create_private_dir(&settings.home)?;
+        let store = match &settings.database_url {
+            Some(url) => Store::open(url, clock).await,
+            None => Store::open_sqlite(&settings.sqlite_path(), clock).await,
+        }
+        .context("데이터베이스를 열 수 없습니다")?;
+        let originals = Originals::open(&settings.home.join("originals"))?;
+        let passwords = Passwords::new()?;
+        Ok(Self(Arc::new(Inner { settings, store, originals, passwords, shutdown: CancellationToken::new() })))
+    }
+
+    /// Name of the session cookie: the `__Host-` prefix where browsers accept it.
+    pub fn cookie_name(&self) -> &'static str {
+        if self.settings.is_https() { "__Host-madang" } else { "madang_session" }
+    }
+}
+
+/// Creates a folder that only its owner may enter.
+fn create_private_dir(dir: &Path) -> anyhow::Result<()> {
+    use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
+    if !dir.exists() {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(dir)
+            .with_context(|| format!("{} 폴더를 만들 수 없습니다", dir.display()))?;
+    }
+    let mode = std::fs::metadata(dir)?.permissions().mode();
+    if mode & 0o077 != 0 {
+        tracing::warn!(home = %dir.display(), "home folder is readable by others; chmod 700 is advised");
+    }
+    Ok(())
+}
+
+/// Key of the hash of the one-time set-up secret among the installation's settings.
+const SETUP_SECRET: &str = "setup_secret";
+
+impl App {
+    /// Makes a new one-time set-up secret while nobody has an account; `None` afterwards.
+    pub async fn new_setup_token(&self) -> anyhow::Result<Option<String>> {
+        if self.store.has_people().await? {
+            return Ok(None);
+        }
+        let secret = madang_store::auth::new_secret();
+        self.store.set_meta(SETUP_SECRET, Some(&digest(&secret))).await?;
+        Ok(Some(secret))
+    }
+
+    /// Is this the set-up secret that was printed last?
+    pub async fn is_setup_token(&self, secret: &str) -> Result<bool, madang_store::StoreError> {
+        use subtle::ConstantTimeEq;
+        let stored = self.store.meta(SETUP_SECRET).await?.unwrap_or_default();
+        Ok(!stored.is_empty() && bool::from(stored.as_bytes().ct_eq(digest(secret).as_bytes())))
+    }
+
+    /// Name of the public body: set at set-up, else the setting.
+    pub async fn body_name(&self) -> Result<String, madang_store::StoreError> {
+        Ok(self.store.meta("body_name").await?.unwrap_or_else(|| self.settings.body_name.clone()))
+    }
+}
+
+fn digest(secret: &str) -> String {
+    use sha2::{Digest, Sha256};
+    hex::encode(Sha256::digest(secret.as_bytes()))
+}

@@ -1,0 +1,62 @@
+//! The command line: `madang serve | user | …`. Each subcommand is a file here.
+
+mod serve;
+mod user;
+
+use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// 마당 — a sovereign AI app store for a public body.
+#[derive(Parser)]
+#[command(name = "madang", version, about, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the server.
+    Serve(serve::Serve),
+    /// Manage people from the machine itself.
+    #[command(subcommand)]
+    User(user::User),
+}
+
+/// Where an installation lives.
+#[derive(clap::Args, Clone)]
+struct Home {
+    /// Home folder: database, originals, index and keys.
+    #[arg(long, env = "MADANG_HOME", default_value_os_t = default_home())]
+    home: PathBuf,
+    /// PostgreSQL address; without it a SQLite file in the home folder is used.
+    #[arg(long, env = "MADANG_DATABASE_URL", hide_env_values = true)]
+    database_url: Option<String>,
+}
+
+fn default_home() -> PathBuf {
+    let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
+    let data = data.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share")));
+    data.unwrap_or_else(|| PathBuf::from(".")).join("madang")
+}
+
+/// Runs the command line and turns its outcome into an exit code: 0 done, 1 failed, 2 wrong use.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.command {
+        Command::Serve(command) => block_on(command.run()),
+        Command::User(command) => block_on(command.run()),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("madang: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = anyhow::Result<ExitCode>>) -> anyhow::Result<ExitCode> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(work)
+}

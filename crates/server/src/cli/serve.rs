@@ -1,0 +1,85 @@
+//! `madang serve`: opens the home folder, prints the address and, on a fresh start, the one-time set-up link; stops
+//! cleanly on INT and TERM.
+
+use super::Home;
+use crate::app::App;
+use crate::http;
+use crate::settings::Settings;
+use anyhow::Context;
+use madang_store::Clock;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+#[derive(clap::Args)]
+pub struct Serve {
+    #[command(flatten)]
+    home: Home,
+    /// Address to serve.
+    #[arg(long, env = "MADANG_ADDR", default_value = "127.0.0.1:7878")]
+    addr: SocketAddr,
+    /// Address that people type, such as https://madang.city.local; with https cookies are Secure.
+    #[arg(long, env = "MADANG_PUBLIC_URL")]
+    public_url: Option<String>,
+    /// Fill an empty home with a small invented city and print who can sign in.
+    #[arg(long)]
+    demo: bool,
+    /// Allow outside providers on a loopback address: for trials on one machine.
+    #[arg(long, env = "MADANG_ALLOW_LOOPBACK_PROVIDERS")]
+    allow_loopback_providers: bool,
+}
+
+impl Serve {
+    fn settings(&self) -> Settings {
+        Settings {
+            addr: self.addr,
+            database_url: self.home.database_url.clone(),
+            public_url: self.public_url.clone(),
+            allow_loopback_providers: self.allow_loopback_providers,
+            ..Settings::for_home(self.home.home.clone())
+        }
+    }
+
+    pub async fn run(self) -> anyhow::Result<ExitCode> {
+        let filter = EnvFilter::try_from_env("MADANG_LOG").unwrap_or_else(|_| EnvFilter::new("warn,madang=info,madang_server=info"));
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+        let app = App::open(self.settings(), Clock::System).await?;
+        let listener = TcpListener::bind(self.addr).await.with_context(|| format!("{} 주소를 열 수 없습니다", self.addr))?;
+        let local = listener.local_addr()?;
+        let base = self.public_url.clone().unwrap_or_else(|| format!("http://{local}"));
+        let mut lines = vec![format!("마당 {}  {base}", env!("CARGO_PKG_VERSION")), format!("home     {}", self.home.home.display())];
+        if let Some(token) = app.new_setup_token().await? {
+            lines.push(format!("set up   {base}/setup/{token}   (한 번만 쓸 수 있습니다)"));
+        }
+        say(&lines)?;
+        serve(app, listener).await?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// Prints what the operator must see, whole and at once.
+fn say(lines: &[String]) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    for line in lines {
+        writeln!(out, "{line}")?;
+    }
+    out.flush()
+}
+
+/// Serves until INT or TERM; open streams are told to end.
+async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
+    let mut int = signal(SignalKind::interrupt())?;
+    let mut term = signal(SignalKind::terminate())?;
+    let shutdown = app.shutdown.clone();
+    let stop = async move {
+        tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
+        shutdown.cancel();
+    };
+    let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
+    axum::serve(listener, service).with_graceful_shutdown(stop).await?;
+    app.store.close().await;
+    Ok(())
+}

@@ -1,0 +1,57 @@
+//! Pages: GET requests that read and render. Everything that changes something is the API's.
+
+pub mod account;
+pub mod admin;
+pub mod when;
+
+use crate::app::App;
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+
+/// Every page: its path and handler. The rights test reads this list, so a page cannot be forgotten there.
+fn all() -> Vec<(&'static str, MethodRouter<App>)> {
+    let mut pages = Vec::new();
+    pages.extend(account::pages());
+    pages.extend(admin::pages());
+    pages
+}
+
+/// Paths of all pages, as the router knows them.
+pub fn paths() -> Vec<&'static str> {
+    all().into_iter().map(|(path, _)| path).collect()
+}
+
+pub fn router() -> Router<App> {
+    all().into_iter().fold(Router::new(), |router, (path, page)| router.route(path, page))
+}
+
+/// One page.
+fn page<H, T>(path: &'static str, handler: H) -> (&'static str, MethodRouter<App>)
+where
+    H: axum::handler::Handler<T, App>,
+    T: 'static,
+{
+    (path, get(handler))
+}
+
+/// Leads to the sign-in page and back to `path` afterwards.
+pub fn to_sign_in(path: &str) -> Response {
+    redirect(&format!("/sign-in?next={}", encode(path)))
+}
+
+/// 303 to a path of this server.
+pub fn redirect(path: &str) -> Response {
+    (StatusCode::SEE_OTHER, [(header::LOCATION, path.to_owned())]).into_response()
+}
+
+/// Percent-encodes a value for a query string.
+pub fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|b| match b {
+            b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z' | b'-' | b'.' | b'_' | b'~' => (b as char).to_string(),
+            _ => format!("%{b:02X}"),
+        })
+        .collect()
+}

@@ -1,0 +1,51 @@
+//! Settings of one installation: where its home is, which address it serves, how it is reached. No secret has a
+//! default and none is a setting: keys live in files of the home folder that only its owner may read.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// Everything the server is told from outside.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Home folder: database, originals, index, keys.
+    pub home: PathBuf,
+    pub addr: SocketAddr,
+    /// `postgres://…`; `None`: a SQLite file in the home folder.
+    pub database_url: Option<String>,
+    /// Address that people type, such as `https://madang.city.local`. With `https` cookies are `Secure`.
+    pub public_url: Option<String>,
+    /// Name of the public body on every page.
+    pub body_name: String,
+    /// Allows an outside provider on a loopback address: for tests and trials on one machine.
+    pub allow_loopback_providers: bool,
+    /// Program that parses untrusted files in a child process, with its arguments; `None`: this binary.
+    pub parser: Option<PathBuf>,
+    /// Largest upload, bytes.
+    pub max_upload: usize,
+}
+
+impl Settings {
+    /// Defaults for a home folder: loopback address, SQLite, plain HTTP.
+    pub fn for_home(home: PathBuf) -> Self {
+        Self {
+            home,
+            addr: SocketAddr::from(([127, 0, 0, 1], 7878)),
+            database_url: None,
+            public_url: None,
+            body_name: "마당".to_owned(),
+            allow_loopback_providers: false,
+            parser: None,
+            max_upload: 100 * 1024 * 1024,
+        }
+    }
+
+    /// Do browsers reach the server over TLS? Decides cookie name and `Secure`.
+    pub fn is_https(&self) -> bool {
+        self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+    }
+
+    /// Database address: the setting, else the SQLite file of the home folder.
+    pub fn sqlite_path(&self) -> PathBuf {
+        self.home.join("madang.db")
+    }
+}
