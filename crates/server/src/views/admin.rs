@@ -1,0 +1,114 @@
+//! Administration: departments, posts, people, moves, outside providers.
+
+use super::{Choice, Frame, Lang, Pager};
+use askama::Template;
+use madang_domain::{DepartmentId, PersonId, PostId, ProviderId};
+
+/// `/admin`: departments as a tree, with posts and holders of the chosen one.
+#[derive(Template)]
+#[template(path = "admin.html")]
+pub struct AdminPage {
+    pub frame: Frame,
+    pub l: Lang,
+    pub departments: Vec<DepartmentNode>,
+    pub selected: Option<DepartmentDetail>,
+    pub people: usize,
+    pub posts: usize,
+}
+
+/// A line of the tree, parents before children.
+pub struct DepartmentNode {
+    pub id: DepartmentId,
+    pub name: String,
+    /// 0 for the top; at most 5 is shown indented.
+    pub depth: usize,
+    pub people: usize,
+    pub selected: bool,
+}
+
+pub struct DepartmentDetail {
+    pub id: DepartmentId,
+    pub name: String,
+    pub parent: Option<DepartmentId>,
+    pub posts: Vec<PostRow>,
+    pub apps: usize,
+    pub collections: usize,
+}
+
+pub struct PostRow {
+    pub id: PostId,
+    pub title: String,
+    /// Korean name of the role, through [`Lang::t`].
+    pub role: &'static str,
+    /// `None`: vacant.
+    pub holder: Option<(PersonId, String)>,
+    pub apps: usize,
+}
+
+/// `/admin/people`
+#[derive(Template)]
+#[template(path = "admin_people.html")]
+pub struct PeoplePage {
+    pub frame: Frame,
+    pub l: Lang,
+    pub q: String,
+    pub rows: Vec<PersonRow>,
+    pub total: usize,
+    pub pager: Pager,
+    /// Vacant posts, for a new person.
+    pub vacant: Vec<Choice>,
+}
+
+pub struct PersonRow {
+    pub id: PersonId,
+    pub name: String,
+    pub login: String,
+    /// "정보통신과 주무관"; empty without a post.
+    pub posts: String,
+    pub last_seen: String,
+    pub locked: bool,
+    pub active: bool,
+}
+
+/// `/admin/moves/{person}`: a personnel move with what follows from it.
+#[derive(Template)]
+#[template(path = "admin_move.html")]
+pub struct MovePage {
+    pub frame: Frame,
+    pub l: Lang,
+    pub person: PersonId,
+    pub person_name: String,
+    pub from: Vec<(PostId, String)>,
+    /// Vacant posts.
+    pub to: Vec<Choice>,
+    /// A target was chosen: what will happen, as plain sentences.
+    pub consequences: Vec<Consequence>,
+    pub target: Option<(PostId, String)>,
+}
+
+pub struct Consequence {
+    /// `stays`, `gains` or `loses`.
+    pub kind: &'static str,
+    /// Already translated.
+    pub text: String,
+}
+
+/// `/admin/providers`
+#[derive(Template)]
+#[template(path = "admin_providers.html")]
+pub struct ProvidersPage {
+    pub frame: Frame,
+    pub l: Lang,
+    pub rows: Vec<ProviderRow>,
+}
+
+pub struct ProviderRow {
+    pub id: ProviderId,
+    pub name: String,
+    pub base_url: String,
+    pub model: String,
+    pub enabled: bool,
+    /// Last letters of the key; the key itself is never shown.
+    pub key_hint: String,
+    pub calls: usize,
+}

@@ -1,0 +1,184 @@
+//! The desk of managers and security officers: submissions, outside calls, the ledger.
+
+use super::run::FindingRow;
+use super::store::SentenceChange;
+use super::{Choice, Frame, JsonIsland, Lang, Pager};
+use askama::Template;
+use madang_domain::{AppId, ExternalCallId, Grade, SubmissionId};
+
+/// `/review`
+#[derive(Template)]
+#[template(path = "review.html")]
+pub struct ReviewPage {
+    pub frame: Frame,
+    pub l: Lang,
+    pub submissions: Vec<SubmissionRow>,
+    pub calls: Vec<CallRow>,
+    /// Last decisions by this desk.
+    pub decided: Vec<DecidedRow>,
+    /// `None` for a manager who does not read the ledger.
+    pub ledger: Option<LedgerHealth>,
+}
+
+pub struct SubmissionRow {
+    pub id: SubmissionId,
+    pub title: String,
+    pub by: String,
+    pub department: String,
+    pub version: u32,
+    pub grade: Grade,
+    pub when: String,
+}
+
+pub struct CallRow {
+    pub id: ExternalCallId,
+    pub app_title: String,
+    pub purpose: String,
+    pub by: String,
+    pub department: String,
+    pub provider: String,
+    pub masked: usize,
+    pub when: String,
+}
+
+pub struct DecidedRow {
+    pub title: String,
+    pub href: String,
+    /// Korean, through [`Lang::t`]: "승인", "반려".
+    pub decision: &'static str,
+    pub by: String,
+    pub when: String,
+}
+
+/// State of the record in plain words.
+pub struct LedgerHealth {
+    /// The last verification found nothing wrong.
+    pub sound: bool,
+    pub records: u64,
+    pub verified: String,
+    /// First letters of the last hash.
+    pub head: String,
+}
+
+/// `/review/submissions/{id}`
+#[derive(Template)]
+#[template(path = "review_submission.html")]
+pub struct SubmissionPage {
+    pub frame: Frame,
+    pub l: Lang,
+    pub id: SubmissionId,
+    pub app: AppId,
+    pub row: SubmissionRow,
+    pub purpose: String,
+    pub note: String,
+    pub sentences: Vec<SentenceChange>,
+    pub first_version: bool,
+    /// Name, grade, readers of each source.
+    pub sources: Vec<(String, Grade, String)>,
+    pub outside_allowed: bool,
+    pub checks: Vec<CheckRow>,
+    /// I manage the owning department and did not submit it myself.
+    pub can_decide: bool,
+    /// Korean, through [`Lang::t`]; `None` while it waits.
+    pub decided: Option<(&'static str, String)>,
+}
+
+/// A check run at submission.
+pub struct CheckRow {
+    /// Korean, through [`Lang::t`].
+    pub name: String,
+    /// `pass`, `fail` or `none`.
+    pub result: &'static str,
+    pub detail: String,
+}
+
+/// `/review/calls/{id}`: the envelope, read in a minute.
+#[derive(Template)]
+#[template(path = "envelope.html")]
+pub struct EnvelopePage {
+    pub frame: Frame,
+    pub l: Lang,
+    pub id: ExternalCallId,
+    pub app: AppId,
+    pub app_title: String,
+    pub purpose: String,
+    pub by: String,
+    pub department: String,
+    pub when: String,
+    pub grade: Grade,
+    pub provider: String,
+    pub model: String,
+    pub host: String,
+    /// Why the engine inside did not do.
+    pub why: String,
+    pub outgoing: String,
+    pub bytes: usize,
+    pub digest: String,
+    pub findings: Vec<FindingRow>,
+    /// Korean, through [`Lang::t`]: "승인 대기", "승인됨", "반려됨", "보냄", "답 받음", "실패", "알 수 없음(보낸 것으로 셈)".
+    pub state: &'static str,
+    pub decided_by: Option<String>,
+    pub decision_reason: String,
+    pub expires: Option<String>,
+    /// Plain text.
+    pub reply: Option<String>,
+    /// Ledger sequence numbers of its records.
+    pub records: Vec<u64>,
+    pub can_decide: bool,
+    /// Approved, mine, not sent: shows the send button.
+    pub can_send: bool,
+}
+
+/// `/ledger`
+#[derive(Template)]
+#[template(path = "ledger.html")]
+pub struct LedgerPage {
+    pub frame: Frame,
+    pub l: Lang,
+    pub health: LedgerHealth,
+    pub q: String,
+    pub kinds: Vec<Choice>,
+    pub departments: Vec<Choice>,
+    /// `YYYY-MM-DD` or empty.
+    pub from: String,
+    pub to: String,
+    pub rows: Vec<LedgerRow>,
+    pub total: usize,
+    /// Query string of the filters, without `?`, for the exports.
+    pub query: String,
+    pub pager: Pager,
+}
+
+pub struct LedgerRow {
+    pub seq: u64,
+    pub when: String,
+    /// Korean, through [`Lang::t`].
+    pub kind: String,
+    pub who: String,
+    pub department: String,
+    pub summary: String,
+    /// First letters.
+    pub hash: String,
+}
+
+/// `/ledger/{seq}`
+#[derive(Template)]
+#[template(path = "ledger_record.html")]
+pub struct LedgerRecordPage {
+    pub frame: Frame,
+    pub l: Lang,
+    pub row: LedgerRow,
+    /// Label and value, in order.
+    pub fields: Vec<(String, String)>,
+    pub hash: String,
+    pub previous_hash: String,
+    /// The chain around it was checked just now.
+    pub sound: bool,
+    /// Address of what it speaks of.
+    pub subject: Option<String>,
+    /// The record as JSON, pretty.
+    pub json: String,
+    pub data: JsonIsland,
+    pub previous: Option<u64>,
+    pub next: Option<u64>,
+}

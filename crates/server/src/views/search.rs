@@ -1,0 +1,42 @@
+//! Search over everything that the reader may read.
+
+use super::{AppCard, Frame, Lang, Pager};
+use askama::Template;
+use madang_domain::{DocumentId, Grade, PassageId, RunId};
+
+/// `/search?q=`
+#[derive(Template)]
+#[template(path = "search.html")]
+pub struct SearchPage {
+    pub frame: Frame,
+    pub l: Lang,
+    pub q: String,
+    pub apps: Vec<AppCard>,
+    pub hits: Vec<Hit>,
+    pub runs: Vec<RunHit>,
+    /// Milliseconds that the index took.
+    pub ms: u64,
+    pub pager: Pager,
+}
+
+/// A passage found.
+pub struct Hit {
+    pub passage: PassageId,
+    pub document: DocumentId,
+    pub document_title: String,
+    pub collection_name: String,
+    pub grade: Grade,
+    pub heading: String,
+    pub page: Option<u32>,
+    pub page_estimated: bool,
+    /// Text in pieces; `true` ones match the question.
+    pub pieces: Vec<(bool, String)>,
+}
+
+/// A run of my own.
+pub struct RunHit {
+    pub id: RunId,
+    pub title: String,
+    pub detail: String,
+    pub when: String,
+}
