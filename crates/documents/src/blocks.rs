@@ -1,0 +1,299 @@
+//! The one writer of stored text: readers push headings, paragraphs, items, tables and page starts, and get
+//! normalised Markdown with character offsets. Cutting into passages comes later and reads only that text.
+
+use crate::{PageStart, ReadError, text::normalise};
+
+/// What a reader hands back.
+#[derive(Debug, Default)]
+pub(crate) struct Body {
+    pub title: Option<String>,
+    pub text: String,
+    pub pages: Vec<PageStart>,
+    pub warnings: Vec<String>,
+}
+
+/// A table cell as its format gives it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Cell {
+    pub text: String,
+    pub rows: usize,
+    pub columns: usize,
+}
+
+impl Cell {
+    pub fn new(text: impl Into<String>) -> Self {
+        Self { text: text.into(), rows: 1, columns: 1 }
+    }
+
+    pub fn spanning(text: impl Into<String>, rows: usize, columns: usize) -> Self {
+        Self { text: text.into(), rows: rows.max(1), columns: columns.max(1) }
+    }
+}
+
+/// Widest grid kept: an honest table has fewer columns.
+const MAX_COLUMNS: usize = 512;
+/// A label merged over several rows is repeated in each, so that a row says all by itself; longer text is not.
+const MAX_REPEATED: usize = 40;
+
+/// Collects blocks into stored text.
+pub(crate) struct Builder {
+    out: String,
+    chars: usize,
+    limit: usize,
+    overflow: bool,
+    pages: Vec<PageStart>,
+    waiting: Option<PageStart>,
+    last_was_item: bool,
+    pub title: Option<String>,
+    pub warnings: Vec<String>,
+}
+
+impl Builder {
+    /// `limit`: most characters of stored text.
+    pub fn new(limit: usize) -> Self {
+        Self {
+            out: String::new(),
+            chars: 0,
+            limit,
+            overflow: false,
+            pages: Vec::new(),
+            waiting: None,
+            last_was_item: false,
+            title: None,
+            warnings: Vec::new(),
+        }
+    }
+
+    /// What follows stands on this page.
+    pub fn page(&mut self, page: u32) {
+        self.waiting = Some(PageStart { page, offset: 0, estimated: false });
+    }
+
+    pub fn heading(&mut self, level: u8, text: &str) {
+        let text = one_line(text);
+        if !text.is_empty() {
+            let marks = "#".repeat(usize::from(level.clamp(1, 6)));
+            self.block(&format!("{marks} {text}"), false);
+        }
+    }
+
+    /// A paragraph; its line feeds stay, blank lines in it do not.
+    pub fn paragraph(&mut self, text: &str) {
+        let text = normalise(text);
+        let lines: Vec<String> = text.lines().map(|l| escaped(l.trim_end())).filter(|l| !l.trim().is_empty()).collect();
+        if !lines.is_empty() {
+            self.block(&lines.join("\n"), false);
+        }
+    }
+
+    /// A list item with its marker (`-`, `1.`, `가.`).
+    pub fn item(&mut self, depth: u8, marker: &str, text: &str) {
+        let text = one_line(text);
+        if !text.is_empty() {
+            let indent = "  ".repeat(usize::from(depth.min(8)));
+            let marker = one_line(marker);
+            self.block(&format!("{indent}{marker} {text}"), true);
+        }
+    }
+
+    /// A table. One of a single column is a box around paragraphs, which is what it becomes.
+    pub fn table(&mut self, rows: &[Vec<Cell>]) {
+        let grid = grid(rows);
+        let width = grid.iter().map(Vec::len).max().unwrap_or(0);
+        if width == 0 {
+            return;
+        }
+        if width == 1 {
+            for row in rows {
+                for cell in row {
+                    self.paragraph(&cell.text);
+                }
+            }
+            return;
+        }
+        let mut text = String::new();
+        for (index, row) in grid.iter().enumerate() {
+            push_row(&mut text, row, width);
+            if index == 0 {
+                text.push_str(&format!("|{}\n", " --- |".repeat(width)));
+            }
+        }
+        self.block(text.trim_end(), false);
+    }
+
+    /// Text that is Markdown already.
+    pub fn markdown(&mut self, text: &str) {
+        let text = normalise(text);
+        let mut lines: Vec<&str> = Vec::new();
+        for line in text.lines().map(str::trim_end) {
+            if !(line.is_empty() && lines.last().is_none_or(|l| l.is_empty())) {
+                lines.push(line);
+            }
+        }
+        let text = lines.join("\n");
+        if !text.trim().is_empty() {
+            self.block(text.trim_end(), false);
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.out.is_empty()
+    }
+
+    /// Too much text already: a reader may stop.
+    pub fn is_full(&self) -> bool {
+        self.overflow
+    }
+
+    fn block(&mut self, text: &str, item: bool) {
+        if self.overflow {
+            return;
+        }
+        if !self.out.is_empty() {
+            let gap = if item && self.last_was_item { "\n" } else { "\n\n" };
+            self.out.push_str(gap);
+            self.chars += gap.len();
+        }
+        if let Some(mut start) = self.waiting.take() {
+            start.offset = self.chars;
+            self.pages.push(start);
+        }
+        self.chars += text.chars().count();
+        self.out.push_str(text);
+        self.last_was_item = item;
+        self.overflow = self.chars > self.limit;
+    }
+
+    /// # Errors
+    /// [`ReadError::TooLarge`] when the text outgrew the limit.
+    pub fn finish(self) -> Result<Body, ReadError> {
+        if self.overflow {
+            return Err(ReadError::TooLarge);
+        }
+        let title = self.title.map(|t| one_line(&t)).filter(|t| !t.is_empty() && t.chars().count() <= 200);
+        Ok(Body { title, text: self.out, pages: self.pages, warnings: self.warnings })
+    }
+}
+
+/// Normalised text on one line, with single spaces.
+pub(crate) fn one_line(text: &str) -> String {
+    normalise(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// A paragraph's line that Markdown would take for a heading or a table row is escaped.
+fn escaped(line: &str) -> String {
+    let rest = line.trim_start();
+    let hashes = rest.bytes().take_while(|b| *b == b'#').count();
+    let heading = (1..=6).contains(&hashes) && rest.as_bytes().get(hashes).is_none_or(|b| *b == b' ');
+    if heading || rest.starts_with('|') { format!("\\{rest}") } else { line.to_owned() }
+}
+
+fn push_row(out: &mut String, row: &[String], width: usize) {
+    out.push('|');
+    for column in 0..width {
+        let text = row.get(column).map(String::as_str).unwrap_or_default();
+        out.push(' ');
+        out.push_str(text);
+        out.push_str(if text.is_empty() { "|" } else { " |" });
+    }
+    out.push('\n');
+}
+
+/// Lays cells out on a grid, following row and column spans, and drops empty rows and trailing empty columns.
+fn grid(rows: &[Vec<Cell>]) -> Vec<Vec<String>> {
+    let mut grid: Vec<Vec<String>> = Vec::with_capacity(rows.len());
+    // Per column: rows still covered by a merged cell above, and the label to repeat in them.
+    let mut covered: Vec<(usize, String)> = Vec::new();
+    for row in rows {
+        let mut line: Vec<String> = Vec::new();
+        let mut cells = row.iter();
+        loop {
+            if let Some((left, label)) = covered.get_mut(line.len())
+                && *left > 0
+            {
+                *left -= 1;
+                line.push(label.clone());
+                continue;
+            }
+            let Some(cell) = cells.next() else {
+                if covered.iter().skip(line.len()).any(|(left, _)| *left > 0) && line.len() < MAX_COLUMNS {
+                    line.push(String::new());
+                    continue;
+                }
+                break;
+            };
+            place(&mut line, &mut covered, cell);
+            if line.len() >= MAX_COLUMNS {
+                break;
+            }
+        }
+        grid.push(line);
+    }
+    grid.retain(|row| row.iter().any(|c| !c.is_empty()));
+    let width = grid.iter().map(|r| r.iter().rposition(|c| !c.is_empty()).map_or(0, |i| i + 1)).max().unwrap_or(0);
+    for row in &mut grid {
+        row.truncate(width);
+    }
+    grid
+}
+
+fn place(line: &mut Vec<String>, covered: &mut Vec<(usize, String)>, cell: &Cell) {
+    let text = one_line(&cell.text).replace('|', "\\|");
+    let repeated = if text.chars().count() <= MAX_REPEATED { text.clone() } else { String::new() };
+    for column in 0..cell.columns.min(MAX_COLUMNS) {
+        let at = line.len();
+        line.push(if column == 0 { text.clone() } else { String::new() });
+        if cell.rows > 1 {
+            if covered.len() <= at {
+                covered.resize(at + 1, (0, String::new()));
+            }
+            if let Some(slot) = covered.get_mut(at) {
+                *slot = (cell.rows - 1, if column == 0 { repeated.clone() } else { String::new() });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn merged_labels_are_repeated_down_their_rows() {
+        let rows = vec![
+            vec![Cell::new("부서"), Cell::new("사업"), Cell::new("예산")],
+            vec![Cell::spanning("정보통신과", 2, 1), Cell::new("가|나"), Cell::new("10")],
+            vec![Cell::new("다"), Cell::new("20")],
+            vec![Cell::spanning("계", 1, 2), Cell::new("30")],
+        ];
+        let mut builder = Builder::new(1000);
+        builder.table(&rows);
+        let body = builder.finish().expect("small");
+        let expected = "| 부서 | 사업 | 예산 |\n| --- | --- | --- |\n| 정보통신과 | 가\\|나 | 10 |\n\
+                        | 정보통신과 | 다 | 20 |\n| 계 | | 30 |";
+        assert_eq!(body.text, expected);
+    }
+
+    #[test]
+    fn pages_count_characters_and_empty_pages_leave_no_start() {
+        let mut builder = Builder::new(1000);
+        builder.page(1);
+        builder.paragraph("첫째\u{0}\n\n 줄");
+        builder.page(2);
+        builder.page(3);
+        builder.item(0, "-", "하나");
+        builder.item(1, "-", "둘");
+        let body = builder.finish().expect("small");
+        assert_eq!(body.text, "첫째\n 줄\n\n- 하나\n  - 둘");
+        assert_eq!(body.pages.iter().map(|p| (p.page, p.offset)).collect::<Vec<_>>(), [(1, 0), (3, 7)]);
+    }
+
+    #[test]
+    fn a_box_of_one_column_is_paragraphs_and_overflow_is_refused() {
+        let mut builder = Builder::new(20);
+        builder.table(&[vec![Cell::new("# 알림\n본문")]]);
+        assert_eq!(builder.out, "\\# 알림\n본문");
+        builder.paragraph("스무 글자를 훌쩍 넘는 문단입니다. 그렇습니다.");
+        assert!(matches!(builder.finish(), Err(ReadError::TooLarge)));
+    }
+}

@@ -1,0 +1,204 @@
+//! Which lines are headings: Markdown's, and those of Korean official documents (제1장, 제1조, Ⅰ., 1., □, 가.).
+
+use regex::Regex;
+use std::sync::LazyLock;
+
+/// Kind of a heading line, which decides how it nests.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// `#` to `######`.
+    Markdown(u8),
+    /// 제1편, 제1장, 제1절, 제1관: 0 to 3.
+    Chapter(u8),
+    /// 제1조.
+    Article,
+    /// 【정보통신과】: a department's part of a plan.
+    Bracketed,
+    /// Ⅰ.
+    Roman,
+    /// 1.
+    Number,
+    /// □, ■, ◆ and kin.
+    Square,
+    /// 가.
+    Syllable,
+}
+
+impl Kind {
+    /// Fixed order of the kinds that always nest alike; `None` for those that documents nest as they please.
+    fn rank(self) -> Option<u8> {
+        match self {
+            Kind::Markdown(level) => Some(level),
+            Kind::Chapter(depth) => Some(10 + depth),
+            Kind::Bracketed => Some(15),
+            Kind::Article => Some(16),
+            Kind::Roman => Some(20),
+            Kind::Number | Kind::Square | Kind::Syllable => None,
+        }
+    }
+
+    /// Starts a passage of its own however short the one before is.
+    pub fn is_strong(self) -> bool {
+        self.rank().is_some()
+    }
+}
+
+/// A line that reads as a heading.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub kind: Kind,
+    /// The heading without its Markdown marks.
+    pub text: String,
+    /// Body text follows on the same line (제1조(목적) 이 조례는 …).
+    pub has_body: bool,
+}
+
+static CHAPTER: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^제\s?[0-9]{1,3}\s?(편|장|절|관)(의[0-9]+)?([\s(.:].*)?$").ok());
+static ARTICLE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^(제\s?[0-9]{1,4}\s?조(의\s?[0-9]+)?\s?(\([^()]{1,60}\)|\[[^\[\]]{1,60}\]))(.*)$").ok());
+static BRACKETED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^[【\[]\s?[^】\]\[]{1,40}\s?[】\]]$").ok());
+static ROMAN: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^(?:[ⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩ]{1,2}|[IVX]{1,4})\s?[.．]?\s+\S").ok());
+static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^[0-9]{1,2}[.．]\s+\S").ok());
+static SYLLABLE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(r"^[가나다라마바사아자차카타파하][.．]\s+\S").ok());
+
+/// Longest line that is taken for a heading.
+const MAX_HEADING: usize = 70;
+
+/// Reads one line; `None` for body text.
+pub(crate) fn find(line: &str) -> Option<Found> {
+    let whole = line.trim();
+    if let Some((level, text)) = markdown(whole) {
+        return Some(Found { kind: Kind::Markdown(level), text, has_body: false });
+    }
+    // Emphasis around a whole heading says nothing here.
+    let text = whole.trim_matches('*').trim();
+    let matches = |re: &LazyLock<Option<Regex>>| re.as_ref().is_some_and(|re| re.is_match(text));
+    if let Some(found) = ARTICLE.as_ref().and_then(|re| re.captures(text)) {
+        let heading = found.get(1).map(|m| m.as_str().to_owned())?;
+        let has_body = found.get(4).is_some_and(|m| m.as_str().chars().any(char::is_alphanumeric));
+        return Some(Found { kind: Kind::Article, text: heading, has_body });
+    }
+    if text.chars().count() > MAX_HEADING || reads_as_sentence(text) {
+        return None;
+    }
+    let kind = match text.chars().next()? {
+        '제' if matches(&CHAPTER) => Kind::Chapter(depth_of_chapter(text)),
+        '【' | '[' if matches(&BRACKETED) => Kind::Bracketed,
+        '□' | '■' | '◆' | '◇' | '❏' | '❑' | '▣' | '◈' if text.chars().nth(1).is_some_and(|c| c == ' ' || is_word(c)) => {
+            Kind::Square
+        }
+        c if c.is_ascii_digit() && matches(&NUMBER) => Kind::Number,
+        '가'..='하' if matches(&SYLLABLE) => Kind::Syllable,
+        _ if matches(&ROMAN) => Kind::Roman,
+        _ => return None,
+    };
+    Some(Found { kind, text: text.to_owned(), has_body: false })
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric()
+}
+
+fn depth_of_chapter(text: &str) -> u8 {
+    match text.chars().find(|c| "편장절관".contains(*c)) {
+        Some('편') => 0,
+        Some('장') => 1,
+        Some('절') => 2,
+        _ => 3,
+    }
+}
+
+fn markdown(line: &str) -> Option<(u8, String)> {
+    let level = line.bytes().take_while(|b| *b == b'#').count();
+    let rest = line.get(level..)?;
+    if !(1..=6).contains(&level) || !rest.starts_with(' ') {
+        return None;
+    }
+    let text = rest.trim().trim_end_matches('#').trim().trim_matches('*').trim();
+    (!text.is_empty()).then(|| (level as u8, text.to_owned()))
+}
+
+/// A line that ends like a sentence, or lists after a comma, is body text.
+fn reads_as_sentence(text: &str) -> bool {
+    let end = text.trim_end_matches(['"', '\'', '”', '’', ')', ' ']);
+    ["다.", "요.", "오.", "음.", "함.", "임.", "됨.", "다", ";", ",", "。", "?"].iter().any(|e| end.ends_with(e))
+        && !end.ends_with("마다")
+}
+
+/// The headings above a place, outermost first.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Path(Vec<(Kind, String)>);
+
+impl Path {
+    /// Moves below `found`. A kind met before closes everything under it; a new weak kind opens a deeper level, since
+    /// documents differ in whether □ stands above 1. or below, but 가. always stands below 1.
+    pub fn enter(&mut self, found: &Found) {
+        let kind = found.kind;
+        match kind.rank() {
+            Some(rank) => self.0.retain(|(k, _)| k.rank().is_some_and(|r| r < rank)),
+            None => {
+                let same = self.0.iter().position(|(k, _)| *k == kind);
+                let below = self.0.iter().position(|(k, _)| *k == Kind::Syllable);
+                if let Some(cut) = same.or(below) {
+                    self.0.truncate(cut);
+                }
+            }
+        }
+        self.0.push((kind, found.text.clone()));
+    }
+
+    pub fn depth(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn texts(&self) -> Vec<String> {
+        self.0.iter().map(|(_, text)| text.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(line: &str) -> Option<Kind> {
+        find(line).map(|f| f.kind)
+    }
+
+    #[test]
+    fn kinds() {
+        assert_eq!(kind("## 추진 계획"), Some(Kind::Markdown(2)));
+        assert_eq!(kind("제2장 보칙"), Some(Kind::Chapter(1)));
+        assert_eq!(kind("Ⅲ. 추진 일정"), Some(Kind::Roman));
+        assert_eq!(kind("2. 추진 배경"), Some(Kind::Number));
+        assert_eq!(kind("□ 운영 현황"), Some(Kind::Square));
+        assert_eq!(kind("가. 대상"), Some(Kind::Syllable));
+        assert_eq!(kind("【정보통신과】"), Some(Kind::Bracketed));
+        assert_eq!(kind("**1. 목적**"), Some(Kind::Number));
+        for body in ["1. 시장은 다음 각 호를 정한다.", "2026. 3. 1.", "가나다라 마바사", "#해시태그", "3.5 퍼센트", "- 항목"] {
+            assert_eq!(kind(body), None, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_article_may_carry_its_text() {
+        let found = find("제3조(지원 대상) 지원 대상은 다음과 같다.").expect("an article");
+        assert_eq!((found.kind, found.text.as_str(), found.has_body), (Kind::Article, "제3조(지원 대상)", true));
+        assert_eq!(find("제3조에 따라 지원한다."), None);
+    }
+
+    #[test]
+    fn weak_kinds_nest_as_the_document_does() {
+        let mut path = Path::default();
+        for line in ["# 계획", "□ 현황", "1. 인력", "가. 정원", "2. 예산"] {
+            path.enter(&find(line).expect(line));
+        }
+        assert_eq!(path.texts(), ["계획", "□ 현황", "2. 예산"]);
+        path.enter(&find("□ 향후 계획").expect("square"));
+        assert_eq!(path.texts(), ["계획", "□ 향후 계획"]);
+        path.enter(&find("# 다른 계획").expect("markdown"));
+        assert_eq!(path.texts(), ["다른 계획"]);
+    }
+}
