@@ -408,11 +408,11 @@ fn draft(row: &AnyRow) -> Result<Draft> {
 /// Icon of a new app, by what it does.
 fn icon(task: TaskKind) -> &'static str {
     match task {
-        TaskKind::QuestionAnswering => "book",
-        TaskKind::Summary => "meeting",
-        TaskKind::Draft => "letter",
+        TaskKind::QuestionAnswering => "quote",
+        TaskKind::Summary => "file",
+        TaskKind::Draft => "edit",
         TaskKind::Extraction | TaskKind::TableAnalysis => "table",
-        TaskKind::Classification => "label",
-        TaskKind::RuleCheck => "checklist",
+        TaskKind::Classification => "flag",
+        TaskKind::RuleCheck => "check",
     }
 }
