@@ -7,9 +7,11 @@
 mod clock;
 mod error;
 mod originals;
+mod rights;
 mod row;
 
 pub mod auth;
+pub mod collections;
 pub mod ledger;
 pub mod people;
 
