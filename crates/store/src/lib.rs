@@ -10,6 +10,7 @@ mod originals;
 mod rights;
 mod row;
 
+pub mod apps;
 pub mod auth;
 pub mod collections;
 pub mod ledger;
