@@ -7,10 +7,15 @@
 mod clock;
 mod error;
 mod originals;
+mod rights;
 mod row;
 
 pub mod apps;
 pub mod auth;
+pub mod collection_changes;
+pub mod collections;
+pub mod documents;
+pub mod ingest;
 pub mod ledger;
 pub mod people;
 

@@ -95,19 +95,13 @@ async function submit(form, submitter) {
     return;
   }
   const [method, path] = (submitter?.dataset.api ?? form.dataset.api).split(" ");
-  let body = serialise(form);
+  const body = serialise(form);
   if (submitter?.name) body[submitter.name] = submitter.value;
-  let address = path;
-  if (method === "DELETE") {
-    // A DELETE says what it needs in its address.
-    address = `${path}?${new URLSearchParams(body)}`;
-    body = undefined;
-  }
   const buttons = [...form.querySelectorAll("button")].filter((b) => !b.disabled);
   buttons.forEach((b) => (b.disabled = true));
   submitter?.setAttribute("aria-busy", "true");
   try {
-    const answer = await api(method, address, body, { quiet401: form.dataset.quiet !== undefined });
+    const answer = await api(method, path, body, { quiet401: form.dataset.quiet !== undefined });
     const event = new CustomEvent("api:done", { bubbles: true, cancelable: true, detail: answer });
     if (form.dispatchEvent(event)) after(submitter?.dataset.then ? submitter : form, answer);
   } catch (error) {
