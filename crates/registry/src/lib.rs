@@ -6,9 +6,12 @@
 #[macro_use]
 mod phrases;
 
+pub mod bundled;
 pub mod checks;
 pub mod compose;
 pub mod diff;
+pub mod exam;
 pub mod export;
 pub mod plan;
 pub mod quoting;
+pub mod runner;

@@ -7,11 +7,16 @@ pub mod api;
 pub mod app;
 pub mod assets;
 pub mod auth;
+pub mod board;
+pub mod bundled;
 pub mod cli;
+pub mod composing;
 pub mod error;
 pub mod frame;
 pub mod http;
+pub mod markdown;
 pub mod pages;
+pub mod running;
 pub mod settings;
 pub mod views;
 

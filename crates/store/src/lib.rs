@@ -12,12 +12,15 @@ mod row;
 
 pub mod apps;
 pub mod auth;
+pub mod catalogue;
 pub mod collection_changes;
 pub mod collections;
 pub mod documents;
+pub mod drafts;
 pub mod ingest;
 pub mod ledger;
 pub mod people;
+pub mod runs;
 
 pub use clock::Clock;
 pub use error::StoreError;

@@ -1,8 +1,11 @@
 //! The JSON API under `/api/v1`: one file per resource, everything a screen does, described by an OpenAPI document
 //! at `/api/v1/openapi.json`.
 
+pub mod apps;
 pub mod body;
 pub mod directory;
+pub mod drafts;
+pub mod runs;
 pub mod session;
 pub mod tokens;
 
@@ -54,6 +57,9 @@ fn described() -> OpenApiRouter<App> {
         .merge(session::router())
         .merge(tokens::router())
         .merge(directory::router())
+        .merge(apps::router())
+        .merge(drafts::router())
+        .merge(runs::router())
 }
 
 /// The OpenAPI document.

@@ -2,6 +2,9 @@
 
 pub mod account;
 pub mod admin;
+pub mod build;
+pub mod records;
+pub mod run;
 pub mod when;
 
 use crate::app::App;
@@ -15,6 +18,9 @@ fn all() -> Vec<(&'static str, MethodRouter<App>)> {
     let mut pages = Vec::new();
     pages.extend(account::pages());
     pages.extend(admin::pages());
+    pages.extend(build::pages());
+    pages.extend(run::pages());
+    pages.extend(records::pages());
     pages
 }
 
