@@ -1,11 +1,12 @@
 //! The wired application: one value that every handler shares.
 
 use crate::auth::Passwords;
+use crate::ingest::{self, Ingest};
 use crate::settings::Settings;
 use anyhow::Context;
 use madang_documents::Limits;
 use madang_documents::child::Sandbox;
-use madang_search::{Index, SearchError};
+use madang_search::Index;
 use madang_store::{Clock, Originals, Store};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -23,6 +24,8 @@ pub struct Inner {
     pub originals: Originals,
     /// The one index over passages. Its calls block: use `spawn_blocking`.
     pub index: Arc<Index>,
+    /// Switchboard of the background work on documents, which `ingest::start` begins.
+    pub ingest: Ingest,
     /// Reads untrusted files in a child process.
     pub sandbox: Sandbox,
     pub passwords: Passwords,
@@ -46,17 +49,18 @@ impl App {
     /// When the home folder cannot be used, another process has it open, or the database is newer than this program.
     pub async fn open(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         create_private_dir(&settings.home)?;
-        let dir = settings.home.join("index");
-        let index = tokio::task::spawn_blocking(move || open_index(&dir)).await??;
         let store = open_store(&settings, clock).await?;
+        let (index, todo) = ingest::open_index(&settings.home.join("index"), &store).await?;
         let originals = Originals::open(&settings.home.join("originals"))?;
+        originals.clear_incoming()?;
         let passwords = Passwords::new()?;
         let inner = Inner {
             sandbox: sandbox(&settings),
             settings,
             store,
             originals,
-            index: Arc::new(index),
+            index,
+            ingest: Ingest::new(todo),
             passwords,
             shutdown: CancellationToken::new(),
         };
@@ -91,17 +95,6 @@ pub fn sandbox(settings: &Settings) -> Sandbox {
         program: settings.parser.clone().unwrap_or_else(own),
         args: vec!["parse-child".to_owned()],
         limits: Limits { input_bytes, ..Limits::default() },
-    }
-}
-
-/// Opens the index, or starts an empty one where it cannot be used: it is filled again from the database.
-fn open_index(dir: &Path) -> Result<Index, SearchError> {
-    match Index::open(dir) {
-        Err(SearchError::NeedsRebuild { reason }) => {
-            tracing::warn!(%reason, "the index is made anew from the database");
-            Index::recreate(dir)
-        }
-        other => other,
     }
 }
 
