@@ -10,11 +10,13 @@ pub mod auth;
 pub mod blocking;
 pub mod cli;
 pub mod error;
+pub mod find;
 pub mod frame;
 pub mod http;
 pub mod ingest;
 pub mod pages;
 pub mod settings;
+pub mod snippet;
 pub mod views;
 
 pub use app::App;

@@ -21,7 +21,7 @@ pub mod people;
 
 pub use clock::Clock;
 pub use error::StoreError;
-pub use originals::Originals;
+pub use originals::{Incoming, Originals};
 
 use row::RowExt;
 use sqlx::any::{AnyPoolOptions, AnyRow};

@@ -2,9 +2,13 @@
 //! at `/api/v1/openapi.json`.
 
 pub mod body;
+pub mod collections;
 pub mod directory;
+pub mod documents;
+pub mod search;
 pub mod session;
 pub mod tokens;
+pub mod uploads;
 
 use crate::app::App;
 use axum::Json;
@@ -54,6 +58,10 @@ fn described() -> OpenApiRouter<App> {
         .merge(session::router())
         .merge(tokens::router())
         .merge(directory::router())
+        .merge(collections::router())
+        .merge(documents::router())
+        .merge(uploads::router())
+        .merge(search::router())
 }
 
 /// The OpenAPI document.
