@@ -13,6 +13,18 @@ pub(crate) fn birth_date(d: &[u8]) -> bool {
     (1..=last).contains(&day)
 }
 
+/// `YYYYMMDD` and a serial number, which as a resident's number would be of somebody born in 1919, 1920, 2019 or 2020
+/// before October, when numbers still had check digits.
+pub(crate) fn dated_serial(d: &[u8]) -> bool {
+    let century_old = matches!(d.get(6), Some(1 | 2));
+    let before_change = match d {
+        [1, 9, ..] => true,
+        [2, 0, m1, m2, ..] => m1 * 10 + m2 < 10,
+        _ => return false,
+    };
+    (century_old || before_change) && d.get(2..8).is_some_and(birth_date)
+}
+
 fn weighted(d: &[u8], weights: &[u32]) -> u32 {
     d.iter().zip(weights).map(|(&d, &w)| u32::from(d) * w).sum()
 }
@@ -23,17 +35,23 @@ const REGISTRATION: [u32; 12] = [2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5];
 ///
 /// Numbers given since October 2020 have no check digit, so a failure never rejects.
 pub(crate) fn resident(d: &[u8]) -> bool {
-    d.len() == 13 && d.get(12).is_some_and(|&c| u32::from(c) == (11 - weighted(d, &REGISTRATION) % 11) % 10)
+    d.len() == 13
+        && d.get(12)
+            .is_some_and(|&c| u32::from(c) == (11 - weighted(d, &REGISTRATION) % 11) % 10)
 }
 
 /// Check digit of a foreigner's number (외국인등록번호): `(13 − Σ dᵢ·wᵢ mod 11) mod 10`.
 pub(crate) fn foreigner(d: &[u8]) -> bool {
-    d.len() == 13 && d.get(12).is_some_and(|&c| u32::from(c) == (13 - weighted(d, &REGISTRATION) % 11) % 10)
+    d.len() == 13
+        && d.get(12)
+            .is_some_and(|&c| u32::from(c) == (13 - weighted(d, &REGISTRATION) % 11) % 10)
 }
 
 /// Check digit of a business (사업자등록번호): weights 1,3,7,1,3,7,1,3,5 plus the tens of 5·d₉.
 pub(crate) fn business(d: &[u8]) -> bool {
-    let (&[.., ninth, last], 10) = (d, d.len()) else { return false };
+    let (&[.., ninth, last], 10) = (d, d.len()) else {
+        return false;
+    };
     let sum = weighted(d, &[1, 3, 7, 1, 3, 7, 1, 3, 5]) + u32::from(ninth) * 5 / 10;
     u32::from(last) == (10 - sum % 10) % 10
 }
@@ -56,7 +74,7 @@ pub(crate) fn luhn(d: &[u8]) -> bool {
             (_, d) => d * 2,
         })
         .sum();
-    sum % 10 == 0
+    sum.is_multiple_of(10)
 }
 
 /// First digits that card networks in Korea use: Visa, Mastercard, Amex, Diners, JCB, UnionPay, domestic 9.
@@ -89,6 +107,8 @@ mod tests {
 
     #[test]
     fn dates() {
+        assert!(dated_serial(&digits("2002011906614")) && dated_serial(&digits("2005033107440")));
+        assert!(!dated_serial(&digits("2011033110522")) && !dated_serial(&digits("9001011970000")));
         assert!(birth_date(&digits("000229")) && !birth_date(&digits("001332")) && !birth_date(&digits("900431")));
         assert!(!birth_date(&[]));
     }
