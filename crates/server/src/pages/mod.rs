@@ -2,6 +2,10 @@
 
 pub mod account;
 pub mod admin;
+pub mod collections;
+pub mod documents;
+pub mod search;
+pub mod size;
 pub mod when;
 
 use crate::app::App;
@@ -15,6 +19,9 @@ fn all() -> Vec<(&'static str, MethodRouter<App>)> {
     let mut pages = Vec::new();
     pages.extend(account::pages());
     pages.extend(admin::pages());
+    pages.extend(collections::pages());
+    pages.extend(documents::pages());
+    pages.extend(search::pages());
     pages
 }
 
