@@ -3,7 +3,7 @@
 
 use super::Home;
 use crate::app::App;
-use crate::http;
+use crate::{http, ingest};
 use crate::settings::Settings;
 use anyhow::Context;
 use madang_store::Clock;
@@ -78,10 +78,14 @@ async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
         tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
         shutdown.cancel();
     };
+    let background = ingest::start(&app);
     let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stop).await?;
     // Runs that were stopped are still being stored.
     app.board.idle().await;
+    // Also when the listener ended by itself: work under way is given back.
+    app.shutdown.cancel();
+    background.ended().await;
     app.store.close().await;
     Ok(())
 }
