@@ -12,6 +12,7 @@ pub mod bundled;
 pub mod blocking;
 pub mod cli;
 pub mod composing;
+pub mod demo;
 pub mod error;
 pub mod find;
 pub mod frame;

@@ -3,8 +3,8 @@
 
 use super::Home;
 use crate::app::App;
-use crate::{http, ingest};
 use crate::settings::Settings;
+use crate::{demo, http, ingest};
 use anyhow::Context;
 use madang_store::Clock;
 use std::io::Write;
@@ -51,9 +51,14 @@ impl Serve {
         let local = listener.local_addr()?;
         let base = self.public_url.clone().unwrap_or_else(|| format!("http://{local}"));
         let mut lines = vec![format!("마당 {}  {base}", env!("CARGO_PKG_VERSION")), format!("home     {}", self.home.home.display())];
+        if self.demo {
+            let people = demo::fill(&app).await?;
+            lines.push(format!("demo     {}: 아이디, 비밀번호, 이름 · 직위 · 역할\n{people}", app.body_name().await?));
+        }
         if let Some(token) = app.new_setup_token().await? {
             lines.push(format!("set up   {base}/setup/{token}   (한 번만 쓸 수 있습니다)"));
         }
+        lines.push("ready".to_owned());
         say(&lines)?;
         serve(app, listener).await?;
         Ok(ExitCode::SUCCESS)
