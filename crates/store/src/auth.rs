@@ -8,6 +8,7 @@ use madang_domain::{DepartmentId, PersonId, PostId, Role, Scope, SessionId, Toke
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use sqlx::any::AnyRow;
 use std::str::FromStr;
 
 /// Failed sign-ins in a row before an account is locked.
@@ -40,6 +41,18 @@ pub struct HeldPost {
     pub department: DepartmentId,
     pub department_name: String,
     pub roles: Vec<Role>,
+}
+
+impl HeldPost {
+    pub(crate) fn from_row(row: &AnyRow) -> Result<Self> {
+        Ok(Self {
+            post: row.parsed("id")?,
+            title: row.text("title")?,
+            department: row.parsed("department_id")?,
+            department_name: row.text("department_name")?,
+            roles: row.json("roles")?,
+        })
+    }
 }
 
 /// An authenticated reader: rights plus what a page says of them.
@@ -233,17 +246,7 @@ impl Store {
         .bind(person.to_string())
         .fetch_all(&self.pool)
         .await?;
-        rows.iter()
-            .map(|r| {
-                Ok(HeldPost {
-                    post: r.parsed("id")?,
-                    title: r.text("title")?,
-                    department: r.parsed("department_id")?,
-                    department_name: r.text("department_name")?,
-                    roles: r.json("roles")?,
-                })
-            })
-            .collect()
+        rows.iter().map(HeldPost::from_row).collect()
     }
 
     /// Ends one session of the reader's own.

@@ -9,6 +9,7 @@ mod error;
 mod originals;
 mod row;
 
+pub mod apps;
 pub mod auth;
 pub mod ledger;
 pub mod people;

@@ -8,6 +8,7 @@ use crate::{Result, Store, StoreError, WriteTx};
 use madang_domain::{DepartmentId, PersonId, PostId, Role, Scope};
 use serde::Serialize;
 use serde_json::json;
+use std::collections::HashMap;
 
 /// A department of the tree.
 #[derive(Debug, Clone, Serialize)]
@@ -44,6 +45,8 @@ pub struct Person {
     pub active: bool,
     /// Unix milliseconds; `None` when not locked.
     pub locked_until: Option<i64>,
+    /// Last use of an open session, Unix milliseconds.
+    pub last_seen: Option<i64>,
     pub posts: Vec<HeldPost>,
 }
 
@@ -110,23 +113,44 @@ impl Store {
     /// All people with their posts, by name. For the admin.
     pub async fn people(&self, scope: &Scope) -> Result<Vec<Person>> {
         require_admin(scope)?;
-        let rows = sqlx::query("SELECT id, login, name, active, locked_until FROM people ORDER BY name, login")
-            .fetch_all(&self.pool)
-            .await?;
+        let mut posts = self.posts_by_person().await?;
+        let rows = sqlx::query(
+            "SELECT p.id, p.login, p.name, p.active, p.locked_until, \
+             (SELECT MAX(s.last_seen) FROM sessions s WHERE s.person_id = p.id) AS last_seen FROM people p ORDER BY p.name, p.login",
+        )
+        .fetch_all(&self.pool)
+        .await?;
         let now = self.now();
-        let mut people = Vec::with_capacity(rows.len());
-        for r in &rows {
-            let id = r.parsed("id")?;
-            people.push(Person {
-                id,
-                login: r.text("login")?,
-                name: r.text("name")?,
-                active: r.flag("active")?,
-                locked_until: r.opt_int("locked_until")?.filter(|until| *until > now),
-                posts: self.held_posts(id).await?,
-            });
+        rows.iter()
+            .map(|r| {
+                let id = r.parsed("id")?;
+                Ok(Person {
+                    id,
+                    login: r.text("login")?,
+                    name: r.text("name")?,
+                    active: r.flag("active")?,
+                    locked_until: r.opt_int("locked_until")?.filter(|until| *until > now),
+                    last_seen: r.opt_int("last_seen")?,
+                    posts: posts.remove(&id).unwrap_or_default(),
+                })
+            })
+            .collect()
+    }
+
+    /// Posts of everybody, in one query.
+    async fn posts_by_person(&self) -> Result<HashMap<PersonId, Vec<HeldPost>>> {
+        let rows = sqlx::query(
+            "SELECT h.person_id, o.id, o.title, o.roles, d.id AS department_id, d.name AS department_name FROM post_holders h \
+             JOIN posts o ON o.id = h.post_id JOIN departments d ON d.id = o.department_id \
+             WHERE o.deleted_at IS NULL AND d.deleted_at IS NULL ORDER BY h.since, o.title",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let mut all: HashMap<PersonId, Vec<HeldPost>> = HashMap::new();
+        for row in &rows {
+            all.entry(row.parsed("person_id")?).or_default().push(HeldPost::from_row(row)?);
         }
-        Ok(people)
+        Ok(all)
     }
 
     /// Are there any accounts yet?
@@ -135,13 +159,13 @@ impl Store {
     }
 
     /// Creates the first admin with a department and post of their own; refused once anybody exists.
-    pub async fn create_first_admin(&self, department: &str, person: NewPerson) -> Result<PersonId> {
+    pub async fn create_first_admin(&self, department: &str, post: &str, person: NewPerson) -> Result<PersonId> {
         let mut tx = self.write().await?;
         if sqlx::query("SELECT id FROM people LIMIT 1").fetch_optional(&mut *tx.tx).await?.is_some() {
             return Err(StoreError::conflict("이미 설정이 끝났습니다. 로그인해 주세요."));
         }
         let department = tx.insert_department(department, None).await?;
-        let post = tx.insert_post(department, "시스템 운영자", &[Role::Official, Role::Admin]).await?;
+        let post = tx.insert_post(department, post, &[Role::Official, Role::Admin]).await?;
         let id = tx.insert_person(&NewPerson { posts: vec![post], ..person }).await?;
         tx.set_meta("setup_secret", None).await?;
         tx.append(Event::new("first_admin_created", Some(id), json!({}))).await?;
@@ -212,15 +236,15 @@ impl Store {
         tx.holdings(id).await
     }
 
-    /// Deletes a department. Its apps, collections, drafts and waiting submissions go to `heir`; people must have
-    /// been moved and sub-departments deleted before.
+    /// Deletes a department. Its apps, collections, drafts and waiting submissions go to `heir`, by default the
+    /// department above; people must have been moved and sub-departments deleted before.
     ///
     /// # Errors
     /// [`StoreError::Conflict`] says what stands in the way.
     pub async fn delete_department(&self, scope: &Scope, id: DepartmentId, heir: Option<DepartmentId>) -> Result<()> {
         require_admin(scope)?;
         let mut tx = self.write().await?;
-        tx.live_department(id).await?;
+        let parent = tx.live_department(id).await?;
         let holdings = tx.holdings(id).await?;
         if holdings.children > 0 {
             return Err(StoreError::conflict(format!("하위 부서가 {}개 있습니다. 먼저 옮기거나 삭제해 주세요.", holdings.children)));
@@ -232,7 +256,7 @@ impl Store {
             )));
         }
         if holdings.apps + holdings.collections + holdings.waiting > 0 {
-            let Some(heir) = heir.filter(|h| *h != id) else {
+            let Some(heir) = heir.or(parent).filter(|h| *h != id) else {
                 return Err(StoreError::conflict(format!(
                     "이 부서가 앱 {}개, 자료 모음 {}개를 갖고 있습니다. 넘겨받을 부서를 골라 주세요.",
                     holdings.apps, holdings.collections
@@ -392,13 +416,14 @@ impl Store {
 }
 
 impl WriteTx {
-    async fn live_department(&mut self, id: DepartmentId) -> Result<()> {
-        sqlx::query("SELECT id FROM departments WHERE id = $1 AND deleted_at IS NULL")
+    /// The department above; the department itself must exist.
+    async fn live_department(&mut self, id: DepartmentId) -> Result<Option<DepartmentId>> {
+        sqlx::query("SELECT parent_id FROM departments WHERE id = $1 AND deleted_at IS NULL")
             .bind(id.to_string())
             .fetch_optional(&mut *self.tx)
             .await?
-            .map(|_| ())
-            .ok_or(StoreError::NotFound)
+            .ok_or(StoreError::NotFound)?
+            .opt_parsed("parent_id")
     }
 
     async fn insert_department(&mut self, name: &str, parent: Option<DepartmentId>) -> Result<DepartmentId> {

@@ -31,6 +31,7 @@ export function serialise(form) {
     const at = path.reduce((o, key) => (o[key] ??= {}), out);
     if (el.dataset.type === "array") {
       at[last] ??= [];
+      if (el.value === "") continue;
       if (el.type !== "checkbox" || el.checked) at[last].push(el.value);
     } else if (el.type === "checkbox" && !el.dataset.type) {
       if (el.checked) at[last] = el.value;

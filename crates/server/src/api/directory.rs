@@ -6,14 +6,14 @@ use crate::app::App;
 use crate::auth::{Admin, Reader};
 use crate::error::{Failure, Handled};
 use axum::Json;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use madang_domain::{DepartmentId, PostId, Role};
 use madang_store::auth::parse_id;
 use madang_store::people::{Department, NewPerson, Person, Post};
 use serde::Deserialize;
 use std::str::FromStr;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -24,7 +24,8 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(posts, create_post))
         .routes(routes!(update_post, delete_post))
         .routes(routes!(people, create_person))
-        .routes(routes!(update_person))
+        .routes(routes!(activate))
+        .routes(routes!(deactivate))
         .routes(routes!(move_person))
         .routes(routes!(reset_password))
 }
@@ -71,21 +72,21 @@ async fn rename_department(
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize, ToSchema)]
 struct Heir {
-    /// Department that takes over apps and collections.
+    /// Department that takes over apps and collections; absent: the department above.
     heir: Option<String>,
 }
 
 /// Deletes a department; what it owns goes to its heir.
-#[utoipa::path(delete, path = "/api/v1/departments/{id}", tag = "directory", params(("id" = String, Path), Heir), responses((status = 204), (status = 404), (status = 409, description = "people, sub-departments or holdings without an heir")))]
+#[utoipa::path(delete, path = "/api/v1/departments/{id}", tag = "directory", params(("id" = String, Path)), request_body = Heir, responses((status = 204), (status = 404), (status = 409, description = "people, sub-departments or holdings without an heir")))]
 async fn delete_department(
     State(app): State<App>,
     Admin(reader): Admin,
     Path(id): Path<String>,
-    Query(query): Query<Heir>,
+    Body(body): Body<Heir>,
 ) -> Handled<StatusCode> {
-    let heir = optional_id::<DepartmentId>(query.heir.as_deref(), "heir")?;
+    let heir = optional_id::<DepartmentId>(body.heir.as_deref(), "heir")?;
     app.store.delete_department(reader.scope(), parse_id(&id)?, heir).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -171,21 +172,17 @@ async fn create_person(
     Ok((StatusCode::CREATED, Created::new(id)))
 }
 
-#[derive(Deserialize, ToSchema)]
-struct ChangedPerson {
-    /// `false` suspends the account: sessions and tokens end at once.
-    active: bool,
+/// Restores a person's account and ends a lock.
+#[utoipa::path(post, path = "/api/v1/people/{id}/activate", tag = "directory", params(("id" = String, Path)), responses((status = 204), (status = 404)))]
+async fn activate(State(app): State<App>, Admin(reader): Admin, Path(id): Path<String>) -> Handled<StatusCode> {
+    app.store.set_person_active(reader.scope(), parse_id(&id)?, true).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
-/// Suspends or restores a person.
-#[utoipa::path(patch, path = "/api/v1/people/{id}", tag = "directory", params(("id" = String, Path)), request_body = ChangedPerson, responses((status = 204), (status = 404), (status = 409)))]
-async fn update_person(
-    State(app): State<App>,
-    Admin(reader): Admin,
-    Path(id): Path<String>,
-    Body(body): Body<ChangedPerson>,
-) -> Handled<StatusCode> {
-    app.store.set_person_active(reader.scope(), parse_id(&id)?, body.active).await?;
+/// Suspends a person: sessions and tokens end at once.
+#[utoipa::path(post, path = "/api/v1/people/{id}/deactivate", tag = "directory", params(("id" = String, Path)), responses((status = 204), (status = 404), (status = 409)))]
+async fn deactivate(State(app): State<App>, Admin(reader): Admin, Path(id): Path<String>) -> Handled<StatusCode> {
+    app.store.set_person_active(reader.scope(), parse_id(&id)?, false).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

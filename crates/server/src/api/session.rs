@@ -128,6 +128,8 @@ struct SetUp {
     token: String,
     /// Department of the first admin.
     department: String,
+    /// Title of their post.
+    post: String,
     /// Name of the public body, shown on every page.
     #[serde(default)]
     body_name: String,
@@ -146,7 +148,7 @@ async fn set_up(State(app): State<App>, address: Address, headers: HeaderMap, Bo
     }
     let password_hash = app.passwords.hash(&body.password).await?;
     let person = NewPerson { login: body.login.trim().to_lowercase(), name: body.name, password_hash, posts: Vec::new() };
-    let person = app.store.create_first_admin(&body.department, person).await?;
+    let person = app.store.create_first_admin(&body.department, &body.post, person).await?;
     if !body.body_name.trim().is_empty() {
         app.store.set_meta("body_name", Some(body.body_name.trim())).await?;
     }

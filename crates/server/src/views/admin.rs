@@ -38,11 +38,9 @@ pub struct DepartmentDetail {
 pub struct PostRow {
     pub id: PostId,
     pub title: String,
-    /// Korean name of the role, through [`Lang::t`].
-    pub role: &'static str,
-    /// `None`: vacant.
-    pub holder: Option<(PersonId, String)>,
-    pub apps: usize,
+    /// Korean names of the roles, through [`Lang::t`].
+    pub roles: Vec<&'static str>,
+    pub holders: Vec<(PersonId, String)>,
 }
 
 /// `/admin/people`
@@ -55,7 +53,7 @@ pub struct PeoplePage {
     pub rows: Vec<PersonRow>,
     pub total: usize,
     pub pager: Pager,
-    /// Vacant posts, for a new person.
+    /// Posts with who holds them, for a new person.
     pub vacant: Vec<Choice>,
 }
 
@@ -79,7 +77,7 @@ pub struct MovePage {
     pub person: PersonId,
     pub person_name: String,
     pub from: Vec<(PostId, String)>,
-    /// Vacant posts.
+    /// Posts with who holds them.
     pub to: Vec<Choice>,
     /// A target was chosen: what will happen, as plain sentences.
     pub consequences: Vec<Consequence>,

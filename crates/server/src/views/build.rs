@@ -54,6 +54,8 @@ pub struct BuilderPage {
     pub data: JsonIsland,
     /// What the composer understood, as short Korean sentences.
     pub understood: Vec<String>,
+    /// What it filled in without being told.
+    pub guessed: Vec<String>,
     /// Highest grade among the sources.
     pub grade: Grade,
     pub engine_label: String,

@@ -1,0 +1,233 @@
+//! Where a call may go: the base URL of a provider, parsed once, and the addresses that it may resolve to.
+//! Opens no connection; the name is resolved here and the connection made in `transport` to these addresses alone.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::time::Duration;
+use url::{Host, Url};
+
+const MAX_URL: usize = 500;
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What the installation allows beyond public https.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Policy {
+    /// Loopback addresses, over http too: for development and tests, never in service.
+    pub allow_loopback: bool,
+}
+
+/// Why a provider's address cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DestinationError {
+    #[error("제공자 주소를 읽을 수 없습니다. https://로 시작하는 주소를 적어 주세요.")]
+    Malformed,
+    #[error("제공자 주소는 https://로 시작해야 합니다.")]
+    NotHttps,
+    #[error("제공자 주소에 사용자 이름이나 비밀번호를 넣을 수 없습니다.")]
+    UserInfo,
+    #[error("제공자 주소에 ?나 #가 붙은 부분을 넣을 수 없습니다.")]
+    Extra,
+    #[error("{0}은(는) 기관 내부나 특수 용도의 주소라서 외부 제공자로 쓸 수 없습니다.")]
+    Forbidden(IpAddr),
+    #[error("제공자의 이름 {0}을(를) 찾지 못했습니다. 이름과 네트워크를 확인해 주세요.")]
+    Unresolved(String),
+}
+
+/// A provider's base URL that passed every check which needs no network.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Destination {
+    base: Url,
+    host: String,
+    address: Option<IpAddr>,
+    port: u16,
+    policy: Policy,
+}
+
+impl Destination {
+    /// Parses the base URL, such as `https://api.example.com/v1`.
+    ///
+    /// # Errors
+    /// Anything but https to a public name or address, with no user info, query or fragment.
+    pub fn parse(base_url: &str, policy: Policy) -> Result<Self, DestinationError> {
+        let trimmed = base_url.trim();
+        if trimmed.len() > MAX_URL || trimmed.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+            return Err(DestinationError::Malformed);
+        }
+        let mut base = Url::parse(trimmed).map_err(|_| DestinationError::Malformed)?;
+        if !base.username().is_empty() || base.password().is_some() || trimmed.contains('@') {
+            return Err(DestinationError::UserInfo);
+        }
+        if base.query().is_some() || base.fragment().is_some() {
+            return Err(DestinationError::Extra);
+        }
+        let (host, address) = match base.host().ok_or(DestinationError::Malformed)? {
+            Host::Domain(name) => (name.to_string(), None),
+            Host::Ipv4(ip) => (ip.to_string(), Some(IpAddr::V4(ip))),
+            Host::Ipv6(ip) => (ip.to_string(), Some(IpAddr::V6(ip))),
+        };
+        let local = address.map_or(host == "localhost", |ip| ip.is_loopback());
+        match base.scheme() {
+            "https" => {}
+            "http" if policy.allow_loopback && local => {}
+            _ => return Err(DestinationError::NotHttps),
+        }
+        if let Some(ip) = address {
+            check_address(ip, policy)?;
+        }
+        let port = base.port_or_known_default().ok_or(DestinationError::Malformed)?;
+        let path = base.path().trim_end_matches('/').to_string();
+        base.set_path(&path);
+        Ok(Destination { base, host, address, port, policy })
+    }
+
+    /// Where chat completions are posted: `{base}/chat/completions`. Approvals are bound to this.
+    pub fn endpoint(&self) -> String {
+        format!("{}/chat/completions", self.base.as_str().trim_end_matches('/'))
+    }
+
+    /// The host, for records and screens.
+    pub fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Plain http: loopback in development alone.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.base.scheme() == "http"
+    }
+
+    /// Resolves the name now. The connection goes to these addresses and is not resolved again.
+    ///
+    /// # Errors
+    /// [`DestinationError::Forbidden`] when any of the addresses is not public, since a name that mixes both is a trap.
+    pub async fn resolve(&self) -> Result<Vec<SocketAddr>, DestinationError> {
+        if let Some(ip) = self.address {
+            return Ok(vec![SocketAddr::new(ip, self.port)]);
+        }
+        let unresolved = || DestinationError::Unresolved(self.host.clone());
+        let looked_up = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((self.host.as_str(), self.port))).await;
+        let addresses: Vec<SocketAddr> = looked_up.map_err(|_| unresolved())?.map_err(|_| unresolved())?.collect();
+        if addresses.is_empty() {
+            return Err(unresolved());
+        }
+        addresses.iter().try_for_each(|a| self.check(a.ip()))?;
+        Ok(addresses)
+    }
+
+    fn check(&self, ip: IpAddr) -> Result<(), DestinationError> {
+        if self.is_plain() && !ip.is_loopback() {
+            return Err(DestinationError::NotHttps);
+        }
+        check_address(ip, self.policy)
+    }
+}
+
+fn check_address(ip: IpAddr, policy: Policy) -> Result<(), DestinationError> {
+    let allowed = policy.allow_loopback && ip.is_loopback() || is_public(ip);
+    if allowed { Ok(()) } else { Err(DestinationError::Forbidden(ip)) }
+}
+
+/// A global unicast address that stands for itself (IANA special-purpose registries, RFC 6890).
+fn is_public(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => is_public_v4(ip),
+        IpAddr::V6(ip) => is_public_v6(ip),
+    }
+}
+
+fn is_public_v4(ip: Ipv4Addr) -> bool {
+    !matches!(
+        ip.octets(),
+        [0 | 10 | 127 | 224..=255, ..]
+            | [100, 64..=127, ..] // carrier-grade NAT
+            | [169, 254, ..]
+            | [172, 16..=31, ..]
+            | [192, 168, ..]
+            | [192, 0, 0 | 2, _] // protocol assignments, documentation
+            | [192, 88, 99, _] // 6to4 relay
+            | [198, 18 | 19, ..] // benchmarks
+            | [198, 51, 100, _]
+            | [203, 0, 113, _]
+    )
+}
+
+/// Only 2000::/3 is handed out; IPv4-mapped, IPv4-compatible, NAT64, unique local, link-local and multicast lie outside.
+fn is_public_v6(ip: Ipv6Addr) -> bool {
+    match ip.segments() {
+        [0x2001, 0..=0x1FF, ..] => false, // protocol assignments, Teredo among them
+        [0x2001, 0xDB8, ..] => false,     // documentation
+        [0x2002, ..] => false,            // 6to4: an IPv4 address inside
+        [0x3FFF, 0..=0xFFF, ..] => false, // documentation
+        // ISATAP: an IPv4 address in the last half.
+        [_, _, _, _, 0 | 0x200, 0x5EFE, ..] => false,
+        [first, ..] => first & 0xE000 == 0x2000,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(url: &str) -> Result<Destination, DestinationError> {
+        Destination::parse(url, Policy::default())
+    }
+
+    #[test]
+    fn public_https_is_taken() {
+        let d = parse(" https://api.example.com/v1/ ").unwrap();
+        assert_eq!((d.endpoint().as_str(), d.host()), ("https://api.example.com/v1/chat/completions", "api.example.com"));
+        assert_eq!(parse("https://api.example.com").unwrap().endpoint(), "https://api.example.com/chat/completions");
+        assert!(parse("https://8.8.8.8:8443/v1").is_ok() && parse("https://[2606:4700::1111]/v1").is_ok());
+    }
+
+    #[test]
+    fn other_urls_are_refused() {
+        for (url, error) in [
+            ("http://api.example.com/v1", DestinationError::NotHttps),
+            ("ftp://api.example.com", DestinationError::NotHttps),
+            ("file:///etc/passwd", DestinationError::Malformed),
+            ("https://user:pw@api.example.com", DestinationError::UserInfo),
+            ("https://@api.example.com", DestinationError::UserInfo),
+            ("https://api.example.com/v1?x=1", DestinationError::Extra),
+            ("https://api.example.com/v1#x", DestinationError::Extra),
+            ("https://api.example.com\\@evil.example", DestinationError::Malformed),
+            ("https://api.exa mple.com", DestinationError::Malformed),
+            ("api.example.com", DestinationError::Malformed),
+            ("", DestinationError::Malformed),
+            ("http://localhost:8080", DestinationError::NotHttps),
+        ] {
+            assert_eq!(parse(url), Err(error), "{url}");
+        }
+    }
+
+    #[test]
+    fn addresses_inside_and_for_special_use_are_refused() {
+        for host in [
+            "0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.0.1", "169.254.169.254", "172.16.0.1", "172.31.255.255",
+            "192.0.0.8", "192.168.1.1", "192.88.99.1", "198.18.0.1", "224.0.0.1", "255.255.255.255",
+            // Other spellings of 127.0.0.1 and 10.0.0.1.
+            "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0xa.0.0.1",
+            "[::]", "[::1]", "[::ffff:10.0.0.1]", "[::ffff:8.8.8.8]", "[::127.0.0.1]", "[64:ff9b::a00:1]", "[64:ff9b:1::1]",
+            "[2002:a00:1::1]", "[2001:0:1::1]", "[2001:db8::1]", "[fc00::1]", "[fd12::1]", "[fe80::1]", "[fec0::1]", "[ff02::1]",
+            "[2606:4700::5efe:a00:1]",
+        ] {
+            let refused = parse(&format!("https://{host}/v1"));
+            assert!(matches!(refused, Err(DestinationError::Forbidden(_))), "{host}: {refused:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_of_an_inside_address_is_refused_when_resolved() {
+        let d = parse("https://localhost/v1").unwrap();
+        assert!(matches!(d.resolve().await, Err(DestinationError::Forbidden(ip)) if ip.is_loopback()));
+        let literal = parse("https://8.8.8.8:8443").unwrap();
+        assert_eq!(literal.resolve().await, Ok(vec!["8.8.8.8:8443".parse().unwrap()]));
+    }
+
+    #[test]
+    fn loopback_needs_its_setting_and_http_needs_loopback() {
+        let policy = Policy { allow_loopback: true };
+        assert!(Destination::parse("http://127.0.0.1:9/v1", policy).is_ok());
+        assert!(Destination::parse("http://[::1]:9/v1", policy).is_ok());
+        assert_eq!(Destination::parse("http://8.8.8.8/v1", policy), Err(DestinationError::NotHttps));
+        assert!(matches!(Destination::parse("https://10.0.0.1", policy), Err(DestinationError::Forbidden(_))));
+    }
+}

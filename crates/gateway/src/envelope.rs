@@ -1,0 +1,313 @@
+//! What would leave: the exact outgoing bytes, what was masked in them, and why they may not leave.
+//! Built before anyone approves, never changed afterwards; sending is in `transport`.
+
+use madang_domain::Grade;
+use madang_pii::{Action, Finding, Kind, Masker, Report, restore, scan};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Longest body that is sent, in bytes: more is a copy of documents rather than a question.
+pub const MAX_BODY: usize = 1 << 20;
+/// Masking changes what stands beside what is left, so that a masked text is masked again until nothing is found.
+const MAX_PASSES: usize = 4;
+
+/// Whose words a part of the prompt is, as the provider is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PartRole {
+    System,
+    User,
+    Assistant,
+}
+
+/// One message of the prompt.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PromptPart {
+    pub role: PartRole,
+    pub text: String,
+}
+
+/// What is recorded about a call beside its bytes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Name of the registered provider.
+    pub provider: String,
+    pub model: String,
+    /// Why the official needs it. Recorded, not sent.
+    pub purpose: String,
+    /// The law or duty it rests on. Recorded, not sent.
+    pub legal_basis: String,
+    /// Highest grade among everything in the prompt.
+    pub grade: Grade,
+}
+
+/// Where an identifier stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Where {
+    /// The prompt's part of this index.
+    Part(usize),
+    Purpose,
+    LegalBasis,
+    /// The finished bytes: found only there, in how the parts came together.
+    Body,
+}
+
+/// An identifier that keeps the envelope from leaving. Offsets are characters of the text as it was given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    pub part: Where,
+    pub kind: Kind,
+    pub start: usize,
+    pub end: usize,
+}
+
+/// Why an envelope cannot be sent.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    #[error("{} 등급 자료가 들어 있어 외부로 보낼 수 없습니다. 공개(O) 등급만 보낼 수 있습니다.", .0.letter())]
+    Grade(Grade),
+    #[error("외부로 보낼 수 없는 정보가 {}곳 있습니다({}). 지우고 다시 시도해 주세요.", .0.len(), kinds(.0))]
+    Identifiers(Vec<Place>),
+    #[error("보낼 내용이 너무 깁니다({0}바이트). 1MiB보다 짧게 줄여 주세요.")]
+    TooLong(usize),
+}
+
+fn kinds(places: &[Place]) -> String {
+    let names: std::collections::BTreeSet<Kind> = places.iter().map(|p| p.kind).collect();
+    names.into_iter().map(Kind::korean).collect::<Vec<_>>().join(", ")
+}
+
+/// A call as it would leave. Holds, in `tokens`, the words that were masked: store it only sealed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Envelope {
+    #[serde(flatten)]
+    pub header: Header,
+    /// The exact outgoing JSON. Identifiers that block are replaced here too, so that it can be shown.
+    #[serde(with = "text_bytes")]
+    pub body: Vec<u8>,
+    /// Something was masked.
+    pub masked: bool,
+    /// How many of each kind were found, what passes included; never the values.
+    pub findings: BTreeMap<Kind, usize>,
+    /// What keeps it from leaving; empty when nothing does.
+    pub blocked: Vec<Place>,
+    /// Each token in `body` with the words it stands for, to put them back into the reply.
+    pub tokens: Vec<(String, String)>,
+    /// The detector that inspected it.
+    pub detector: String,
+}
+
+impl Envelope {
+    /// Nothing found, and nothing about the grade, keeps it from leaving. Ask again right before sending.
+    ///
+    /// # Errors
+    /// The first [`Refusal`], for the official to read.
+    pub fn sendable(&self) -> Result<(), Refusal> {
+        if self.header.grade > Grade::Open {
+            return Err(Refusal::Grade(self.header.grade));
+        }
+        if !self.blocked.is_empty() {
+            return Err(Refusal::Identifiers(self.blocked.clone()));
+        }
+        if self.body.len() > MAX_BODY {
+            return Err(Refusal::TooLong(self.body.len()));
+        }
+        Ok(())
+    }
+
+    /// The reply with the masked words put back, for the official's eyes alone.
+    pub fn restore(&self, reply: &str) -> String {
+        restore(reply, &self.tokens)
+    }
+}
+
+/// The request as an OpenAI-compatible server reads it; fields are written in this order, so that the same prompt
+/// gives the same bytes.
+#[derive(Serialize)]
+struct Outgoing<'a> {
+    model: &'a str,
+    messages: Vec<Message>,
+    stream: bool,
+}
+
+#[derive(Serialize)]
+struct Message {
+    role: PartRole,
+    content: String,
+}
+
+/// Inspects and masks the parts, writes the outgoing bytes, and inspects those again.
+pub fn build(parts: &[PromptPart], header: Header) -> Envelope {
+    let mut inspection = Inspection::default();
+    parts.iter().for_each(|part| inspection.masker.reserve(&part.text));
+    let messages = parts
+        .iter()
+        .enumerate()
+        .map(|(i, part)| Message { role: part.role, content: inspection.part(i, &part.text) })
+        .collect();
+    // Both stay in the record for years: what may not leave may not stand in them either.
+    inspection.note(Where::Purpose, &scan(&header.purpose));
+    inspection.note(Where::LegalBasis, &scan(&header.legal_basis));
+    let body = serde_json::to_vec(&Outgoing { model: &header.model, messages, stream: false }).unwrap_or_default();
+    inspection.rescan(&body);
+    let tokens = inspection.tokens();
+    Envelope {
+        masked: !tokens.is_empty(),
+        header,
+        body,
+        findings: inspection.findings,
+        blocked: inspection.blocked,
+        tokens,
+        detector: madang_pii::DETECTOR_VERSION.to_string(),
+    }
+}
+
+#[derive(Default)]
+struct Inspection {
+    masker: Masker,
+    findings: BTreeMap<Kind, usize>,
+    blocked: Vec<Place>,
+}
+
+impl Inspection {
+    /// The part with everything masked.
+    fn part(&mut self, index: usize, text: &str) -> String {
+        let mut text = text.to_string();
+        for pass in 0..MAX_PASSES {
+            let report = scan(&text);
+            if pass == 0 {
+                self.note(Where::Part(index), &report);
+            }
+            if report.action == Action::Pass {
+                break;
+            }
+            text = self.masker.mask(&text, &report);
+        }
+        text
+    }
+
+    fn note(&mut self, part: Where, report: &Report) {
+        for (kind, n) in report.counts() {
+            *self.findings.entry(kind).or_default() += n;
+        }
+        self.block(part, report.findings.iter().filter(|f| f.action == Action::Block));
+    }
+
+    fn block<'a>(&mut self, part: Where, findings: impl Iterator<Item = &'a Finding>) {
+        self.blocked.extend(findings.map(|f| Place { part, kind: f.kind, start: f.start, end: f.end }));
+    }
+
+    /// Whatever is still found in the finished bytes blocks, since nothing masks it any more.
+    fn rescan(&mut self, body: &[u8]) {
+        let report = scan(&String::from_utf8_lossy(body));
+        self.block(Where::Body, report.findings.iter().filter(|f| f.action > Action::Pass));
+    }
+
+    /// Tokens with their words; words masked in a later pass may hold earlier tokens, which are put back first.
+    fn tokens(&self) -> Vec<(String, String)> {
+        let mut whole: Vec<(String, String)> = Vec::new();
+        for (token, words) in self.masker.tokens() {
+            let words = restore(words, &whole);
+            whole.push((token.clone(), words));
+        }
+        whole
+    }
+}
+
+/// The body is UTF-8 JSON: kept as text rather than as a list of numbers.
+mod text_bytes {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(bytes: &[u8], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(std::str::from_utf8(bytes).map_err(serde::ser::Error::custom)?)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<u8>, D::Error> {
+        String::deserialize(deserializer).map(String::into_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn header(grade: Grade) -> Header {
+        Header {
+            provider: "시험 제공자".into(),
+            model: "model-1".into(),
+            purpose: "보도자료 문장 다듬기".into(),
+            legal_basis: "행정 효율과 협업 촉진에 관한 규정".into(),
+            grade,
+        }
+    }
+
+    fn user(text: &str) -> Envelope {
+        build(&[PromptPart { role: PartRole::User, text: text.into() }], header(Grade::Open))
+    }
+
+    #[test]
+    fn clean_text_leaves_byte_for_byte() {
+        let envelope = user("안녕하세요\n\"따옴표\"");
+        let expected = r#"{"model":"model-1","messages":[{"role":"user","content":"안녕하세요\n\"따옴표\""}],"stream":false}"#;
+        assert_eq!(String::from_utf8_lossy(&envelope.body), expected);
+        assert_eq!(envelope.sendable(), Ok(()));
+        assert!(!envelope.masked && envelope.findings.is_empty());
+    }
+
+    #[test]
+    fn phone_and_mail_are_masked_and_restored_across_parts() {
+        let part = |role, text: &str| PromptPart { role, text: text.into() };
+        let envelope = build(
+            &[part(PartRole::System, "담당 010-1234-5678"), part(PartRole::User, "010-1234-5678, hong@example.kr")],
+            header(Grade::Open),
+        );
+        let body = String::from_utf8_lossy(&envelope.body).into_owned();
+        assert!(!body.contains("1234") && !body.contains("hong"), "{body}");
+        assert_eq!(envelope.sendable(), Ok(()));
+        assert_eq!(envelope.findings, BTreeMap::from([(Kind::Phone, 2), (Kind::Email, 1)]));
+        assert_eq!(envelope.restore("답: [전화번호-1], [전자우편-1]"), "답: 010-1234-5678, hong@example.kr");
+    }
+
+    #[test]
+    fn a_resident_number_blocks_with_its_place_and_stands_nowhere() {
+        let envelope = user("번호는900101-1970000입니다");
+        assert_eq!(envelope.blocked, [Place { part: Where::Part(0), kind: Kind::Rrn, start: 3, end: 17 }]);
+        let refusal = envelope.sendable().unwrap_err().to_string();
+        assert!(refusal.contains("1곳") && refusal.contains("주민등록번호"), "{refusal}");
+        assert!(!serde_json::to_string(&envelope).unwrap().contains("1970000"));
+    }
+
+    #[test]
+    fn purpose_model_and_grade_are_inspected_too() {
+        let purpose = Header { purpose: "900101-1970000의 민원".into(), ..header(Grade::Open) };
+        assert_eq!(build(&[], purpose).blocked[0].part, Where::Purpose);
+        let model = Header { model: "900101-1970000".into(), ..header(Grade::Open) };
+        assert_eq!(build(&[], model).blocked[0].part, Where::Body);
+        for grade in [Grade::Sensitive, Grade::Classified] {
+            assert_eq!(build(&[], header(grade)).sendable(), Err(Refusal::Grade(grade)));
+        }
+        assert!(matches!(user(&"가".repeat(MAX_BODY)).sendable(), Err(Refusal::TooLong(_))));
+    }
+
+    #[test]
+    fn it_survives_storage() {
+        let envelope = user("담당 010-1234-5678");
+        let stored = serde_json::to_string(&envelope).unwrap();
+        assert_eq!(serde_json::from_str::<Envelope>(&stored).unwrap(), envelope);
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_sendable_holds_nothing_that_the_detector_knows(text in r#"[0-9\-. @a-d가나로동호님"\\n\n:계좌이름]{0,120}"#) {
+            let envelope = user(&text);
+            if envelope.sendable().is_ok() {
+                prop_assert_eq!(scan(&String::from_utf8_lossy(&envelope.body)).action, Action::Pass);
+                let body: serde_json::Value = serde_json::from_slice(&envelope.body).unwrap();
+                let content = body["messages"][0]["content"].as_str().unwrap();
+                prop_assert_eq!(envelope.restore(content), text);
+            }
+        }
+    }
+}
