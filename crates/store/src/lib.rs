@@ -12,7 +12,11 @@ mod row;
 pub mod apps;
 pub mod auth;
 pub mod ledger;
+pub mod lineage;
 pub mod people;
+pub mod ratings;
+pub mod sharing;
+pub mod shelves;
 
 pub use clock::Clock;
 pub use error::StoreError;
