@@ -7,10 +7,12 @@
 mod clock;
 mod error;
 mod originals;
+mod rights;
 mod row;
 
 pub mod apps;
 pub mod auth;
+pub mod collections;
 pub mod ledger;
 pub mod lineage;
 pub mod people;

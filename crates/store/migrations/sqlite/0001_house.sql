@@ -104,9 +104,12 @@ CREATE TABLE documents (
   error TEXT,
   warnings TEXT NOT NULL,
   pages BIGINT,
+  pages_estimated BIGINT NOT NULL,
   characters BIGINT NOT NULL,
   passages BIGINT NOT NULL,
   attempts BIGINT NOT NULL,
+  -- Deleted when this one is ready.
+  replaces TEXT,
   created_by TEXT NOT NULL REFERENCES people(id),
   created_at BIGINT NOT NULL,
   updated_at BIGINT NOT NULL
