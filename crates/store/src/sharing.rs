@@ -312,6 +312,16 @@ impl Store {
         Ok(found.into_iter().next())
     }
 
+    /// Versions of an app that a manager approved once: those that may be rolled back to.
+    pub async fn approved_versions(&self, scope: &Scope, app: AppId) -> Result<Vec<AppVersionId>> {
+        self.app(scope, app).await?;
+        let rows = sqlx::query("SELECT DISTINCT version_id FROM submissions WHERE app_id = $1 AND state = 'approved'")
+            .bind(app.to_string())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|r| r.parsed("version_id")).collect()
+    }
+
     /// One submission with the store's version and the readers of its sources. For members of its department.
     pub async fn submission(&self, scope: &Scope, id: SubmissionId) -> Result<SubmissionDetail> {
         let condition = format!("s.id = '{id}'");
