@@ -13,6 +13,18 @@ pub(crate) fn birth_date(d: &[u8]) -> bool {
     (1..=last).contains(&day)
 }
 
+/// `YYYYMMDD` and a serial number, which as a resident's number would be of somebody born in 1919, 1920, 2019 or 2020
+/// before October, when numbers still had check digits.
+pub(crate) fn dated_serial(d: &[u8]) -> bool {
+    let century_old = matches!(d.get(6), Some(1 | 2));
+    let before_change = match d {
+        [1, 9, ..] => true,
+        [2, 0, m1, m2, ..] => m1 * 10 + m2 < 10,
+        _ => return false,
+    };
+    (century_old || before_change) && d.get(2..8).is_some_and(birth_date)
+}
+
 fn weighted(d: &[u8], weights: &[u32]) -> u32 {
     d.iter().zip(weights).map(|(&d, &w)| u32::from(d) * w).sum()
 }
@@ -89,6 +101,8 @@ mod tests {
 
     #[test]
     fn dates() {
+        assert!(dated_serial(&digits("2002011906614")) && dated_serial(&digits("2005033107440")));
+        assert!(!dated_serial(&digits("2011033110522")) && !dated_serial(&digits("9001011970000")));
         assert!(birth_date(&digits("000229")) && !birth_date(&digits("001332")) && !birth_date(&digits("900431")));
         assert!(!birth_date(&[]));
     }

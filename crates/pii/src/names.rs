@@ -18,13 +18,15 @@ const NOT_NAMES: &[&str] = &[
     "주임", "서기", "사무관", "서기관", "비공개", "공개", "기관", "동의", "서명", "정보", "성명", "이름", "주소", "연락처", "생략",
     "해당", "전체", "우리", "모두", "임차인", "임대인", "소유자", "도민", "시민", "구민", "국민", "군민", "이하", "아래", "전화",
     "신고자", "신고인", "제보자", "유족", "가족", "장애인", "어르신", "노인", "학생", "환자", "방문자", "외국인", "내국인", "마음",
-    "지원자", "제안자", "수급자", "이의", "신분증", "증명서", "신청서", "구분", "유형", "여부", "사유", "현황", "주민번호", "생년월일",
+    "소방관", "조합장", "경찰관", "소비자", "사업자", "근로자", "지원자", "제안자", "수급자", "이의", "신분증", "증명서", "신청서", "구분", "유형", "여부", "사유", "현황", "주민번호", "생년월일",
 ];
 
 static LABELLED: LazyLock<Regex> = LazyLock::new(|| {
     let labels = "신청인|신청자|성명|이름|성함|민원인|대표자|보호자|신고인|신고자|피해자|수급자|세대주|예금주|담당자|작성자|대리인|\
                   당사자|채무자|채권자|청구인|피청구인|고소인|피고소인|원고|피고|환자명|고객명|수취인|받는 ?사람|보내는 ?사람|임차인|임대인|배우자|동거인";
-    let pattern = format!(r"(?:{labels})(?: ?\([^()\n]{{1,10}}\))?(?: {{0,2}}[:=|] {{0,3}}|(?:은|는) |( {{1,3}}))([가-힣](?: [가-힣]){{1,3}}|[가-힣]{{2,8}})");
+    let pattern = format!(
+        r"(?:(?:{labels})(?: ?\([^()\n]{{1,10}}\))?(?: {{0,2}}[:=|] {{0,3}}|( {{1,3}}))|(?:이름|성명|성함)([은는이]) )([가-힣](?: [가-힣]){{1,3}}|[가-힣]{{2,8}})"
+    );
     Regex::new(&pattern).expect("tested below")
 });
 
@@ -40,14 +42,16 @@ const ENDINGS: [&str; 18] = [
 pub(crate) fn find(text: &Text) -> Vec<Candidate> {
     let mut out = Vec::new();
     for found in LABELLED.captures_iter(&text.string) {
-        let Some(word) = found.get(2) else { continue };
+        let Some(word) = found.get(3) else { continue };
         let range = text.chars(word.range());
         let next = text.view.get(range.end);
-        let length = match (found.get(1).is_some(), word.as_str().contains(' ')) {
+        let (blank, particle, spaced) = (found.get(1).is_some(), found.get(2).is_some(), word.as_str().contains(' '));
+        let length = match (blank || particle, spaced) {
             (false, true) => spaced_name(word.as_str(), next),
             (false, false) => name_length(word.as_str()),
-            // A blank alone between label and word is weak: the word must end like a field.
-            (true, false) if word.as_str().chars().count() == 3 && ends_field(text, range.end) => name_length(word.as_str()).filter(|&n| n == 3),
+            // A blank or a particle between label and word is weak: the word must be a whole name, and after a blank
+            // it must end like a field.
+            (true, false) if particle || ends_field(text, range.end) => weak_name(word.as_str()),
             (true, _) => None,
         };
         if let Some(n) = length {
@@ -57,7 +61,8 @@ pub(crate) fn find(text: &Text) -> Vec<Candidate> {
     for word in HONOURED.captures_iter(&text.string).filter_map(|c| c.get(1)) {
         let range = text.chars(word.range());
         let starts_word = range.start.checked_sub(1).and_then(|i| text.view.get(i)).is_none_or(|c| !is_hangul(c));
-        if starts_word && is_name(word.as_str()) {
+        let inflected = word.as_str().ends_with(['의', '는', '을', '를', '에', '로']);
+        if starts_word && !inflected && is_name(word.as_str()) {
             out.push(Candidate { kind: Kind::Name, range, confidence: 0.7 });
         }
     }
@@ -86,6 +91,15 @@ fn name_length(word: &str) -> Option<usize> {
         let (name, rest) = (name.iter().collect::<String>(), rest.iter().collect::<String>());
         is_name(&name) && (rest.is_empty() || ENDINGS.contains(&rest.as_str()))
     })
+}
+
+/// A word of three syllables, or four with a surname of two, that does not end like an inflected noun or verb; the
+/// ending of a sentence may follow.
+fn weak_name(word: &str) -> Option<usize> {
+    let bare = ["입니다", "이며", "이고", "이다"].iter().find_map(|e| word.strip_suffix(e)).unwrap_or(word);
+    let n = bare.chars().count();
+    let inflected = bare.ends_with(['의', '이', '가', '은', '는', '을', '를', '에', '로', '도', '와', '과', '한', '할', '된', '음', '함', '고']);
+    (n >= 3 && !inflected && is_name(bare)).then_some(n)
 }
 
 /// "홍 길 동": single syllables with blanks between them, then no more letters.
@@ -121,11 +135,12 @@ mod tests {
         assert_eq!(names("성 명, 이름 = 홍 길 동"), ["홍 길 동"]);
         assert_eq!(names("홍길동 님께, 김철수씨가"), ["홍길동", "김철수"]);
         assert_eq!(names("신청인 홍길동 (남)"), ["홍길동"]);
+        assert_eq!(names("이름은 홍길동입니다"), ["홍길동"]);
     }
 
     #[test]
     fn words_that_are_not_names() {
-        for text in ["성명: 기재하세요", "신청인: 본인", "주무관님", "담당자 지정", "신청인 정보를 적는다", "구청장님", "민원인 이용 안내"] {
+        for text in ["성명: 기재하세요", "신청인: 본인", "주무관님", "담당자 지정", "신청인 정보를 적는다", "구청장님", "민원인 이용 안내", "당사자는 정당한 사유", "이름은 주위의 경치", "대리인은 이 법 제3조", "사랑의 씨앗"] {
             assert_eq!(names(text), Vec::<String>::new(), "{text}");
         }
     }

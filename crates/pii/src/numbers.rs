@@ -96,6 +96,11 @@ impl Window<'_> {
         gaps & !allowed == 0 || self.spaced(n)
     }
 
+    /// How many of the first `n` digits were read from letters or Korean numerals.
+    fn soft(&self, n: usize) -> usize {
+        (0..n).filter(|&k| self.digit(k).is_some_and(|d| d.soft)).count()
+    }
+
     fn spaced(&self, n: usize) -> bool {
         self.gaps(n).count_ones() as usize == n - 1
     }
@@ -135,7 +140,14 @@ impl Window<'_> {
             5..=8 => (Kind::ForeignerRegistration, checks::foreigner(&d)),
             _ => return None,
         };
+        if !checked && self.gaps(13) == 0 && checks::dated_serial(&d) {
+            return None;
+        }
         let tidy = self.shaped(13, gaps_at(&[6])) || self.gaps(13) == gaps_at(&[2, 4, 6]);
+        // "2018.09.04 ~ 2018.12.04일": one syllable read as a digit must not make a number of dates.
+        if !checked && !tidy && matches!(self.soft(13), 1 | 2) {
+            return None;
+        }
         self.candidate(kind, 13, match (checked, tidy) {
             (true, true) => 0.99,
             (true, false) => 0.9,

@@ -26,7 +26,7 @@ macro_rules! patterns {
 const REGION: &str = r"(?:[가-힣]{1,6}(?:특별시|광역시|특별자치시|특별자치도|도|시|군|구|읍|면|동|리) ?){0,4}";
 const ROAD: &str = r"[가-힣0-9]{1,15}(?:로|길)(?: ?[0-9]{1,4}(?:번|가|나|다)?길)? ?[0-9]{1,4}(?:-[0-9]{1,4})?";
 const LOT: &str = r"[가-힣0-9]{1,8}(?:동|리|가) ?(?:산 ?)?[0-9]{1,4}(?:-[0-9]{1,4})?(?:번지)?";
-const BETWEEN: &str = r"[ ,\n]{0,3}(?:\([^()\n]{1,30}\)[ ,]{0,3})?(?:[가-힣A-Za-z0-9]{1,20}(?:아파트|빌라|오피스텔|맨션|타운|빌|주택|APT|apt|A)[ ,]{0,3})?";
+const BETWEEN: &str = r"[ ,\n]{1,3}(?:\([^()\n]{1,30}\)[ ,]{0,3})?(?:[가-힣A-Za-z0-9]{1,20}(?:아파트|빌라|오피스텔|맨션|타운|빌|주택|APT|apt|A)[ ,]{0,3})?";
 const UNIT: &str = r"(?:(?:[0-9]{1,4}|[가-힣A-Za-z]) ?동[ ,-]{0,2}(?:[0-9]{1,2}층 ?)?[0-9]{1,5} ?호|(?:[0-9]{1,2}층 ?)?[0-9]{2,5} ?호)";
 
 patterns! {
@@ -44,7 +44,7 @@ patterns! {
     ADDRESS = format!("{REGION}(?:{ROAD}|{LOT}){BETWEEN}{UNIT}");
     BARE_UNIT = r"[0-9]{2,4}동 ?[0-9]{2,5}호";
     PLACE = format!("{REGION}(?:{ROAD}|{LOT})");
-    LABELLED_PLACE = format!("(?:주소|거주지|자택|주민등록지|집)[ :]{{1,3}}({REGION}(?:{ROAD}|{LOT}))");
+    LABELLED_PLACE = format!("(?:주소|거주지|자택|주민등록지)[ :]{{1,3}}({REGION}(?:{ROAD}|{LOT}))");
 }
 
 /// Every identifier with letters in it.
@@ -139,7 +139,8 @@ fn plates(text: &Text, out: &mut Vec<Candidate>) {
         // "12조 3456억", "101호 1203호": an amount or a room, not a plate.
         let [before, after] = neighbours(text, &candidate.range);
         let counted = after.is_some_and(|c| "억만천백원년월일명호개건회조%,.층동번점권매".contains(c));
-        if sure && !counted || !blank && !counted && before != Some(',') {
+        let case = text.label_before(candidate.range.start, 20) == Some(Label::Court);
+        if sure && !counted || !blank && !counted && !case && before != Some(',') {
             out.push(candidate);
         }
     }

@@ -18,6 +18,8 @@ pub(crate) enum Label {
     Agency,
     Ip,
     Vehicle,
+    /// Before the number of a case, which is written like a plate.
+    Court,
     /// A number of a thing or a paper, or an amount: never personal.
     Reference,
 }
@@ -45,6 +47,7 @@ const LABELS: &[(Label, &[&str])] = &[
     ),
     (Label::Ip, &["IP", "아이피", "서버", "host", "호스트"]),
     (Label::Vehicle, &["차량", "번호판", "차번호", "자동차", "주차"]),
+    (Label::Court, &["대법원", "법원", "선고", "판결", "고법", "지법", "헌법재판소", "헌재"]),
     (
         Label::Reference,
         &[

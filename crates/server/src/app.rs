@@ -3,9 +3,12 @@
 use crate::auth::Passwords;
 use crate::settings::Settings;
 use anyhow::Context;
+use madang_documents::Limits;
+use madang_documents::child::Sandbox;
+use madang_search::{Index, SearchError};
 use madang_store::{Clock, Originals, Store};
 use std::ops::Deref;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 
@@ -18,6 +21,10 @@ pub struct Inner {
     pub settings: Settings,
     pub store: Store,
     pub originals: Originals,
+    /// The one index over passages. Its calls block: use `spawn_blocking`.
+    pub index: Arc<Index>,
+    /// Reads untrusted files in a child process.
+    pub sandbox: Sandbox,
     pub passwords: Passwords,
     /// Cancelled when the server stops: streams and workers end.
     pub shutdown: CancellationToken,
@@ -32,25 +39,69 @@ impl Deref for App {
 }
 
 impl App {
-    /// Opens everything below the home folder, creating what is missing. Needs no network.
+    /// Opens everything below the home folder, creating what is missing. Needs no network. One process at a time:
+    /// commands that only need the database use [`open_store`].
     ///
     /// # Errors
-    /// When the home folder cannot be used or the database is newer than this program.
+    /// When the home folder cannot be used, another process has it open, or the database is newer than this program.
     pub async fn open(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
         create_private_dir(&settings.home)?;
-        let store = match &settings.database_url {
-            Some(url) => Store::open(url, clock).await,
-            None => Store::open_sqlite(&settings.sqlite_path(), clock).await,
-        }
-        .context("데이터베이스를 열 수 없습니다")?;
+        let dir = settings.home.join("index");
+        let index = tokio::task::spawn_blocking(move || open_index(&dir)).await??;
+        let store = open_store(&settings, clock).await?;
         let originals = Originals::open(&settings.home.join("originals"))?;
         let passwords = Passwords::new()?;
-        Ok(Self(Arc::new(Inner { settings, store, originals, passwords, shutdown: CancellationToken::new() })))
+        let inner = Inner {
+            sandbox: sandbox(&settings),
+            settings,
+            store,
+            originals,
+            index: Arc::new(index),
+            passwords,
+            shutdown: CancellationToken::new(),
+        };
+        Ok(Self(Arc::new(inner)))
     }
 
     /// Name of the session cookie: the `__Host-` prefix where browsers accept it.
     pub fn cookie_name(&self) -> &'static str {
         if self.settings.is_https() { "__Host-madang" } else { "madang_session" }
+    }
+}
+
+/// Opens the database alone, beside a running server if need be.
+///
+/// # Errors
+/// When the home folder cannot be used or the database is newer than this program.
+pub async fn open_store(settings: &Settings, clock: Clock) -> anyhow::Result<Store> {
+    create_private_dir(&settings.home)?;
+    match &settings.database_url {
+        Some(url) => Store::open(url, clock).await,
+        None => Store::open_sqlite(&settings.sqlite_path(), clock).await,
+    }
+    .context("데이터베이스를 열 수 없습니다")
+}
+
+/// The child that reads untrusted files: this very program, or another that takes the same subcommand.
+pub fn sandbox(settings: &Settings) -> Sandbox {
+    // The link leads to the running program even after an upgrade has replaced its file.
+    let own = || PathBuf::from("/proc/self/exe");
+    let input_bytes = settings.max_upload as u64;
+    Sandbox {
+        program: settings.parser.clone().unwrap_or_else(own),
+        args: vec!["parse-child".to_owned()],
+        limits: Limits { input_bytes, ..Limits::default() },
+    }
+}
+
+/// Opens the index, or starts an empty one where it cannot be used: it is filled again from the database.
+fn open_index(dir: &Path) -> Result<Index, SearchError> {
+    match Index::open(dir) {
+        Err(SearchError::NeedsRebuild { reason }) => {
+            tracing::warn!(%reason, "the index is made anew from the database");
+            Index::recreate(dir)
+        }
+        other => other,
     }
 }
 

@@ -55,7 +55,7 @@ impl WriteTx {
             .fetch_optional(&mut *self.tx)
             .await?;
         let head = match last {
-            Some(row) => entry(&row)?.head(),
+            Some(row) => Head::from(&entry(&row)?),
             None => Head::genesis(),
         };
         let actor = match event.actor {
@@ -68,7 +68,8 @@ impl WriteTx {
             "actor": actor,
             "detail": event.detail,
         });
-        let entry = madang_ledger::chain(&head, rfc3339(self.now), &payload).map_err(|_| StoreError::Corrupt("payload"))?;
+        let payload = madang_ledger::canonical(&payload).map_err(|_| StoreError::Corrupt("payload"))?;
+        let entry = madang_ledger::chain(&head, &rfc3339(self.now), &payload).map_err(|_| StoreError::Corrupt("ledger"))?;
         let seq = i64::try_from(entry.seq).map_err(|_| StoreError::Corrupt("seq"))?;
         sqlx::query("INSERT INTO ledger (seq, time, payload, prev_hash, hash) VALUES ($1, $2, $3, $4, $5)")
             .bind(seq)

@@ -12,7 +12,10 @@ mod row;
 
 pub mod apps;
 pub mod auth;
+pub mod collection_changes;
 pub mod collections;
+pub mod documents;
+pub mod ingest;
 pub mod ledger;
 pub mod lineage;
 pub mod people;

@@ -2,7 +2,8 @@
 //! from an argument that others could see.
 
 use super::Home;
-use crate::app::App;
+use crate::app::open_store;
+use crate::auth::Passwords;
 use crate::settings::Settings;
 use anyhow::{Context, bail};
 use madang_store::Clock;
@@ -47,22 +48,23 @@ impl User {
 impl Add {
     async fn run(self) -> anyhow::Result<ExitCode> {
         let settings = Settings { database_url: self.home.database_url.clone(), ..Settings::for_home(self.home.home.clone()) };
-        let app = App::open(settings, Clock::System).await?;
+        let store = open_store(&settings, Clock::System).await?;
+        let passwords = Passwords::new()?;
         let password = read_password()?;
-        let password_hash = app.passwords.hash(&password).await.map_err(|f| anyhow::anyhow!(f.message))?;
+        let password_hash = passwords.hash(&password).await.map_err(|f| anyhow::anyhow!(f.message))?;
         let roles = self.roles.iter().map(|r| r.parse()).collect::<Result<Vec<_>, String>>().map_err(anyhow::Error::msg)?;
-        let found = app.store.departments().await?.into_iter().find(|d| d.name == self.department);
+        let found = store.departments().await?.into_iter().find(|d| d.name == self.department);
         let department = match found {
             Some(d) => d.id,
-            None => app.store.create_department_locally(&self.department, None).await?,
+            None => store.create_department_locally(&self.department, None).await?,
         };
-        let found = app.store.posts().await?.into_iter().find(|p| p.department == department && p.title == self.post);
+        let found = store.posts().await?.into_iter().find(|p| p.department == department && p.title == self.post);
         let post = match found {
             Some(p) => p.id,
-            None => app.store.create_post_locally(department, &self.post, &roles).await?,
+            None => store.create_post_locally(department, &self.post, &roles).await?,
         };
         let person = NewPerson { login: self.login.clone(), name: self.name, password_hash, posts: vec![post] };
-        let id = app.store.create_person_locally(person).await?;
+        let id = store.create_person_locally(person).await?;
         writeln!(std::io::stdout(), "{id}")?;
         Ok(ExitCode::SUCCESS)
     }

@@ -1,0 +1,436 @@
+//! Documents as their readers see them: adding, listing, reading, cancelling, retrying, deleting. What the worker does
+//! with a waiting document is `ingest`; bytes of originals are `originals`.
+
+use crate::collections::{PASSAGE_COLUMNS, passage};
+use crate::ledger::Event;
+use crate::rights::{changeable, readable};
+use crate::row::RowExt;
+use crate::{Result, Store, StoreError, WriteTx};
+use madang_domain::{CollectionId, DocumentId, Grade, Passage, PassageId, Scope};
+use serde::Serialize;
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+use sqlx::any::AnyRow;
+use std::str::FromStr;
+
+/// Most documents that may wait to be read, over all collections.
+const MAX_WAITING: usize = 20_000;
+
+/// Where a document stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DocumentState {
+    Waiting,
+    /// Being read by the child process.
+    Processing,
+    /// Read; its passages are entering the index.
+    Indexing,
+    Ready,
+    Failed,
+    Cancelled,
+}
+
+impl DocumentState {
+    const ALL: [Self; 6] =
+        [Self::Waiting, Self::Processing, Self::Indexing, Self::Ready, Self::Failed, Self::Cancelled];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Processing => "processing",
+            Self::Indexing => "indexing",
+            Self::Ready => "ready",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    /// Waiting or under way.
+    pub fn is_active(self) -> bool {
+        matches!(self, Self::Waiting | Self::Processing | Self::Indexing)
+    }
+}
+
+impl FromStr for DocumentState {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        Self::ALL.into_iter().find(|s| s.as_str() == text).ok_or(StoreError::Corrupt("state"))
+    }
+}
+
+/// An uploaded file whose bytes are stored.
+#[derive(Debug, Clone)]
+pub struct NewDocument {
+    pub title: String,
+    /// As the sender named it; shown, never used as a path.
+    pub file_name: String,
+    /// What the name says it is, until it has been read.
+    pub format: String,
+    /// SHA-256 of the bytes.
+    pub original: String,
+    pub bytes: i64,
+    /// Document of the same collection to be deleted when this one is ready.
+    pub replaces: Option<DocumentId>,
+}
+
+/// Outcome of adding a document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct AddedDocument {
+    pub id: DocumentId,
+    /// The collection already held these bytes; nothing was added.
+    pub duplicate: bool,
+}
+
+/// A document with its collection.
+#[derive(Debug, Clone, Serialize)]
+pub struct DocumentView {
+    pub id: DocumentId,
+    pub collection: CollectionId,
+    pub collection_name: String,
+    pub grade: Grade,
+    pub title: String,
+    pub file_name: String,
+    pub format: String,
+    /// SHA-256 of the original.
+    pub original: String,
+    pub bytes: i64,
+    pub state: DocumentState,
+    /// Why it failed, in Korean.
+    pub error: Option<String>,
+    /// What its reader should know: mislabelled, partly left out.
+    pub warnings: Vec<String>,
+    pub pages: Option<u32>,
+    pub pages_estimated: bool,
+    pub characters: usize,
+    pub passages: usize,
+    pub created_at: i64,
+    pub updated_at: i64,
+    pub can_change: bool,
+}
+
+/// A passage with the text around it.
+#[derive(Debug, Clone, Serialize)]
+pub struct Surroundings {
+    #[serde(flatten)]
+    pub passage: Passage,
+    /// Stored text just before the passage.
+    pub before: String,
+    /// Stored text just after it.
+    pub after: String,
+}
+
+const VIEW: &str = concat!(
+    "SELECT x.id, x.collection_id, c.name AS collection_name, c.grade, x.title, x.file_name, x.format, x.original, \
+     x.bytes, x.state, x.stage, x.error, x.warnings, x.pages, x.pages_estimated, x.characters, x.passages, \
+     x.created_at, x.updated_at, CASE WHEN ",
+    changeable!(),
+    " THEN 1 ELSE 0 END AS can_change FROM documents x JOIN collections c ON c.id = x.collection_id WHERE ",
+    readable!()
+);
+
+fn number(n: usize) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+impl Store {
+    /// Adds a document to wait for reading. The same bytes again add nothing; if they had failed or been cancelled,
+    /// they wait once more. Call it with the gate of `Originals` held, so that the bytes are not swept away meanwhile.
+    pub async fn add_document(&self, scope: &Scope, collection: CollectionId, new: NewDocument) -> Result<AddedDocument> {
+        let mut tx = self.write().await?;
+        tx.changeable_collection(scope, collection).await?;
+        tx.room_to_wait().await?;
+        if let Some(old) = new.replaces {
+            tx.document_of(collection, old).await?;
+        }
+        let id = DocumentId::new();
+        let done = sqlx::query(
+            "INSERT INTO documents (id, collection_id, title, file_name, original, bytes, format, state, stage, warnings, \
+             pages_estimated, characters, passages, attempts, replaces, created_by, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', '', '[]', 0, 0, 0, 0, $8, $9, $10, $10) \
+             ON CONFLICT (collection_id, original) DO NOTHING",
+        )
+        .bind(id.to_string())
+        .bind(collection.to_string())
+        .bind(&new.title)
+        .bind(&new.file_name)
+        .bind(&new.original)
+        .bind(new.bytes)
+        .bind(&new.format)
+        .bind(new.replaces.map(|d| d.to_string()))
+        .bind(scope.person().to_string())
+        .bind(tx.now)
+        .execute(&mut *tx.tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            let id = tx.duplicate_of(collection, &new.original).await?;
+            tx.commit().await?;
+            return Ok(AddedDocument { id, duplicate: true });
+        }
+        tx.touch(collection).await?;
+        let detail = json!({ "collection": collection, "document": id, "sha256": new.original, "bytes": new.bytes,
+            "replaces": new.replaces });
+        tx.append(Event::new("document_added", Some(scope.person()), detail)).await?;
+        tx.commit().await?;
+        Ok(AddedDocument { id, duplicate: false })
+    }
+
+    /// May the reader add to this collection? Asked before bytes are taken in.
+    pub async fn check_changeable(&self, scope: &Scope, collection: CollectionId) -> Result<()> {
+        if self.collection_summary(scope, collection).await?.can_change {
+            Ok(())
+        } else {
+            Err(StoreError::denied("이 모음은 주인만 바꿀 수 있습니다."))
+        }
+    }
+
+    /// Documents of a collection, latest first.
+    pub async fn documents(
+        &self,
+        scope: &Scope,
+        collection: CollectionId,
+        offset: usize,
+        limit: usize,
+    ) -> Result<Vec<DocumentView>> {
+        let sql = format!("{VIEW} AND c.id = $2 ORDER BY x.created_at DESC, x.id DESC LIMIT $3 OFFSET $4");
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(scope.person().to_string())
+            .bind(collection.to_string())
+            .bind(number(limit))
+            .bind(number(offset))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(view).collect()
+    }
+
+    /// One document.
+    pub async fn document(&self, scope: &Scope, id: DocumentId) -> Result<DocumentView> {
+        let row = sqlx::query(AssertSqlSafe(format!("{VIEW} AND x.id = $2")))
+            .bind(scope.person().to_string())
+            .bind(id.to_string())
+            .fetch_one(&self.pool)
+            .await?;
+        view(&row)
+    }
+
+    /// Passages of a ready document in order, from number `from` (0-based) on.
+    pub async fn document_passages(
+        &self,
+        scope: &Scope,
+        id: DocumentId,
+        from: usize,
+        limit: usize,
+    ) -> Result<Vec<Passage>> {
+        let sql = format!("{PASSAGE_COLUMNS}{} AND x.id = $2 AND g.ordinal >= $3 ORDER BY g.ordinal LIMIT $4", readable!());
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(scope.person().to_string())
+            .bind(id.to_string())
+            .bind(number(from))
+            .bind(number(limit))
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(passage).collect()
+    }
+
+    /// Position of a passage in its document, 0-based.
+    pub async fn passage_position(&self, scope: &Scope, document: DocumentId, id: PassageId) -> Result<usize> {
+        let sql = concat!(
+            "SELECT g.ordinal FROM passages g JOIN documents x ON x.id = g.document_id AND x.state = 'ready' \
+             JOIN collections c ON c.id = x.collection_id WHERE ",
+            readable!(),
+            " AND x.id = $2 AND g.id = $3"
+        );
+        let row = sqlx::query(sql)
+            .bind(scope.person().to_string())
+            .bind(document.to_string())
+            .bind(id.to_string())
+            .fetch_one(&self.pool)
+            .await?;
+        row.count("ordinal")
+    }
+
+    /// A passage with up to `around` characters of stored text on each side.
+    pub async fn surroundings(&self, scope: &Scope, id: PassageId, around: usize) -> Result<Surroundings> {
+        let passage = self.passages(scope, &[id]).await?.pop().ok_or(StoreError::NotFound)?;
+        let start = passage.span.start.saturating_sub(around);
+        let row = sqlx::query(
+            "SELECT substr(text, CAST($2 AS INTEGER), CAST($3 AS INTEGER)) AS before_text, \
+             substr(text, CAST($4 AS INTEGER), CAST($5 AS INTEGER)) AS after_text FROM document_texts WHERE document_id = $1",
+        )
+        .bind(passage.document.to_string())
+        .bind(number(start.saturating_add(1)))
+        .bind(number(passage.span.start - start))
+        .bind(number(passage.span.end.saturating_add(1)))
+        .bind(number(around))
+        .fetch_one(&self.pool)
+        .await?;
+        Ok(Surroundings { passage, before: row.text("before_text")?, after: row.text("after_text")? })
+    }
+
+    /// Stops a document that waits or is being read; what was read of it is dropped.
+    pub async fn cancel_document(&self, scope: &Scope, id: DocumentId) -> Result<()> {
+        let mut tx = self.write().await?;
+        tx.changeable_document(scope, id).await?;
+        let done = sqlx::query(
+            "UPDATE documents SET state = 'cancelled', stage = '', passages = 0, updated_at = $2 \
+             WHERE id = $1 AND state IN ('waiting', 'processing')",
+        )
+        .bind(id.to_string())
+        .bind(tx.now)
+        .execute(&mut *tx.tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Err(StoreError::conflict("이미 끝난 문서라 취소할 것이 없습니다."));
+        }
+        tx.drop_passages(id).await?;
+        tx.append(Event::new("document_cancelled", Some(scope.person()), json!({ "document": id }))).await?;
+        tx.commit().await
+    }
+
+    /// Lets a failed or cancelled document wait for reading again.
+    pub async fn retry_document(&self, scope: &Scope, id: DocumentId) -> Result<()> {
+        let mut tx = self.write().await?;
+        tx.changeable_document(scope, id).await?;
+        tx.room_to_wait().await?;
+        if !tx.wait_again(id).await? {
+            return Err(StoreError::conflict("읽지 못했거나 취소한 문서만 다시 읽을 수 있습니다."));
+        }
+        tx.append(Event::new("document_retried", Some(scope.person()), json!({ "document": id }))).await?;
+        tx.commit().await
+    }
+
+    /// Deletes a document and its passages at once; the index follows. Returns the digest of its original, which may
+    /// now be without a document.
+    pub async fn delete_document(&self, scope: &Scope, id: DocumentId) -> Result<String> {
+        let mut tx = self.write().await?;
+        let collection = tx.changeable_document(scope, id).await?;
+        let original = tx.remove_document(id).await?;
+        tx.touch(collection).await?;
+        let detail = json!({ "collection": collection, "document": id, "sha256": original });
+        tx.append(Event::new("document_deleted", Some(scope.person()), detail)).await?;
+        tx.commit().await?;
+        Ok(original)
+    }
+}
+
+fn view(row: &AnyRow) -> Result<DocumentView> {
+    let state: DocumentState = row.parsed("state")?;
+    let indexing = state == DocumentState::Processing && row.text("stage")? == "indexing";
+    let pages = row.opt_int("pages")?.map(u32::try_from).transpose().map_err(|_| StoreError::Corrupt("pages"))?;
+    Ok(DocumentView {
+        id: row.parsed("id")?,
+        collection: row.parsed("collection_id")?,
+        collection_name: row.text("collection_name")?,
+        grade: row.parsed("grade")?,
+        title: row.text("title")?,
+        file_name: row.text("file_name")?,
+        format: row.text("format")?,
+        original: row.text("original")?,
+        bytes: row.int("bytes")?,
+        state: if indexing { DocumentState::Indexing } else { state },
+        error: row.opt_text("error")?,
+        warnings: row.json("warnings")?,
+        pages,
+        pages_estimated: row.flag("pages_estimated")?,
+        characters: row.count("characters")?,
+        passages: row.count("passages")?,
+        created_at: row.int("created_at")?,
+        updated_at: row.int("updated_at")?,
+        can_change: row.flag("can_change")?,
+    })
+}
+
+impl WriteTx {
+    /// The document's collection, if the reader may change it.
+    async fn changeable_document(&mut self, scope: &Scope, id: DocumentId) -> Result<CollectionId> {
+        let row = sqlx::query("SELECT collection_id FROM documents WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_one(&mut *self.tx)
+            .await?;
+        let collection = row.parsed("collection_id")?;
+        self.changeable_collection(scope, collection).await?;
+        Ok(collection)
+    }
+
+    /// Parent and child together: the document is in this very collection.
+    async fn document_of(&mut self, collection: CollectionId, id: DocumentId) -> Result<()> {
+        sqlx::query("SELECT id FROM documents WHERE id = $1 AND collection_id = $2")
+            .bind(id.to_string())
+            .bind(collection.to_string())
+            .fetch_one(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+
+    async fn room_to_wait(&mut self) -> Result<()> {
+        let row = sqlx::query("SELECT COUNT(*) AS n FROM documents WHERE state = 'waiting'")
+            .fetch_one(&mut *self.tx)
+            .await?;
+        if row.count("n")? < MAX_WAITING {
+            return Ok(());
+        }
+        Err(StoreError::conflict("읽기를 기다리는 문서가 너무 많습니다. 앞선 문서가 처리된 뒤 다시 올려 주세요."))
+    }
+
+    /// The document that already holds these bytes, set waiting again if it had come to nothing.
+    async fn duplicate_of(&mut self, collection: CollectionId, original: &str) -> Result<DocumentId> {
+        let row = sqlx::query("SELECT id FROM documents WHERE collection_id = $1 AND original = $2")
+            .bind(collection.to_string())
+            .bind(original)
+            .fetch_one(&mut *self.tx)
+            .await?;
+        let id = row.parsed("id")?;
+        self.wait_again(id).await?;
+        Ok(id)
+    }
+
+    async fn wait_again(&mut self, id: DocumentId) -> Result<bool> {
+        let done = sqlx::query(
+            "UPDATE documents SET state = 'waiting', stage = '', error = NULL, attempts = 0, updated_at = $2 \
+             WHERE id = $1 AND state IN ('failed', 'cancelled')",
+        )
+        .bind(id.to_string())
+        .bind(self.now)
+        .execute(&mut *self.tx)
+        .await?;
+        Ok(done.rows_affected() > 0)
+    }
+
+    pub(crate) async fn touch(&mut self, collection: CollectionId) -> Result<()> {
+        sqlx::query("UPDATE collections SET updated_at = $2 WHERE id = $1")
+            .bind(collection.to_string())
+            .bind(self.now)
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+
+    /// Drops what was read of a document.
+    pub(crate) async fn drop_passages(&mut self, id: DocumentId) -> Result<()> {
+        for statement in ["DELETE FROM passages WHERE document_id = $1", "DELETE FROM document_texts WHERE document_id = $1"] {
+            sqlx::query(statement).bind(id.to_string()).execute(&mut *self.tx).await?;
+        }
+        Ok(())
+    }
+
+    /// Removes the rows of a document and notes that the index must follow; returns the digest of its original.
+    pub(crate) async fn remove_document(&mut self, id: DocumentId) -> Result<String> {
+        let row = sqlx::query("SELECT original FROM documents WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_one(&mut *self.tx)
+            .await?;
+        self.drop_passages(id).await?;
+        self.note_removal(id).await?;
+        sqlx::query("DELETE FROM documents WHERE id = $1").bind(id.to_string()).execute(&mut *self.tx).await?;
+        row.text("original")
+    }
+
+    pub(crate) async fn note_removal(&mut self, id: DocumentId) -> Result<()> {
+        sqlx::query("INSERT INTO index_removals (document_id, created_at) VALUES ($1, $2) ON CONFLICT (document_id) DO NOTHING")
+            .bind(id.to_string())
+            .bind(self.now)
+            .execute(&mut *self.tx)
+            .await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,393 @@
+//! The worker's side of documents: what waits, what was read, what the index must still do. No reader is involved and
+//! nothing here is shown to a person; what readers see is `documents` and `collections`.
+
+use crate::collections::BATCH;
+use crate::ledger::Event;
+use crate::rights::placeholders;
+use crate::row::{RowExt, to_json};
+use crate::{Result, Store, StoreError, WriteTx};
+use madang_domain::{CollectionId, DocumentId, PassageDraft, PassageId};
+use serde_json::json;
+use sqlx::AssertSqlSafe;
+use sqlx::any::AnyRow;
+use std::collections::HashSet;
+
+/// How often a document may take the server down, or be cut off by its end, before it counts as failed.
+const MAX_ATTEMPTS: i64 = 3;
+/// Passages per INSERT.
+const ROWS: usize = 50;
+const COLUMNS: usize = 10;
+
+/// The first waiting document of a collection, and whose turn it would take.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WaitingHead {
+    /// Department or person that owns the collection.
+    pub owner: String,
+    pub collection: CollectionId,
+    pub document: DocumentId,
+}
+
+/// A document claimed for reading.
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub document: DocumentId,
+    pub collection: CollectionId,
+    pub title: String,
+    pub file_name: String,
+    /// SHA-256 of the bytes.
+    pub original: String,
+    /// 1 for the first.
+    pub attempt: i64,
+}
+
+/// What was read of a document.
+#[derive(Debug, Clone)]
+pub struct ReadDocument {
+    /// Name for screens: `HWPX`.
+    pub format: String,
+    pub text: String,
+    pub pages: Option<u32>,
+    pub pages_estimated: bool,
+    pub warnings: Vec<String>,
+    pub passages: Vec<PassageDraft>,
+}
+
+/// A passage as the index takes it.
+#[derive(Debug, Clone)]
+pub struct StoredPassage {
+    pub id: PassageId,
+    pub document: DocumentId,
+    pub collection: CollectionId,
+    pub title: String,
+    pub heading_path: Vec<String>,
+    pub text: String,
+}
+
+/// What a document that became ready took the place of.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MadeReady {
+    /// Digest of the replaced document's original.
+    pub replaced_original: Option<String>,
+}
+
+impl Store {
+    /// First waiting document of every collection that has one.
+    pub async fn waiting_heads(&self) -> Result<Vec<WaitingHead>> {
+        // Identifiers grow with time, so the least is the first.
+        let rows = sqlx::query(
+            "SELECT COALESCE(c.owner_department, c.owner_person) AS owner, c.id AS collection_id, MIN(x.id) AS id \
+             FROM documents x JOIN collections c ON c.id = x.collection_id WHERE x.state = 'waiting' \
+             GROUP BY COALESCE(c.owner_department, c.owner_person), c.id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|r| {
+                Ok(WaitingHead {
+                    owner: r.text("owner")?,
+                    collection: r.parsed("collection_id")?,
+                    document: r.parsed("id")?,
+                })
+            })
+            .collect()
+    }
+
+    /// Claims a waiting document; `None` if it no longer waits.
+    pub async fn claim_document(&self, id: DocumentId) -> Result<Option<Job>> {
+        let mut tx = self.write().await?;
+        let done = sqlx::query(
+            "UPDATE documents SET state = 'processing', stage = 'reading', attempts = attempts + 1, updated_at = $2 \
+             WHERE id = $1 AND state = 'waiting'",
+        )
+        .bind(id.to_string())
+        .bind(tx.now)
+        .execute(&mut *tx.tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let row = sqlx::query("SELECT collection_id, title, file_name, original, attempts FROM documents WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_one(&mut *tx.tx)
+            .await?;
+        tx.commit().await?;
+        Ok(Some(Job {
+            document: id,
+            collection: row.parsed("collection_id")?,
+            title: row.text("title")?,
+            file_name: row.text("file_name")?,
+            original: row.text("original")?,
+            attempt: row.int("attempts")?,
+        }))
+    }
+
+    /// Stores text and passages of a claimed document, all or nothing; nobody sees them before [`Store::make_ready`].
+    /// Returns the passages' ids in order; `None` if the document was cancelled or deleted meanwhile.
+    pub async fn store_read_document(&self, id: DocumentId, read: &ReadDocument) -> Result<Option<Vec<PassageId>>> {
+        let mut tx = self.write().await?;
+        let characters = i64::try_from(read.text.chars().count()).map_err(|_| StoreError::Corrupt("characters"))?;
+        let done = sqlx::query(
+            "UPDATE documents SET stage = 'indexing', format = $2, warnings = $3, pages = $4, pages_estimated = $5, \
+             characters = $6, passages = $7, updated_at = $8 WHERE id = $1 AND state = 'processing'",
+        )
+        .bind(id.to_string())
+        .bind(&read.format)
+        .bind(to_json(&read.warnings))
+        .bind(read.pages.map(i64::from))
+        .bind(i64::from(read.pages_estimated))
+        .bind(characters)
+        .bind(i64::try_from(read.passages.len()).map_err(|_| StoreError::Corrupt("passages"))?)
+        .bind(tx.now)
+        .execute(&mut *tx.tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Ok(None);
+        }
+        tx.drop_passages(id).await?;
+        sqlx::query("INSERT INTO document_texts (document_id, text) VALUES ($1, $2)")
+            .bind(id.to_string())
+            .bind(storable(&read.text))
+            .execute(&mut *tx.tx)
+            .await?;
+        let collection = sqlx::query("SELECT collection_id FROM documents WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_one(&mut *tx.tx)
+            .await?
+            .text("collection_id")?;
+        let ids = tx.insert_passages(id, &collection, &read.passages).await?;
+        tx.commit().await?;
+        Ok(Some(ids))
+    }
+
+    /// Makes an indexed document readable and removes the one it replaces; `None` if it was cancelled or deleted
+    /// meanwhile: its passages must then leave the index again.
+    pub async fn make_ready(&self, id: DocumentId) -> Result<Option<MadeReady>> {
+        let mut tx = self.write().await?;
+        let done = sqlx::query(
+            "UPDATE documents SET state = 'ready', stage = '', error = NULL, updated_at = $2 \
+             WHERE id = $1 AND state = 'processing' AND stage = 'indexing'",
+        )
+        .bind(id.to_string())
+        .bind(tx.now)
+        .execute(&mut *tx.tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Ok(None);
+        }
+        let row = sqlx::query(
+            "SELECT x.collection_id, o.id AS old FROM documents x \
+             LEFT JOIN documents o ON o.id = x.replaces AND o.collection_id = x.collection_id WHERE x.id = $1",
+        )
+        .bind(id.to_string())
+        .fetch_one(&mut *tx.tx)
+        .await?;
+        let collection: CollectionId = row.parsed("collection_id")?;
+        tx.touch(collection).await?;
+        let mut made = MadeReady::default();
+        if let Some(old) = row.opt_parsed::<DocumentId>("old")? {
+            made.replaced_original = Some(tx.remove_document(old).await?);
+            let detail = json!({ "collection": collection, "document": old, "by": id });
+            tx.append(Event::new("document_replaced", None, detail)).await?;
+        }
+        tx.commit().await?;
+        Ok(Some(made))
+    }
+
+    /// Marks a claimed document as failed with a Korean reason and drops what was read of it.
+    pub async fn fail_document(&self, id: DocumentId, reason: &str) -> Result<()> {
+        let mut tx = self.write().await?;
+        let done = sqlx::query(
+            "UPDATE documents SET state = 'failed', stage = '', error = $2, passages = 0, updated_at = $3 \
+             WHERE id = $1 AND state = 'processing'",
+        )
+        .bind(id.to_string())
+        .bind(reason)
+        .bind(tx.now)
+        .execute(&mut *tx.tx)
+        .await?;
+        if done.rows_affected() > 0 {
+            tx.drop_passages(id).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Gives a claimed document back to the queue, as if it had not been tried: the server stops.
+    pub async fn release_document(&self, id: DocumentId) -> Result<()> {
+        let mut tx = self.write().await?;
+        let done = sqlx::query(
+            "UPDATE documents SET state = 'waiting', stage = '', attempts = attempts - 1, passages = 0, updated_at = $2 \
+             WHERE id = $1 AND state = 'processing'",
+        )
+        .bind(id.to_string())
+        .bind(tx.now)
+        .execute(&mut *tx.tx)
+        .await?;
+        if done.rows_affected() > 0 {
+            tx.drop_passages(id).await?;
+        }
+        tx.commit().await
+    }
+
+    /// At start: documents that were being processed when the server ended wait again, or have failed after
+    /// [`MAX_ATTEMPTS`]. Returns them all: their passages must leave the index.
+    pub async fn recover_documents(&self) -> Result<Vec<DocumentId>> {
+        let mut tx = self.write().await?;
+        let rows = sqlx::query("SELECT id, attempts FROM documents WHERE state = 'processing'").fetch_all(&mut *tx.tx).await?;
+        let mut ids = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let id: DocumentId = row.parsed("id")?;
+            let given_up = row.int("attempts")? >= MAX_ATTEMPTS;
+            let (state, reason) = if given_up {
+                ("failed", Some("이 문서를 읽는 동안 서버가 세 번 멈췄습니다. 다른 형식으로 저장해 올려 주세요."))
+            } else {
+                ("waiting", None)
+            };
+            sqlx::query("UPDATE documents SET state = $2, stage = '', error = $3, passages = 0, updated_at = $4 WHERE id = $1")
+                .bind(id.to_string())
+                .bind(state)
+                .bind(reason)
+                .bind(tx.now)
+                .execute(&mut *tx.tx)
+                .await?;
+            tx.drop_passages(id).await?;
+            ids.push(id);
+        }
+        tx.commit().await?;
+        Ok(ids)
+    }
+
+    /// Notes that a document's passages must leave the index.
+    pub async fn queue_index_removal(&self, id: DocumentId) -> Result<()> {
+        let mut tx = self.write().await?;
+        tx.note_removal(id).await?;
+        tx.commit().await
+    }
+
+    /// Documents whose passages must leave the index, oldest first.
+    pub async fn pending_index_removals(&self, limit: i64) -> Result<Vec<DocumentId>> {
+        let rows = sqlx::query("SELECT document_id FROM index_removals ORDER BY created_at, document_id LIMIT $1")
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|r| r.parsed("document_id")).collect()
+    }
+
+    /// These have left the index.
+    pub async fn index_removals_done(&self, ids: &[DocumentId]) -> Result<()> {
+        let mut tx = self.write().await?;
+        for batch in ids.chunks(BATCH) {
+            let sql = format!("DELETE FROM index_removals WHERE document_id IN ({})", placeholders(1, batch.len()));
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for id in batch {
+                query = query.bind(id.to_string());
+            }
+            query.execute(&mut *tx.tx).await?;
+        }
+        tx.commit().await
+    }
+
+    /// Number of passages that the index should hold: those of ready documents.
+    pub async fn ready_passage_count(&self) -> Result<usize> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS n FROM passages g JOIN documents x ON x.id = g.document_id WHERE x.state = 'ready'",
+        )
+        .fetch_one(&self.pool)
+        .await?;
+        row.count("n")
+    }
+
+    /// Ready documents after `after` in order of their identifiers, with their number of passages.
+    pub async fn ready_documents(&self, after: Option<DocumentId>, limit: i64) -> Result<Vec<(DocumentId, usize)>> {
+        let rows = sqlx::query(
+            "SELECT id, passages FROM documents WHERE state = 'ready' AND id > $1 ORDER BY id LIMIT $2",
+        )
+        .bind(after.map(|d| d.to_string()).unwrap_or_default())
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|r| Ok((r.parsed("id")?, r.count("passages")?))).collect()
+    }
+
+    /// Passages of a ready document, to be indexed again; empty if it is not ready any more.
+    pub async fn passages_to_index(&self, id: DocumentId) -> Result<Vec<StoredPassage>> {
+        let rows = sqlx::query(
+            "SELECT g.id, g.document_id, x.collection_id, x.title, g.heading_path, g.text FROM passages g \
+             JOIN documents x ON x.id = g.document_id WHERE x.id = $1 AND x.state = 'ready' ORDER BY g.ordinal",
+        )
+        .bind(id.to_string())
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(stored_passage).collect()
+    }
+
+    /// Those of the digests that some document refers to.
+    pub async fn originals_in_use(&self, digests: &[String]) -> Result<HashSet<String>> {
+        let mut used = HashSet::new();
+        for batch in digests.chunks(BATCH) {
+            let list = placeholders(1, batch.len());
+            let sql = format!("SELECT DISTINCT original FROM documents WHERE original IN ({list})");
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for digest in batch {
+                query = query.bind(digest);
+            }
+            for row in query.fetch_all(&self.pool).await? {
+                used.insert(row.text("original")?);
+            }
+        }
+        Ok(used)
+    }
+}
+
+fn stored_passage(row: &AnyRow) -> Result<StoredPassage> {
+    Ok(StoredPassage {
+        id: row.parsed("id")?,
+        document: row.parsed("document_id")?,
+        collection: row.parsed("collection_id")?,
+        title: row.text("title")?,
+        heading_path: row.json("heading_path")?,
+        text: row.text("text")?,
+    })
+}
+
+/// PostgreSQL takes no NUL in text; the replacement keeps every offset.
+fn storable(text: &str) -> String {
+    text.replace('\0', "\u{fffd}")
+}
+
+impl WriteTx {
+    async fn insert_passages(
+        &mut self,
+        document: DocumentId,
+        collection: &str,
+        passages: &[PassageDraft],
+    ) -> Result<Vec<PassageId>> {
+        let number = |n: usize| i64::try_from(n).map_err(|_| StoreError::Corrupt("span"));
+        let ids: Vec<_> = passages.iter().map(|_| PassageId::new()).collect();
+        let numbered: Vec<_> = ids.iter().zip(passages).enumerate().collect();
+        for batch in numbered.chunks(ROWS) {
+            let rows: Vec<_> =
+                (0..batch.len()).map(|i| format!("({})", placeholders(i * COLUMNS + 1, COLUMNS))).collect();
+            let sql = format!(
+                "INSERT INTO passages (id, document_id, collection_id, ordinal, heading_path, page, page_estimated, \
+                 span_start, span_end, text) VALUES {}",
+                rows.join(", ")
+            );
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for (ordinal, (id, passage)) in batch {
+                query = query
+                    .bind(id.to_string())
+                    .bind(document.to_string())
+                    .bind(collection.to_owned())
+                    .bind(number(*ordinal)?)
+                    .bind(storable(&to_json(&passage.heading_path)))
+                    .bind(passage.page.map(i64::from))
+                    .bind(i64::from(passage.page_estimated))
+                    .bind(number(passage.span.start)?)
+                    .bind(number(passage.span.end)?)
+                    .bind(storable(&passage.text));
+            }
+            query.execute(&mut *self.tx).await?;
+        }
+        Ok(ids)
+    }
+}
