@@ -23,6 +23,9 @@ pub mod ratings;
 pub mod sharing;
 pub mod shelves;
 
+#[cfg(test)]
+mod sharing_tests;
+
 pub use clock::Clock;
 pub use error::StoreError;
 pub use originals::Originals;
