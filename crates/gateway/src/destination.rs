@@ -49,7 +49,11 @@ impl Destination {
     /// Anything but https to a public name or address, with no user info, query or fragment.
     pub fn parse(base_url: &str, policy: Policy) -> Result<Self, DestinationError> {
         let trimmed = base_url.trim();
-        if trimmed.len() > MAX_URL || trimmed.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+        if trimmed.len() > MAX_URL
+            || trimmed
+                .chars()
+                .any(|c| c.is_control() || c.is_whitespace() || c == '\\')
+        {
             return Err(DestinationError::Malformed);
         }
         let mut base = Url::parse(trimmed).map_err(|_| DestinationError::Malformed)?;
@@ -76,7 +80,13 @@ impl Destination {
         let port = base.port_or_known_default().ok_or(DestinationError::Malformed)?;
         let path = base.path().trim_end_matches('/').to_string();
         base.set_path(&path);
-        Ok(Destination { base, host, address, port, policy })
+        Ok(Destination {
+            base,
+            host,
+            address,
+            port,
+            policy,
+        })
     }
 
     /// Where chat completions are posted: `{base}/chat/completions`. Approvals are bound to this.
@@ -103,8 +113,15 @@ impl Destination {
             return Ok(vec![SocketAddr::new(ip, self.port)]);
         }
         let unresolved = || DestinationError::Unresolved(self.host.clone());
-        let looked_up = tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((self.host.as_str(), self.port))).await;
-        let addresses: Vec<SocketAddr> = looked_up.map_err(|_| unresolved())?.map_err(|_| unresolved())?.collect();
+        let looked_up = tokio::time::timeout(
+            RESOLVE_TIMEOUT,
+            tokio::net::lookup_host((self.host.as_str(), self.port)),
+        )
+        .await;
+        let addresses: Vec<SocketAddr> = looked_up
+            .map_err(|_| unresolved())?
+            .map_err(|_| unresolved())?
+            .collect();
         if addresses.is_empty() {
             return Err(unresolved());
         }
@@ -122,7 +139,11 @@ impl Destination {
 
 fn check_address(ip: IpAddr, policy: Policy) -> Result<(), DestinationError> {
     let allowed = policy.allow_loopback && ip.is_loopback() || is_public(ip);
-    if allowed { Ok(()) } else { Err(DestinationError::Forbidden(ip)) }
+    if allowed {
+        Ok(())
+    } else {
+        Err(DestinationError::Forbidden(ip))
+    }
 }
 
 /// A global unicast address that stands for itself (IANA special-purpose registries, RFC 6890).
@@ -173,8 +194,14 @@ mod tests {
     #[test]
     fn public_https_is_taken() {
         let d = parse(" https://api.example.com/v1/ ").unwrap();
-        assert_eq!((d.endpoint().as_str(), d.host()), ("https://api.example.com/v1/chat/completions", "api.example.com"));
-        assert_eq!(parse("https://api.example.com").unwrap().endpoint(), "https://api.example.com/chat/completions");
+        assert_eq!(
+            (d.endpoint().as_str(), d.host()),
+            ("https://api.example.com/v1/chat/completions", "api.example.com")
+        );
+        assert_eq!(
+            parse("https://api.example.com").unwrap().endpoint(),
+            "https://api.example.com/chat/completions"
+        );
         assert!(parse("https://8.8.8.8:8443/v1").is_ok() && parse("https://[2606:4700::1111]/v1").is_ok());
     }
 
@@ -201,16 +228,48 @@ mod tests {
     #[test]
     fn addresses_inside_and_for_special_use_are_refused() {
         for host in [
-            "0.0.0.0", "10.0.0.1", "100.64.0.1", "127.0.0.1", "127.255.0.1", "169.254.169.254", "172.16.0.1", "172.31.255.255",
-            "192.0.0.8", "192.168.1.1", "192.88.99.1", "198.18.0.1", "224.0.0.1", "255.255.255.255",
+            "0.0.0.0",
+            "10.0.0.1",
+            "100.64.0.1",
+            "127.0.0.1",
+            "127.255.0.1",
+            "169.254.169.254",
+            "172.16.0.1",
+            "172.31.255.255",
+            "192.0.0.8",
+            "192.168.1.1",
+            "192.88.99.1",
+            "198.18.0.1",
+            "224.0.0.1",
+            "255.255.255.255",
             // Other spellings of 127.0.0.1 and 10.0.0.1.
-            "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0xa.0.0.1",
-            "[::]", "[::1]", "[::ffff:10.0.0.1]", "[::ffff:8.8.8.8]", "[::127.0.0.1]", "[64:ff9b::a00:1]", "[64:ff9b:1::1]",
-            "[2002:a00:1::1]", "[2001:0:1::1]", "[2001:db8::1]", "[fc00::1]", "[fd12::1]", "[fe80::1]", "[fec0::1]", "[ff02::1]",
+            "2130706433",
+            "0x7f000001",
+            "0177.0.0.1",
+            "127.1",
+            "0xa.0.0.1",
+            "[::]",
+            "[::1]",
+            "[::ffff:10.0.0.1]",
+            "[::ffff:8.8.8.8]",
+            "[::127.0.0.1]",
+            "[64:ff9b::a00:1]",
+            "[64:ff9b:1::1]",
+            "[2002:a00:1::1]",
+            "[2001:0:1::1]",
+            "[2001:db8::1]",
+            "[fc00::1]",
+            "[fd12::1]",
+            "[fe80::1]",
+            "[fec0::1]",
+            "[ff02::1]",
             "[2606:4700::5efe:a00:1]",
         ] {
             let refused = parse(&format!("https://{host}/v1"));
-            assert!(matches!(refused, Err(DestinationError::Forbidden(_))), "{host}: {refused:?}");
+            assert!(
+                matches!(refused, Err(DestinationError::Forbidden(_))),
+                "{host}: {refused:?}"
+            );
         }
     }
 
@@ -227,7 +286,13 @@ mod tests {
         let policy = Policy { allow_loopback: true };
         assert!(Destination::parse("http://127.0.0.1:9/v1", policy).is_ok());
         assert!(Destination::parse("http://[::1]:9/v1", policy).is_ok());
-        assert_eq!(Destination::parse("http://8.8.8.8/v1", policy), Err(DestinationError::NotHttps));
-        assert!(matches!(Destination::parse("https://10.0.0.1", policy), Err(DestinationError::Forbidden(_))));
+        assert_eq!(
+            Destination::parse("http://8.8.8.8/v1", policy),
+            Err(DestinationError::NotHttps)
+        );
+        assert!(matches!(
+            Destination::parse("https://10.0.0.1", policy),
+            Err(DestinationError::Forbidden(_))
+        ));
     }
 }

@@ -20,9 +20,13 @@ const VERSION: u8 = 1;
 /// Why the master key or a sealed record cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SealError {
-    #[error("암호화 키 파일 {path}을(를) 다른 사용자가 읽을 수 있습니다(권한 {mode:o}). `chmod 600 {path}` 뒤 다시 시작해 주세요.")]
+    #[error(
+        "암호화 키 파일 {path}을(를) 다른 사용자가 읽을 수 있습니다(권한 {mode:o}). `chmod 600 {path}` 뒤 다시 시작해 주세요."
+    )]
     Exposed { path: String, mode: u32 },
-    #[error("암호화 키 파일 {0}의 길이가 32바이트가 아닙니다. 백업에서 되살려 주세요. 새로 만들면 저장된 키와 본문을 열 수 없습니다.")]
+    #[error(
+        "암호화 키 파일 {0}의 길이가 32바이트가 아닙니다. 백업에서 되살려 주세요. 새로 만들면 저장된 키와 본문을 열 수 없습니다."
+    )]
     Malformed(String),
     #[error("암호화 키 파일 {path}을(를) 쓰지 못했습니다: {source}")]
     Io { path: String, source: io::Error },
@@ -54,7 +58,10 @@ impl MasterKey {
     /// # Errors
     /// Refuses a file that group or others may touch, and one of another length; both say what to do.
     pub fn load_or_create(path: &Path) -> Result<Self, SealError> {
-        let failed = |source| SealError::Io { path: path.display().to_string(), source };
+        let failed = |source| SealError::Io {
+            path: path.display().to_string(),
+            source,
+        };
         match File::open(path) {
             Ok(file) => Self::read(path, file),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -67,14 +74,22 @@ impl MasterKey {
 
     fn read(path: &Path, file: File) -> Result<Self, SealError> {
         let name = path.display().to_string();
-        let failed = |source| SealError::Io { path: name.clone(), source };
+        let failed = |source| SealError::Io {
+            path: name.clone(),
+            source,
+        };
         let mode = file.metadata().map_err(failed)?.mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(SealError::Exposed { path: name, mode });
         }
         let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_BYTES + 1));
-        file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
-        let key: [u8; KEY_BYTES] = bytes.as_slice().try_into().map_err(|_| SealError::Malformed(name.clone()))?;
+        file.take(KEY_BYTES as u64 + 1)
+            .read_to_end(&mut bytes)
+            .map_err(failed)?;
+        let key: [u8; KEY_BYTES] = bytes
+            .as_slice()
+            .try_into()
+            .map_err(|_| SealError::Malformed(name.clone()))?;
         Ok(Self::from_bytes(key))
     }
 
@@ -86,8 +101,14 @@ impl MasterKey {
     pub fn seal(&self, plain: &[u8], record: &[u8]) -> Result<Vec<u8>, SealError> {
         let mut nonce = [0u8; NONCE_BYTES];
         SysRng.try_fill_bytes(&mut nonce).map_err(|_| SealError::Randomness)?;
-        let payload = Payload { msg: plain, aad: record };
-        let sealed = self.cipher(record)?.encrypt(&Nonce::from(nonce), payload).map_err(|_| SealError::TooLong)?;
+        let payload = Payload {
+            msg: plain,
+            aad: record,
+        };
+        let sealed = self
+            .cipher(record)?
+            .encrypt(&Nonce::from(nonce), payload)
+            .map_err(|_| SealError::TooLong)?;
         Ok([&[VERSION][..], &nonce, &sealed].concat())
     }
 
@@ -96,10 +117,15 @@ impl MasterKey {
     /// # Errors
     /// [`SealError::Sealed`] for another key, another record or a single changed bit.
     pub fn open(&self, sealed: &[u8], record: &[u8]) -> Result<Zeroizing<Vec<u8>>, SealError> {
-        let Some((&VERSION, rest)) = sealed.split_first() else { return Err(SealError::Sealed) };
+        let Some((&VERSION, rest)) = sealed.split_first() else {
+            return Err(SealError::Sealed);
+        };
         let (nonce, body) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Sealed)?;
         let payload = Payload { msg: body, aad: record };
-        let plain = self.cipher(record)?.decrypt(&Nonce::from(*nonce), payload).map_err(|_| SealError::Sealed)?;
+        let plain = self
+            .cipher(record)?
+            .decrypt(&Nonce::from(*nonce), payload)
+            .map_err(|_| SealError::Sealed)?;
         Ok(Zeroizing::new(plain))
     }
 
@@ -129,7 +155,7 @@ impl MasterKey {
 }
 
 fn mac(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
-    let mut mac = <Hmac<Sha256> as KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
+    let mut mac = <Hmac<Sha256> as hmac::KeyInit>::new_from_slice(key).expect("HMAC takes keys of any length");
     parts.iter().for_each(|part| mac.update(part));
     Zeroizing::new(mac.finalize().into_bytes().into())
 }
@@ -137,7 +163,10 @@ fn mac(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
 /// Writes a new key beside `path` and links it into place, so that nobody ever reads half a key and of two processes
 /// that start at once both use the one that came first.
 fn create(path: &Path) -> Result<(), SealError> {
-    let failed = |source| SealError::Io { path: path.display().to_string(), source };
+    let failed = |source| SealError::Io {
+        path: path.display().to_string(),
+        source,
+    };
     let mut random = Zeroizing::new([0u8; KEY_BYTES + 8]);
     SysRng.try_fill_bytes(&mut *random).map_err(|_| SealError::Randomness)?;
     let (key, suffix) = random.split_at(KEY_BYTES);
@@ -145,7 +174,11 @@ fn create(path: &Path) -> Result<(), SealError> {
     name.push(format!(".{}", hex::encode(suffix)));
     let draft = Path::new(&name);
     let written = (|| {
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(draft)?;
         file.write_all(key)?;
         file.sync_all()?;
         match fs::hard_link(draft, path) {
@@ -177,7 +210,10 @@ mod tests {
         let path = folder.path().join("master.key");
         let sealed = MasterKey::load_or_create(&path).unwrap().seal(b"x", b"r").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(*MasterKey::load_or_create(&path).unwrap().open(&sealed, b"r").unwrap(), b"x");
+        assert_eq!(
+            *MasterKey::load_or_create(&path).unwrap().open(&sealed, b"r").unwrap(),
+            b"x"
+        );
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -187,7 +223,10 @@ mod tests {
         let path = folder.path().join("master.key");
         MasterKey::load_or_create(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(MasterKey::load_or_create(&path), Err(SealError::Exposed { mode: 0o640, .. })));
+        assert!(matches!(
+            MasterKey::load_or_create(&path),
+            Err(SealError::Exposed { mode: 0o640, .. })
+        ));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         for bytes in [&[1u8; 31][..], &[1u8; 33]] {
             fs::write(&path, bytes).unwrap();
@@ -200,7 +239,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
         let hashes: std::collections::HashSet<String> = std::thread::scope(|s| {
-            let starters: Vec<_> = (0..8).map(|_| s.spawn(|| MasterKey::load_or_create(&path).unwrap().hmac(b"m"))).collect();
+            let starters: Vec<_> = (0..8)
+                .map(|_| s.spawn(|| MasterKey::load_or_create(&path).unwrap().hmac(b"m")))
+                .collect();
             starters.into_iter().map(|t| t.join().unwrap()).collect()
         });
         assert_eq!(hashes.len(), 1);

@@ -19,7 +19,11 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { connect: Duration::from_secs(10), total: Duration::from_secs(120), reply_bytes: 4 << 20 }
+        Limits {
+            connect: Duration::from_secs(10),
+            total: Duration::from_secs(120),
+            reply_bytes: 4 << 20,
+        }
     }
 }
 
@@ -86,11 +90,25 @@ pub async fn send(destination: &Destination, api_key: &str, body: &[u8]) -> Resu
 ///
 /// # Errors
 /// [`SendError`], which says whether anything may have left.
-pub async fn send_within(destination: &Destination, api_key: &str, body: &[u8], limits: &Limits) -> Result<Reply, SendError> {
+pub async fn send_within(
+    destination: &Destination,
+    api_key: &str,
+    body: &[u8],
+    limits: &Limits,
+) -> Result<Reply, SendError> {
     let addresses = destination.resolve().await?;
     let headers = headers(api_key)?;
-    let request = request(destination, &addresses, limits).map_err(nothing_left)?.headers(headers).body(body.to_vec());
-    let response = request.send().await.map_err(|e| if e.is_connect() || e.is_builder() { nothing_left(e) } else { unknown(e) })?;
+    let request = request(destination, &addresses, limits)
+        .map_err(nothing_left)?
+        .headers(headers)
+        .body(body.to_vec());
+    let response = request.send().await.map_err(|e| {
+        if e.is_connect() || e.is_builder() {
+            nothing_left(e)
+        } else {
+            unknown(e)
+        }
+    })?;
     read(response, limits.reply_bytes).await
 }
 
@@ -115,17 +133,26 @@ fn reason(e: reqwest::Error) -> String {
 }
 
 fn headers(api_key: &str) -> Result<HeaderMap, SendError> {
-    let mut key = HeaderValue::from_str(&format!("Bearer {api_key}"))
-        .map_err(|_| SendError::NothingLeft("제공자 키에 쓸 수 없는 글자가 있습니다. 키를 다시 등록해 주세요.".into()))?;
+    let mut key = HeaderValue::from_str(&format!("Bearer {api_key}")).map_err(|_| {
+        SendError::NothingLeft("제공자 키에 쓸 수 없는 글자가 있습니다. 키를 다시 등록해 주세요.".into())
+    })?;
     key.set_sensitive(true);
     let json = HeaderValue::from_static("application/json");
-    Ok(HeaderMap::from_iter([(AUTHORIZATION, key), (CONTENT_TYPE, json.clone()), (ACCEPT, json)]))
+    Ok(HeaderMap::from_iter([
+        (AUTHORIZATION, key),
+        (CONTENT_TYPE, json.clone()),
+        (ACCEPT, json),
+    ]))
 }
 
 /// A client for one call: pinned to the addresses that were checked, verified TLS, HTTP/1.1, no redirect, no proxy, no
 /// retry, no connection kept.
 #[allow(clippy::disallowed_types)] // This is the one door: nothing else makes a client for the outside.
-fn request(destination: &Destination, addresses: &[SocketAddr], limits: &Limits) -> reqwest::Result<reqwest::RequestBuilder> {
+fn request(
+    destination: &Destination,
+    addresses: &[SocketAddr],
+    limits: &Limits,
+) -> reqwest::Result<reqwest::RequestBuilder> {
     // Fails only when a provider is installed already, which serves as well.
     let _installed_before = rustls::crypto::ring::default_provider().install_default();
     let builder = reqwest::Client::builder()
@@ -139,13 +166,19 @@ fn request(destination: &Destination, addresses: &[SocketAddr], limits: &Limits)
         .connect_timeout(limits.connect)
         .timeout(limits.total);
     // Plain http has no use for the machine's certificates, and a bare machine may have none.
-    let builder = if destination.is_plain() { builder.tls_certs_only([]) } else { builder.https_only(true) };
+    let builder = if destination.is_plain() {
+        builder.tls_certs_only([])
+    } else {
+        builder.https_only(true)
+    };
     Ok(builder.build()?.post(destination.endpoint()))
 }
 
 async fn read(mut response: reqwest::Response, limit: usize) -> Result<Reply, SendError> {
     let status = response.status().as_u16();
-    let header_id = ["x-request-id", "request-id"].iter().find_map(|name| response.headers().get(*name)?.to_str().ok().map(short));
+    let header_id = ["x-request-id", "request-id"]
+        .iter()
+        .find_map(|name| response.headers().get(*name)?.to_str().ok().map(short));
     let mut body = Vec::new();
     let mut truncated = false;
     while let Some(chunk) = response.chunk().await.map_err(unknown)? {
@@ -158,7 +191,13 @@ async fn read(mut response: reqwest::Response, limit: usize) -> Result<Reply, Se
     }
     let said: Said = serde_json::from_slice(&body).unwrap_or_default();
     let provider_request_id = header_id.or_else(|| said.id.as_deref().map(short));
-    Ok(Reply { status, body, truncated, provider_request_id, usage: said.usage })
+    Ok(Reply {
+        status,
+        body,
+        truncated,
+        provider_request_id,
+        usage: said.usage,
+    })
 }
 
 /// The parts of a reply that are recorded.

@@ -34,7 +34,10 @@ pub struct Head {
 impl Head {
     /// The head of a chain without entries.
     pub fn genesis() -> Self {
-        Head { seq: 0, hash: GENESIS_HASH.to_string() }
+        Head {
+            seq: 0,
+            hash: GENESIS_HASH.to_string(),
+        }
     }
 }
 
@@ -46,7 +49,10 @@ impl Default for Head {
 
 impl From<&Entry> for Head {
     fn from(entry: &Entry) -> Self {
-        Head { seq: entry.seq, hash: entry.hash.clone() }
+        Head {
+            seq: entry.seq,
+            hash: entry.hash.clone(),
+        }
     }
 }
 
@@ -93,7 +99,13 @@ pub fn chain(prev: &Head, time: &str, payload: &str) -> Result<Entry, ChainError
     }
     let seq = prev.seq.checked_add(1).ok_or(ChainError::Full)?;
     let hash = entry_hash(seq, time, &prev.hash, payload);
-    Ok(Entry { seq, time: time.to_string(), payload: payload.to_string(), prev_hash: prev.hash.clone(), hash })
+    Ok(Entry {
+        seq,
+        time: time.to_string(),
+        payload: payload.to_string(),
+        prev_hash: prev.hash.clone(),
+        hash,
+    })
 }
 
 /// Verifies a chain from its first entry; `expected_head` also shows entries cut off the end.
@@ -128,7 +140,10 @@ impl Verifier {
 
     /// From the entry after `head` on, for a part of a chain whose beginning was verified before.
     pub fn after(head: Head) -> Self {
-        Verifier { head, ..Self::default() }
+        Verifier {
+            head,
+            ..Self::default()
+        }
     }
 
     /// Number of the entry that must come next.
@@ -145,7 +160,10 @@ impl Verifier {
             return Err(fault.clone());
         }
         if let Err(reason) = self.check(entry) {
-            let fault = Fault { seq: self.next_seq(), reason };
+            let fault = Fault {
+                seq: self.next_seq(),
+                reason,
+            };
             self.fault = Some(fault.clone());
             return Err(fault);
         }
@@ -171,17 +189,24 @@ impl Verifier {
                 seq: head.seq.saturating_add(1),
                 reason: "보관한 끝 번호보다 뒤의 기록이 있습니다. 끝 번호를 다시 확인해 주세요.".into(),
             }),
-            Some(head) if *head != self.head => {
-                Err(Fault { seq: head.seq, reason: "마지막 기록이 보관한 끝 해시와 다릅니다. 기록이 바뀌었습니다.".into() })
-            }
-            _ => Ok(Verified { entries: self.entries, head: self.head }),
+            Some(head) if *head != self.head => Err(Fault {
+                seq: head.seq,
+                reason: "마지막 기록이 보관한 끝 해시와 다릅니다. 기록이 바뀌었습니다.".into(),
+            }),
+            _ => Ok(Verified {
+                entries: self.entries,
+                head: self.head,
+            }),
         }
     }
 
     fn check(&self, entry: &Entry) -> Result<(), String> {
         let next = self.next_seq();
         if entry.seq != next {
-            return Err(format!("{next}번이 있어야 할 곳에 {}번이 있습니다. 기록이 빠졌거나 순서가 바뀌었습니다.", entry.seq));
+            return Err(format!(
+                "{next}번이 있어야 할 곳에 {}번이 있습니다. 기록이 빠졌거나 순서가 바뀌었습니다.",
+                entry.seq
+            ));
         }
         if entry.prev_hash != self.head.hash {
             return Err("앞 기록의 해시와 이어지지 않습니다. 이 기록이나 앞 기록이 바뀌었습니다.".into());
@@ -200,7 +225,13 @@ impl Verifier {
 /// big-endian, so that no two different entries give the same bytes.
 fn entry_hash(seq: u64, time: &str, prev_hash: &str, payload: &str) -> String {
     let mut hasher = Sha256::new();
-    for part in [DOMAIN, &seq.to_be_bytes(), time.as_bytes(), prev_hash.as_bytes(), payload.as_bytes()] {
+    for part in [
+        DOMAIN,
+        &seq.to_be_bytes(),
+        time.as_bytes(),
+        prev_hash.as_bytes(),
+        payload.as_bytes(),
+    ] {
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part);
     }
@@ -209,13 +240,29 @@ fn entry_hash(seq: u64, time: &str, prev_hash: &str, payload: &str) -> String {
 
 /// `YYYY-MM-DDThh:mm:ss[.fraction]Z`.
 fn is_utc_time(time: &str) -> bool {
-    let Some(body) = time.strip_suffix('Z') else { return false };
+    let Some(body) = time.strip_suffix('Z') else {
+        return false;
+    };
     let (seconds, fraction) = body.split_once('.').map_or((body, None), |(s, f)| (s, Some(f)));
     let digits_ok = fraction.is_none_or(|f| (1..=9).contains(&f.len()) && f.bytes().all(|b| b.is_ascii_digit()));
     let shape_ok = seconds.len() == 19
-        && seconds.bytes().zip("0000-00-00T00:00:00".bytes()).all(|(b, p)| if p == b'0' { b.is_ascii_digit() } else { b == p });
-    let part = |from: usize| seconds.get(from..from + 2).and_then(|p| p.parse::<u8>().ok()).unwrap_or(99);
-    digits_ok && shape_ok && (1..=12).contains(&part(5)) && (1..=31).contains(&part(8)) && part(11) < 24 && part(14) < 60 && part(17) <= 60
+        && seconds
+            .bytes()
+            .zip("0000-00-00T00:00:00".bytes())
+            .all(|(b, p)| if p == b'0' { b.is_ascii_digit() } else { b == p });
+    let part = |from: usize| {
+        seconds
+            .get(from..from + 2)
+            .and_then(|p| p.parse::<u8>().ok())
+            .unwrap_or(99)
+    };
+    digits_ok
+        && shape_ok
+        && (1..=12).contains(&part(5))
+        && (1..=31).contains(&part(8))
+        && part(11) < 24
+        && part(14) < 60
+        && part(17) <= 60
 }
 
 #[cfg(test)]
@@ -226,7 +273,13 @@ mod tests {
     fn the_layout_of_the_hash_does_not_change_unnoticed() {
         let entry = chain(&Head::genesis(), "2026-11-22T06:20:00Z", r#"{"kind":"intent"}"#).unwrap();
         let mut bytes = Vec::new();
-        for part in [DOMAIN, &1u64.to_be_bytes(), b"2026-11-22T06:20:00Z", GENESIS_HASH.as_bytes(), br#"{"kind":"intent"}"#] {
+        for part in [
+            DOMAIN,
+            &1u64.to_be_bytes(),
+            b"2026-11-22T06:20:00Z",
+            GENESIS_HASH.as_bytes(),
+            br#"{"kind":"intent"}"#,
+        ] {
             bytes.extend((part.len() as u64).to_be_bytes());
             bytes.extend(part);
         }
@@ -237,18 +290,43 @@ mod tests {
     #[test]
     fn refuses_other_times_and_payloads() {
         let head = Head::genesis();
-        for time in ["", "2026-11-22", "2026-11-22T06:20:00+09:00", "2026-13-22T06:20:00Z", "2026-11-22T24:00:00Z", "2026-11-22T06:20:00.Z"] {
+        for time in [
+            "",
+            "2026-11-22",
+            "2026-11-22T06:20:00+09:00",
+            "2026-13-22T06:20:00Z",
+            "2026-11-22T24:00:00Z",
+            "2026-11-22T06:20:00.Z",
+        ] {
             assert_eq!(chain(&head, time, "{}"), Err(ChainError::Time(time.into())));
         }
         assert!(chain(&head, "2026-11-22T06:20:00.123Z", "{}").is_ok());
         assert_eq!(chain(&head, "2026-11-22T06:20:00Z", "{ }"), Err(ChainError::Payload));
-        let full = Head { seq: u64::MAX, ..Head::genesis() };
+        let full = Head {
+            seq: u64::MAX,
+            ..Head::genesis()
+        };
         assert_eq!(chain(&full, "2026-11-22T06:20:00Z", "{}"), Err(ChainError::Full));
     }
 
     #[test]
     fn an_empty_chain_holds_unless_a_head_is_expected() {
-        assert_eq!(verify([], None), Ok(Verified { entries: 0, head: Head::genesis() }));
-        assert!(verify([], Some(&Head { seq: 3, ..Head::genesis() })).is_err_and(|f| f.seq == 1));
+        assert_eq!(
+            verify([], None),
+            Ok(Verified {
+                entries: 0,
+                head: Head::genesis()
+            })
+        );
+        assert!(
+            verify(
+                [],
+                Some(&Head {
+                    seq: 3,
+                    ..Head::genesis()
+                })
+            )
+            .is_err_and(|f| f.seq == 1)
+        );
     }
 }

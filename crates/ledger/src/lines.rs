@@ -19,7 +19,11 @@ pub fn to_line(entry: &Entry) -> Result<String, serde_json::Error> {
 /// A line counts only in the exact form that [`to_line`] writes, so that no byte of a file can change unnoticed. A
 /// fault that is not about an entry's number names the line's.
 pub fn read_lines<R: BufRead>(reader: R) -> impl Iterator<Item = Result<Entry, Fault>> {
-    Lines { reader, line: 0, ended: false }
+    Lines {
+        reader,
+        line: 0,
+        ended: false,
+    }
 }
 
 /// Verifies an exported chain from its first entry.
@@ -30,7 +34,10 @@ pub fn verify_lines<R: BufRead>(reader: R, expected_head: Option<&Head>) -> Resu
     let mut verifier = Verifier::new();
     for entry in read_lines(reader) {
         // Read in order from 1, a line that does not parse stands where the next entry must.
-        let entry = entry.map_err(|fault| Fault { seq: verifier.next_seq(), ..fault })?;
+        let entry = entry.map_err(|fault| Fault {
+            seq: verifier.next_seq(),
+            ..fault
+        })?;
         verifier.push(&entry)?;
     }
     verifier.finish(expected_head)
@@ -49,12 +56,18 @@ impl<R: BufRead> Lines<R> {
         match read {
             Err(e) => return Err(format!("파일을 읽지 못했습니다: {e}")),
             Ok(0) => return Ok(None),
-            Ok(_) if bytes.last() != Some(&b'\n') => return Err("줄이 끝나지 않았습니다. 파일이 잘렸거나 원장 파일이 아닙니다.".into()),
+            Ok(_) if bytes.last() != Some(&b'\n') => {
+                return Err("줄이 끝나지 않았습니다. 파일이 잘렸거나 원장 파일이 아닙니다.".into());
+            }
             Ok(_) => {}
         }
         let entry: Entry = serde_json::from_slice(&bytes).map_err(|_| "원장 기록의 형식이 아닙니다.".to_string())?;
         let same = to_line(&entry).is_ok_and(|line| line.as_bytes() == bytes);
-        if same { Ok(Some(entry)) } else { Err("내보낸 형식과 글자가 다릅니다. 파일이 바뀌었습니다.".into()) }
+        if same {
+            Ok(Some(entry))
+        } else {
+            Err("내보낸 형식과 글자가 다릅니다. 파일이 바뀌었습니다.".into())
+        }
     }
 }
 

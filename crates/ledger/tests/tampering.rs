@@ -62,7 +62,12 @@ fn an_entry_rewritten_with_its_own_hash_breaks_the_next() {
 #[test]
 fn a_line_in_another_spelling_is_a_fault() {
     let line = to_line(&make(1)[0]).unwrap();
-    for bad in [line.replacen(':', ": ", 1), line.replace("\"seq\"", "\"\\u0073eq\""), line.replacen('{', "{\"x\":1,", 1), line.trim_end().into()] {
+    for bad in [
+        line.replacen(':', ": ", 1),
+        line.replace("\"seq\"", "\"\\u0073eq\""),
+        line.replacen('{', "{\"x\":1,", 1),
+        line.trim_end().into(),
+    ] {
         assert_eq!(verify_lines(bad.as_bytes(), None).unwrap_err().seq, 1, "{bad}");
     }
 }

@@ -89,9 +89,19 @@ impl Scan {
     }
 
     fn keep(&mut self, text: &Text, candidate: Candidate) {
-        let Candidate { kind, range, confidence } = candidate;
+        let Candidate {
+            kind,
+            range,
+            confidence,
+        } = candidate;
         let original = text.view.original(range);
-        self.found.push(Finding { kind, action: kind.action(), start: original.start, end: original.end, confidence });
+        self.found.push(Finding {
+            kind,
+            action: kind.action(),
+            start: original.start,
+            end: original.end,
+            confidence,
+        });
     }
 }
 
@@ -108,7 +118,20 @@ mod tests {
     /// Twice the text is at most twice the work and a little, on inputs made to provoke more.
     #[test]
     fn work_is_linear_in_a_million_characters() {
-        for unit in ["9", "9 ", "9001", "공", "O1", "%39", "&#57;", "MDEw", "a@", "-----BEGIN PRIVATE KEY-----", "계좌1-", "\\u0039"] {
+        for unit in [
+            "9",
+            "9 ",
+            "9001",
+            "공",
+            "O1",
+            "%39",
+            "&#57;",
+            "MDEw",
+            "a@",
+            "-----BEGIN PRIVATE KEY-----",
+            "계좌1-",
+            "\\u0039",
+        ] {
             let n = 500_000 / unit.chars().count();
             let (once, twice) = (work(&unit.repeat(n)), work(&unit.repeat(2 * n)));
             assert!(twice <= once * 2 + 1000, "{unit:?}: {once} then {twice}");

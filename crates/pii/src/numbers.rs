@@ -72,7 +72,12 @@ impl Window<'_> {
     /// A number may begin here: no digit adjoins on the left.
     fn opens(&self) -> bool {
         let Some(first) = self.digit(0) else { return false };
-        first.gap != Gap::None || first.soft || self.start.checked_sub(1).is_some_and(|i| self.run.get(i).is_some_and(|d| d.soft))
+        first.gap != Gap::None
+            || first.soft
+            || self
+                .start
+                .checked_sub(1)
+                .is_some_and(|i| self.run.get(i).is_some_and(|d| d.soft))
     }
 
     /// The values of the next `n` digits, where a number of that length may end: no digit adjoins on the right.
@@ -87,7 +92,9 @@ impl Window<'_> {
 
     /// Gaps inside the first `n` digits, as bits.
     fn gaps(&self, n: usize) -> u32 {
-        (1..n).filter(|&k| self.digit(k).is_some_and(|d| d.gap != Gap::None)).fold(0, |mask, k| mask | 1 << k)
+        (1..n)
+            .filter(|&k| self.digit(k).is_some_and(|d| d.gap != Gap::None))
+            .fold(0, |mask, k| mask | 1 << k)
     }
 
     /// Gaps stand nowhere but at `allowed`, or between all digits.
@@ -121,7 +128,11 @@ impl Window<'_> {
 
     fn candidate(&self, kind: Kind, n: usize, confidence: f32) -> Option<Candidate> {
         let (first, last) = (self.digit(0)?, self.digit(n.checked_sub(1)?)?);
-        Some(Candidate { kind, range: first.at..last.at + 1, confidence })
+        Some(Candidate {
+            kind,
+            range: first.at..last.at + 1,
+            confidence,
+        })
     }
 
     /// 주민등록번호, 외국인등록번호, 법인등록번호: thirteen digits however separated.
@@ -148,12 +159,16 @@ impl Window<'_> {
         if !checked && !tidy && matches!(self.soft(13), 1 | 2) {
             return None;
         }
-        self.candidate(kind, 13, match (checked, tidy) {
-            (true, true) => 0.99,
-            (true, false) => 0.9,
-            (false, true) => 0.7,
-            (false, false) => 0.5,
-        })
+        self.candidate(
+            kind,
+            13,
+            match (checked, tidy) {
+                (true, true) => 0.99,
+                (true, false) => 0.9,
+                (false, true) => 0.7,
+                (false, false) => 0.5,
+            },
+        )
     }
 
     /// 운전면허번호, AA-BB-CCCCCC-DD with AA a police agency: 11–26 or 28.
@@ -175,7 +190,11 @@ impl Window<'_> {
     /// Mobile, fixed and internet telephones, with or without the country code 82.
     fn phone(&self) -> Option<Candidate> {
         let (prefix, implied) = self.country_code();
-        let head: Vec<u8> = [0].into_iter().filter(|_| implied).chain((0..4).filter_map(|k| self.national(prefix, k))).collect();
+        let head: Vec<u8> = [0]
+            .into_iter()
+            .filter(|_| implied)
+            .chain((0..4).filter_map(|k| self.national(prefix, k)))
+            .collect();
         let area = area_code(&head)?;
         for subscriber in [8, 7] {
             let total = area.digits + subscriber;
@@ -189,14 +208,19 @@ impl Window<'_> {
             let split = gaps_at(&[area.digits as u32, (total - 4) as u32]);
             if area.mobile {
                 let tidy = self.shaped(n, split);
-                return (tidy || area.mobile_eleven).then(|| self.candidate(Kind::Phone, n, if tidy { 0.95 } else { 0.6 }))?;
+                return (tidy || area.mobile_eleven)
+                    .then(|| self.candidate(Kind::Phone, n, if tidy { 0.95 } else { 0.6 }))?;
             }
             let labelled = matches!(self.label(LABEL_REACH), Some(Label::Phone));
             if self.joined(n) || !self.shaped(n, split) || self.gaps(n) == 0 && !labelled {
                 continue;
             }
             let agency = self.label(15) == Some(Label::Agency);
-            return self.candidate(if agency { Kind::AgencyPhone } else { Kind::Phone }, n, if labelled { 0.95 } else { 0.8 });
+            return self.candidate(
+                if agency { Kind::AgencyPhone } else { Kind::Phone },
+                n,
+                if labelled { 0.95 } else { 0.8 },
+            );
         }
         None
     }
@@ -219,7 +243,11 @@ impl Window<'_> {
 
     /// 카드번호: an issuer's prefix and Luhn's check.
     fn card(&self) -> Option<Candidate> {
-        for (n, split) in [(16, gaps_at(&[4, 8, 12])), (15, gaps_at(&[4, 10])), (14, gaps_at(&[4, 10]))] {
+        for (n, split) in [
+            (16, gaps_at(&[4, 8, 12])),
+            (15, gaps_at(&[4, 10])),
+            (14, gaps_at(&[4, 10])),
+        ] {
             let Some(d) = self.values(n) else { continue };
             if !self.shaped(n, split) || !checks::card_issuer(&d) || !checks::luhn(&d) {
                 continue;
@@ -253,12 +281,22 @@ impl Window<'_> {
         if self.digit(0)?.gap == Gap::Dash || self.phone().is_some() {
             return None;
         }
-        let length = |joins: fn(Gap) -> bool| 1 + (1..LONGEST).take_while(|&k| self.digit(k).is_some_and(|d| joins(d.gap))).count();
-        let n = [length(|g| matches!(g, Gap::None | Gap::Dash)), length(|g| matches!(g, Gap::None | Gap::Dash | Gap::Blank))]
-            .into_iter()
-            .find(|n| (10..=14).contains(n))?;
+        let length = |joins: fn(Gap) -> bool| {
+            1 + (1..LONGEST)
+                .take_while(|&k| self.digit(k).is_some_and(|d| joins(d.gap)))
+                .count()
+        };
+        let n = [
+            length(|g| matches!(g, Gap::None | Gap::Dash)),
+            length(|g| matches!(g, Gap::None | Gap::Dash | Gap::Blank)),
+        ]
+        .into_iter()
+        .find(|n| (10..=14).contains(n))?;
         let end = self.at(n - 1) + 1;
-        let other = matches!(self.label(LABEL_REACH), Some(Label::Reference | Label::Business | Label::Corporate | Label::Health));
+        let other = matches!(
+            self.label(LABEL_REACH),
+            Some(Label::Reference | Label::Business | Label::Corporate | Label::Health)
+        );
         (!other && self.text.has_label_near(self.at(0), end, LABEL_REACH, Label::Account))
             .then(|| self.candidate(Kind::Account, n, 0.7))?
     }
@@ -267,7 +305,7 @@ impl Window<'_> {
 /// Registry office 1101 (Seoul), kind of company, then a number that as a birth would be of 1911 or 1912: only with
 /// its own check digit and without a resident's is it a company's number.
 fn is_seoul_company(d: &[u8]) -> bool {
-    matches!(d, [1, 1, 0, 1, 1 | 2 | 3, 1..=9, 0..=2, ..]) && !checks::resident(d)
+    matches!(d, [1, 1, 0, 1, 1..=3, 1..=9, 0..=2, ..]) && !checks::resident(d)
 }
 
 struct AreaCode {
@@ -279,7 +317,13 @@ struct AreaCode {
 
 /// Area code at the head of a telephone number that begins with 0.
 fn area_code(head: &[u8]) -> Option<AreaCode> {
-    let of = |digits, mobile, mobile_eleven| Some(AreaCode { digits, mobile, mobile_eleven });
+    let of = |digits, mobile, mobile_eleven| {
+        Some(AreaCode {
+            digits,
+            mobile,
+            mobile_eleven,
+        })
+    };
     match *head {
         [0, 1, 0, ..] => of(3, true, true),
         [0, 1, 1 | 6..=9, ..] => of(3, true, false),

@@ -70,28 +70,51 @@ pub(crate) fn find(text: &Text) -> Vec<Candidate> {
 }
 
 fn push(text: &Text, bytes: Range<usize>, kind: Kind, confidence: f32, out: &mut Vec<Candidate>) {
-    out.push(Candidate { kind, range: text.chars(bytes), confidence });
+    out.push(Candidate {
+        kind,
+        range: text.chars(bytes),
+        confidence,
+    });
 }
 
 fn neighbours(text: &Text, range: &Range<usize>) -> [Option<char>; 2] {
-    [range.start.checked_sub(1).and_then(|i| text.view.get(i)), text.view.get(range.end)]
+    [
+        range.start.checked_sub(1).and_then(|i| text.view.get(i)),
+        text.view.get(range.end),
+    ]
 }
 
 /// The match, unless a digit adjoins it.
 fn apart_from_digits(text: &Text, bytes: Range<usize>, kind: Kind, confidence: f32) -> Option<Candidate> {
     let range = text.chars(bytes);
-    let joined = neighbours(text, &range).into_iter().flatten().any(|c| c.is_ascii_digit());
-    (!joined).then_some(Candidate { kind, range, confidence })
+    let joined = neighbours(text, &range)
+        .into_iter()
+        .flatten()
+        .any(|c| c.is_ascii_digit());
+    (!joined).then_some(Candidate {
+        kind,
+        range,
+        confidence,
+    })
 }
 
 fn passports(text: &Text, out: &mut Vec<Candidate>) {
-    let alone = |range: &Range<usize>| !neighbours(text, range).into_iter().flatten().any(|c| c.is_ascii_alphanumeric());
+    let alone = |range: &Range<usize>| {
+        !neighbours(text, range)
+            .into_iter()
+            .flatten()
+            .any(|c| c.is_ascii_alphanumeric())
+    };
     for (pattern, needs_label) in [(&PASSPORT, false), (&PASSPORT_SPACED, true)] {
         for m in pattern.find_iter(&text.string) {
             let range = text.chars(m.range());
             let labelled = text.label_before(range.start, 20) == Some(Label::Passport);
             if alone(&range) && (labelled || !needs_label) {
-                out.push(Candidate { kind: Kind::Passport, range, confidence: if labelled { 0.95 } else { 0.7 } });
+                out.push(Candidate {
+                    kind: Kind::Passport,
+                    range,
+                    confidence: if labelled { 0.95 } else { 0.7 },
+                });
             }
         }
     }
@@ -100,13 +123,19 @@ fn passports(text: &Text, out: &mut Vec<Candidate>) {
 /// "생년월일 900101, 뒷자리 1970000": the halves of a number with words between them.
 fn resident_parts(text: &Text, out: &mut Vec<Candidate>) {
     for found in BACK_PART.captures_iter(&text.string) {
-        let (Some(whole), Some(back)) = (found.get(0), found.get(2)) else { continue };
+        let (Some(whole), Some(back)) = (found.get(0), found.get(2)) else {
+            continue;
+        };
         let front = found.get(1).filter(|f| {
             let digits: Vec<u8> = f.as_str().bytes().map(|b| b.wrapping_sub(b'0')).collect();
             checks::birth_date(&digits)
         });
         let start = front.map_or(back.start(), |f| f.start());
-        let kind = if back.as_str().starts_with(['5', '6', '7', '8']) { Kind::ForeignerRegistration } else { Kind::Rrn };
+        let kind = if back.as_str().starts_with(['5', '6', '7', '8']) {
+            Kind::ForeignerRegistration
+        } else {
+            Kind::Rrn
+        };
         let confidence = if front.is_some() { 0.9 } else { 0.6 };
         out.extend(apart_from_digits(text, start..whole.end(), kind, confidence));
     }
@@ -133,9 +162,12 @@ fn credentials(text: &Text, out: &mut Vec<Candidate>) {
 fn plates(text: &Text, out: &mut Vec<Candidate>) {
     for found in PLATE.captures_iter(&text.string) {
         let Some(whole) = found.get(0) else { continue };
-        let Some(candidate) = apart_from_digits(text, whole.range(), Kind::VehiclePlate, 0.8) else { continue };
+        let Some(candidate) = apart_from_digits(text, whole.range(), Kind::VehiclePlate, 0.8) else {
+            continue;
+        };
         let blank = [2, 4].iter().any(|&i| found.get(i).is_some_and(|m| !m.is_empty()));
-        let sure = found.get(1).is_some() || text.has_label_near(candidate.range.start, candidate.range.end, 20, Label::Vehicle);
+        let sure = found.get(1).is_some()
+            || text.has_label_near(candidate.range.start, candidate.range.end, 20, Label::Vehicle);
         // "12조 3456억", "101호 1203호": an amount or a room, not a plate.
         let [before, after] = neighbours(text, &candidate.range);
         let counted = after.is_some_and(|c| "억만천백원년월일명호개건회조%,.층동번점권매".contains(c));
@@ -151,7 +183,9 @@ fn is_address(octets: &str, text: &Text, candidate: &Candidate) -> bool {
     let dotted = neighbours(text, &candidate.range)[0] == Some('.');
     let parts: Vec<u16> = octets.split('.').filter_map(|p| p.parse().ok()).collect();
     let labelled = text.label_before(candidate.range.start, 20) == Some(Label::Ip);
-    !dotted && parts.iter().all(|&p| p <= 255) && (labelled || parts.first() == Some(&10) || parts.iter().any(|&p| p >= 32))
+    !dotted
+        && parts.iter().all(|&p| p <= 255)
+        && (labelled || parts.first() == Some(&10) || parts.iter().any(|&p| p >= 32))
 }
 
 fn addresses(text: &Text, people: &[Candidate], out: &mut Vec<Candidate>) {
@@ -171,10 +205,19 @@ fn addresses(text: &Text, people: &[Candidate], out: &mut Vec<Candidate>) {
         let range = text.chars(m.range());
         // People are in order: only the last before and the first after can be near.
         let after = people.partition_point(|p| p.range.start < range.start);
-        let left = after.checked_sub(1).and_then(|i| people.get(i)).is_some_and(|p| range.start.saturating_sub(p.range.end) <= 20);
-        let right = people.get(after).is_some_and(|p| p.range.start.saturating_sub(range.end) <= 20);
+        let left = after
+            .checked_sub(1)
+            .and_then(|i| people.get(i))
+            .is_some_and(|p| range.start.saturating_sub(p.range.end) <= 20);
+        let right = people
+            .get(after)
+            .is_some_and(|p| p.range.start.saturating_sub(range.end) <= 20);
         if left || right {
-            out.push(Candidate { kind: Kind::Address, range, confidence: 0.6 });
+            out.push(Candidate {
+                kind: Kind::Address,
+                range,
+                confidence: 0.6,
+            });
         }
     }
 }

@@ -28,8 +28,22 @@ const LABELS: &[(Label, &[&str])] = &[
     (
         Label::Account,
         &[
-            "계좌", "은행", "농협", "수협", "신협", "새마을금고", "우체국", "뱅크", "신한", "입금", "송금",
-            "예금주", "이체", "통장", "KB", "IBK",
+            "계좌",
+            "은행",
+            "농협",
+            "수협",
+            "신협",
+            "새마을금고",
+            "우체국",
+            "뱅크",
+            "신한",
+            "입금",
+            "송금",
+            "예금주",
+            "이체",
+            "통장",
+            "KB",
+            "IBK",
         ],
     ),
     (Label::Health, &["건강보험", "건강 보험", "보험증", "건보"]),
@@ -37,22 +51,78 @@ const LABELS: &[(Label, &[&str])] = &[
     (Label::Passport, &["여권", "passport"]),
     (Label::Business, &["사업자", "BRN"]),
     (Label::Corporate, &["법인", "등기번호", "회사번호"]),
-    (Label::Phone, &["전화", "연락처", "휴대폰", "핸드폰", "휴대 전화", "팩스", "tel", "phone", "fax", "☎", "☏"]),
+    (
+        Label::Phone,
+        &[
+            "전화",
+            "연락처",
+            "휴대폰",
+            "핸드폰",
+            "휴대 전화",
+            "팩스",
+            "tel",
+            "phone",
+            "fax",
+            "☎",
+            "☏",
+        ],
+    ),
     (
         Label::Agency,
         &[
-            "대표전화", "대표번호", "민원실", "민원팀", "콜센터", "상담실", "고객센터", "문의", "담당부서", "시청", "구청",
-            "군청", "도청", "주민센터", "복지센터", "보건소", "담당과", "부서", "사무소", "교육청", "경찰서", "소방서",
+            "대표전화",
+            "대표번호",
+            "민원실",
+            "민원팀",
+            "콜센터",
+            "상담실",
+            "고객센터",
+            "문의",
+            "담당부서",
+            "시청",
+            "구청",
+            "군청",
+            "도청",
+            "주민센터",
+            "복지센터",
+            "보건소",
+            "담당과",
+            "부서",
+            "사무소",
+            "교육청",
+            "경찰서",
+            "소방서",
         ],
     ),
     (Label::Ip, &["IP", "아이피", "서버", "host", "호스트"]),
     (Label::Vehicle, &["차량", "번호판", "차번호", "자동차", "주차"]),
-    (Label::Court, &["대법원", "법원", "선고", "판결", "고법", "지법", "헌법재판소", "헌재"]),
+    (
+        Label::Court,
+        &["대법원", "법원", "선고", "판결", "고법", "지법", "헌법재판소", "헌재"],
+    ),
     (
         Label::Reference,
         &[
-            "접수번호", "접수", "문서번호", "물품", "관리번호", "고지번호", "납부번호", "영수증", "일련번호", "제품", "모델",
-            "상품", "송장", "주문번호", "승인번호", "공고", "예산", "입찰", "사건번호", "허가번호",
+            "접수번호",
+            "접수",
+            "문서번호",
+            "물품",
+            "관리번호",
+            "고지번호",
+            "납부번호",
+            "영수증",
+            "일련번호",
+            "제품",
+            "모델",
+            "상품",
+            "송장",
+            "주문번호",
+            "승인번호",
+            "공고",
+            "예산",
+            "입찰",
+            "사건번호",
+            "허가번호",
         ],
     ),
 ];
@@ -66,8 +136,12 @@ static FINDER: LazyLock<AhoCorasick> = LazyLock::new(|| {
 });
 
 /// [`Label`] of each pattern number of [`FINDER`].
-static LABEL_OF: LazyLock<Vec<Label>> =
-    LazyLock::new(|| LABELS.iter().flat_map(|(label, words)| words.iter().map(move |_| *label)).collect());
+static LABEL_OF: LazyLock<Vec<Label>> = LazyLock::new(|| {
+    LABELS
+        .iter()
+        .flat_map(|(label, words)| words.iter().map(move |_| *label))
+        .collect()
+});
 
 /// A normalised view, the same as a string, and where its labels stand.
 pub(crate) struct Text {
@@ -88,7 +162,12 @@ impl Text {
             bytes.push(string.len());
             string.push(c);
         }
-        let mut text = Text { view, string, bytes, labels: Vec::new() };
+        let mut text = Text {
+            view,
+            string,
+            bytes,
+            labels: Vec::new(),
+        };
         text.labels = FINDER
             .find_iter(&text.string)
             .filter_map(|m| Some((text.chars(m.range()), *LABEL_OF.get(m.pattern().as_usize())?)))
@@ -116,7 +195,8 @@ impl Text {
         let before = self.labels.partition_point(|(range, _)| range.end <= start);
         let left = self.labels.get(..before).unwrap_or_default().iter().rev();
         let right = self.labels.get(before..).unwrap_or_default().iter();
-        left.take_while(|(range, _)| start - range.end <= window).any(|(_, l)| *l == label)
+        left.take_while(|(range, _)| start - range.end <= window)
+            .any(|(_, l)| *l == label)
             || right
                 .skip_while(|(range, _)| range.start < end)
                 .take_while(|(range, _)| range.start - end <= window)

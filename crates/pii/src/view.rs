@@ -58,13 +58,19 @@ impl View {
     /// The original characters that the view characters `range` stand for.
     pub fn original(&self, range: Range<usize>) -> Range<usize> {
         let start = self.span(range.start).0 as usize;
-        let end = range.end.checked_sub(1).map_or(start, |last| self.span(last).1 as usize);
+        let end = range
+            .end
+            .checked_sub(1)
+            .map_or(start, |last| self.span(last).1 as usize);
         start..end.max(start)
     }
 
     /// NFKC, without invisible characters and marks, with every dash as `-` and every decimal digit as `0`–`9`.
     pub fn normalised(&self) -> View {
-        let mut out = View { chars: Vec::with_capacity(self.chars.len()), spans: Vec::with_capacity(self.chars.len()) };
+        let mut out = View {
+            chars: Vec::with_capacity(self.chars.len()),
+            spans: Vec::with_capacity(self.chars.len()),
+        };
         let mut i = 0;
         while let Some(c) = self.get(i) {
             let end = self.group_end(i);
@@ -100,7 +106,8 @@ fn is_plain(c: char) -> bool {
 }
 
 fn composes_with_previous(c: char) -> bool {
-    !c.is_ascii() && (canonical_combining_class(c) != 0 || matches!(c, '\u{1160}'..='\u{11FF}' | '\u{FFA0}'..='\u{FFDC}'))
+    !c.is_ascii()
+        && (canonical_combining_class(c) != 0 || matches!(c, '\u{1160}'..='\u{11FF}' | '\u{FFA0}'..='\u{FFDC}'))
 }
 
 /// The character that detection sees for one of the normal form; `None` for one that shows nothing.
@@ -109,7 +116,11 @@ fn fold(c: char) -> Option<char> {
         return Some(c);
     }
     if c.is_whitespace() || c == '\u{2800}' {
-        return Some(if matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{B}' | '\u{C}') { '\n' } else { ' ' });
+        return Some(if matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{B}' | '\u{C}') {
+            '\n'
+        } else {
+            ' '
+        });
     }
     if c.is_control() || is_invisible(c) || is_combining_mark(c) {
         return None;
@@ -121,10 +132,29 @@ fn fold(c: char) -> Option<char> {
 }
 
 fn is_dash(c: char) -> bool {
-    matches!(c,
-        '\u{2010}'..='\u{2015}' | '\u{2043}' | '\u{2212}' | '\u{2796}' | '\u{2500}' | '\u{2501}' | '\u{2504}' | '\u{2505}'
-        | '\u{30FC}' | '\u{3161}' | '\u{1173}' | '\u{301C}' | '\u{3030}' | '\u{02D7}' | '\u{058A}' | '\u{05BE}' | '\u{1806}'
-        | '\u{2E3A}' | '\u{2E3B}')
+    matches!(
+        c,
+        '\u{2010}'
+            ..='\u{2015}'
+                | '\u{2043}'
+                | '\u{2212}'
+                | '\u{2796}'
+                | '\u{2500}'
+                | '\u{2501}'
+                | '\u{2504}'
+                | '\u{2505}'
+                | '\u{30FC}'
+                | '\u{3161}'
+                | '\u{1173}'
+                | '\u{301C}'
+                | '\u{3030}'
+                | '\u{02D7}'
+                | '\u{058A}'
+                | '\u{05BE}'
+                | '\u{1806}'
+                | '\u{2E3A}'
+                | '\u{2E3B}'
+    )
 }
 
 /// Format characters (general category Cf) and letters that draw nothing.
@@ -138,9 +168,9 @@ fn is_invisible(c: char) -> bool {
 
 /// First digit of each run of ten decimal digits (general category Nd) that NFKC leaves alone.
 const DIGIT_ZEROS: [u32; 37] = [
-    0x660, 0x6F0, 0x7C0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xB66, 0xBE6, 0xC66, 0xCE6, 0xD66, 0xDE6, 0xE50, 0xED0, 0xF20, 0x1040,
-    0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40, 0x1C50, 0xA620, 0xA8D0, 0xA900, 0xA9D0,
-    0xA9F0, 0xAA50, 0xABF0, 0x104A0, 0x11066,
+    0x660, 0x6F0, 0x7C0, 0x966, 0x9E6, 0xA66, 0xAE6, 0xB66, 0xBE6, 0xC66, 0xCE6, 0xD66, 0xDE6, 0xE50, 0xED0, 0xF20,
+    0x1040, 0x1090, 0x17E0, 0x1810, 0x1946, 0x19D0, 0x1A80, 0x1A90, 0x1B50, 0x1BB0, 0x1C40, 0x1C50, 0xA620, 0xA8D0,
+    0xA900, 0xA9D0, 0xA9F0, 0xAA50, 0xABF0, 0x104A0, 0x11066,
 ];
 
 fn decimal_digit(c: char) -> Option<char> {

@@ -57,10 +57,18 @@ impl Engine {
         std::fs::create_dir_all(path).map_err(SearchError::io(path))?;
         let engine = Self(Some(guarded(|| EdgeShard::new(path, config()))?));
         for (field, is_tenant) in [(COLLECTION, true), (DOCUMENT, false)] {
-            let params = KeywordIndexParams { is_tenant: Some(is_tenant), ..Default::default() };
+            let params = KeywordIndexParams {
+                is_tenant: Some(is_tenant),
+                ..Default::default()
+            };
             let schema = PayloadFieldSchema::FieldParams(PayloadSchemaParams::Keyword(params));
-            let create = CreateIndex { field_name: json_path(field)?, field_schema: Some(schema) };
-            engine.update(UpdateOperation::FieldIndexOperation(FieldIndexOperations::CreateIndex(create)))?;
+            let create = CreateIndex {
+                field_name: json_path(field)?,
+                field_schema: Some(schema),
+            };
+            engine.update(UpdateOperation::FieldIndexOperation(FieldIndexOperations::CreateIndex(
+                create,
+            )))?;
         }
         engine.flush()?;
         Ok(engine)
@@ -79,7 +87,11 @@ impl Engine {
     pub fn upsert(&self, points: Vec<Point>) -> Result<(), SearchError> {
         let mut points = points.into_iter().peekable();
         while points.peek().is_some() {
-            let batch = points.by_ref().take(POINTS_PER_OPERATION).map(point).collect::<Result<Vec<_>, _>>()?;
+            let batch = points
+                .by_ref()
+                .take(POINTS_PER_OPERATION)
+                .map(point)
+                .collect::<Result<Vec<_>, _>>()?;
             let insert = PointInsertOperations::PointsList(batch.into_iter().map(Into::into).collect());
             self.update(UpdateOperation::PointOperation(PointOperations::UpsertPoints(insert)))?;
         }
@@ -88,7 +100,9 @@ impl Engine {
 
     pub fn delete(&self, which: &Which<'_>) -> Result<(), SearchError> {
         let filter = Filter::new_must(condition(which)?);
-        self.update(UpdateOperation::PointOperation(PointOperations::DeletePointsByFilter(filter)))
+        self.update(UpdateOperation::PointOperation(PointOperations::DeletePointsByFilter(
+            filter,
+        )))
     }
 
     /// The best `limit` points that satisfy all of `which`.
@@ -102,7 +116,10 @@ impl Engine {
                 VectorInternal::Sparse(vector),
                 LEXICAL,
             )))),
-            filter: Some(Filter { must: Some(must), ..Filter::new() }),
+            filter: Some(Filter {
+                must: Some(must),
+                ..Filter::new()
+            }),
             score_threshold: None,
             limit,
             offset: 0,
@@ -142,7 +159,9 @@ impl Engine {
     }
 
     fn shard(&self) -> Result<&EdgeShard, SearchError> {
-        self.0.as_ref().ok_or_else(|| SearchError::Engine("색인이 닫혔습니다.".into()))
+        self.0
+            .as_ref()
+            .ok_or_else(|| SearchError::Engine("색인이 닫혔습니다.".into()))
     }
 }
 
@@ -160,12 +179,18 @@ impl Drop for Engine {
 }
 
 fn config() -> EdgeConfig {
-    let lexical = EdgeSparseVectorParams { modifier: Some(Modifier::Idf), ..Default::default() };
+    let lexical = EdgeSparseVectorParams {
+        modifier: Some(Modifier::Idf),
+        ..Default::default()
+    };
     EdgeConfig {
         on_disk_payload: true,
         sparse_vectors: [(LEXICAL.into(), lexical)].into(),
         optimizers: EdgeOptimizersConfig::default(),
-        wal_options: Some(WalOptions { segment_capacity: WAL_SEGMENT_BYTES, ..Default::default() }),
+        wal_options: Some(WalOptions {
+            segment_capacity: WAL_SEGMENT_BYTES,
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }
@@ -176,14 +201,18 @@ fn guarded<T>(call: impl FnOnce() -> OperationResult<T>) -> Result<T, SearchErro
         Ok(result) => result.map_err(|e| SearchError::Engine(e.to_string())),
         Err(panic) => {
             let words = panic.downcast_ref::<String>().map(String::as_str);
-            let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
+            let words = words
+                .or_else(|| panic.downcast_ref::<&str>().copied())
+                .unwrap_or("unknown");
             Err(SearchError::Engine(format!("engine stopped: {words}")))
         }
     }
 }
 
 fn json_path(field: &str) -> Result<JsonPath, SearchError> {
-    field.parse().map_err(|()| SearchError::Engine(format!("field {field}")))
+    field
+        .parse()
+        .map_err(|()| SearchError::Engine(format!("field {field}")))
 }
 
 fn condition(which: &Which<'_>) -> Result<Condition, SearchError> {
@@ -191,19 +220,28 @@ fn condition(which: &Which<'_>) -> Result<Condition, SearchError> {
         Which::Documents(ids) => (DOCUMENT, ids.iter().map(ToString::to_string).collect()),
         Which::Collections(ids) => (COLLECTION, ids.iter().map(ToString::to_string).collect()),
     };
-    Ok(Condition::Field(FieldCondition::new_match(json_path(field)?, Match::from(values))))
+    Ok(Condition::Field(FieldCondition::new_match(
+        json_path(field)?,
+        Match::from(values),
+    )))
 }
 
 fn point(point: Point) -> Result<PointStruct, SearchError> {
     let (indices, values): (Vec<u32>, Vec<f32>) = point.weights.into_iter().unzip();
     let vector = Vector::new_sparse(indices, values).map_err(|e| SearchError::Engine(e.to_string()))?;
     let payload = serde_json::json!({ COLLECTION: point.collection.to_string(), DOCUMENT: point.document.to_string() });
-    Ok(PointStruct::new(PointId::Uuid(point.passage.0), Vectors::new_named([(LEXICAL, vector)]), payload))
+    Ok(PointStruct::new(
+        PointId::Uuid(point.passage.0),
+        Vectors::new_named([(LEXICAL, vector)]),
+        payload,
+    ))
 }
 
 fn found(point: ScoredPoint) -> Result<Found, SearchError> {
     let damaged = || SearchError::rebuild("색인에 알 수 없는 항목이 있습니다.");
-    let PointId::Uuid(passage) = point.id else { return Err(damaged()) };
+    let PointId::Uuid(passage) = point.id else {
+        return Err(damaged());
+    };
     let payload = point.payload.ok_or_else(damaged)?;
     let text = |field: &str| payload.0.get(field).and_then(|v| v.as_str()).ok_or_else(damaged);
     Ok(Found {

@@ -8,7 +8,7 @@ use madang_korean::ANALYSER_VERSION;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
 const META: &str = "meta.json";
@@ -61,10 +61,17 @@ impl Folder {
     pub fn lock(root: &Path) -> Result<Self, SearchError> {
         fs::create_dir_all(root).map_err(SearchError::io(root))?;
         let path = root.join(LOCK);
-        let lock =
-            File::options().create(true).truncate(false).write(true).open(&path).map_err(SearchError::io(&path))?;
+        let lock = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(SearchError::io(&path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
+            Ok(()) => Ok(Self {
+                root: root.to_owned(),
+                _lock: lock,
+            }),
             Err(fs::TryLockError::WouldBlock) => Err(SearchError::InUse(root.to_owned())),
             Err(fs::TryLockError::Error(source)) => Err(SearchError::Io { path, source }),
         }
@@ -86,11 +93,15 @@ impl Folder {
     /// # Errors
     /// [`SearchError::NeedsRebuild`] when missing, unreadable or of other versions.
     pub fn read_meta(&self) -> Result<Meta, SearchError> {
-        let meta: Meta =
-            self.read(META)?.ok_or_else(|| SearchError::rebuild("색인의 판 정보(meta.json)가 없습니다."))?;
+        let meta: Meta = self
+            .read(META)?
+            .ok_or_else(|| SearchError::rebuild("색인의 판 정보(meta.json)가 없습니다."))?;
         let now = Meta::default();
         if meta.layout != now.layout {
-            return Err(SearchError::rebuild(format!("색인 구조가 바뀌었습니다({} → {}).", meta.layout, now.layout)));
+            return Err(SearchError::rebuild(format!(
+                "색인 구조가 바뀌었습니다({} → {}).",
+                meta.layout, now.layout
+            )));
         }
         if meta.analyser != now.analyser || meta.weights != now.weights {
             return Err(SearchError::rebuild(format!(
@@ -178,7 +189,9 @@ impl Folder {
         let temporary = self.root.join(format!("{name}.tmp"));
         let bytes = serde_json::to_vec(value).map_err(|e| SearchError::Engine(e.to_string()))?;
         let mut file = File::create(&temporary).map_err(SearchError::io(&temporary))?;
-        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(SearchError::io(&temporary))?;
+        file.write_all(&bytes)
+            .and_then(|()| file.sync_all())
+            .map_err(SearchError::io(&temporary))?;
         fs::rename(&temporary, &path).map_err(SearchError::io(&path))?;
         sync_directory(&self.root)
     }
@@ -192,7 +205,9 @@ fn remove(path: &Path) -> Result<(), SearchError> {
 }
 
 fn sync_directory(path: &Path) -> Result<(), SearchError> {
-    File::open(path).and_then(|d| d.sync_all()).map_err(SearchError::io(path))
+    File::open(path)
+        .and_then(|d| d.sync_all())
+        .map_err(SearchError::io(path))
 }
 
 /// Files `closed-N` of a write-ahead log with their N.
@@ -205,10 +220,36 @@ fn closed_segments(wal: &Path) -> Result<Vec<(u64, PathBuf)>, SearchError> {
     let mut out = Vec::new();
     for entry in entries {
         let path = entry.map_err(SearchError::io(wal))?.path();
-        let number = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix("closed-")?.parse().ok());
+        let number = path
+            .file_name()
+            .and_then(|n| n.to_str())
+            .and_then(|n| n.strip_prefix("closed-")?.parse().ok());
         out.extend(number.map(|n| (n, path)));
     }
     Ok(out)
+}
+
+/// Copies with holes left as holes: the engine allocates 32 MiB pages of which a small index fills little.
+fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
+    let mut source = File::open(from)?;
+    let mut target = File::create_new(to)?;
+    let mut block = vec![0_u8; 64 * 1024];
+    let mut length = 0_u64;
+    loop {
+        let read = source.read(&mut block)?;
+        let bytes = block.get(..read).unwrap_or_default();
+        if bytes.is_empty() {
+            break;
+        }
+        length += bytes.len() as u64;
+        if bytes.iter().all(|b| *b == 0) {
+            target.seek(SeekFrom::Start(length))?;
+        } else {
+            target.write_all(bytes)?;
+        }
+    }
+    target.set_len(length)?;
+    target.sync_all()
 }
 
 fn copy_tree(from: &Path, to: &Path) -> Result<(), SearchError> {
@@ -219,8 +260,7 @@ fn copy_tree(from: &Path, to: &Path) -> Result<(), SearchError> {
         if entry.file_type().map_err(SearchError::io(&source))?.is_dir() {
             copy_tree(&source, &target)?;
         } else {
-            fs::copy(&source, &target).map_err(SearchError::io(&source))?;
-            File::open(&target).and_then(|f| f.sync_all()).map_err(SearchError::io(&target))?;
+            copy_file(&source, &target).map_err(SearchError::io(&source))?;
         }
     }
     sync_directory(to)

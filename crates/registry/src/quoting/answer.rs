@@ -1,0 +1,87 @@
+//! Answer and bullets: the best sentences for the question, or a plain word that there are none.
+
+use super::Material;
+use super::question::Question;
+use super::rank::{ANSWER_THRESHOLD, Ranking, choose, rank};
+use super::units::Unit;
+use super::writer::Writer;
+use crate::phrases::escape_markdown;
+use madang_domain::OutputForm;
+use madang_inference::{EngineError, EngineTask, Finish};
+
+/// Writes up to `plan.max_items` sentences, best first, each with its source.
+pub(super) async fn write(
+    task: &EngineTask,
+    material: &Material,
+    writer: &mut Writer<'_>,
+) -> Result<Finish, EngineError> {
+    let units = if material.passage_units.is_empty() {
+        &material.input_units
+    } else {
+        &material.passage_units
+    };
+    let asked = material.question(task);
+    let ranking = rank(&Question::read(&asked), units);
+    if ranking.coverage < ANSWER_THRESHOLD || ranking.best.is_empty() {
+        no_answer(task, &ranking, units, writer).await?;
+        return Ok(Finish {
+            answered: false,
+            unfilled: vec![],
+        });
+    }
+    let bullets = task.plan.form == OutputForm::Bullets;
+    for index in choose(&ranking, units, task.plan.max_items.max(1)) {
+        let Some(unit) = units.get(index) else { continue };
+        let quoted = writer.quote(unit).await?;
+        let piece = if bullets {
+            format!("- {quoted}\n")
+        } else {
+            format!("{quoted}\n\n")
+        };
+        writer.line(&piece).await?;
+    }
+    Ok(Finish {
+        answered: true,
+        unfilled: vec![],
+    })
+}
+
+/// Says what was not found, what comes nearest and what to do.
+pub(super) async fn no_answer(
+    task: &EngineTask,
+    ranking: &Ranking,
+    units: &[Unit],
+    writer: &mut Writer<'_>,
+) -> Result<(), EngineError> {
+    writer.line("자료에서 이 질문의 답을 찾지 못했습니다.\n\n").await?;
+    if !ranking.missing.is_empty() {
+        let words: Vec<String> = ranking
+            .missing
+            .iter()
+            .take(5)
+            .map(|w| format!("‘{}’", escape_markdown(w)))
+            .collect();
+        writer
+            .line(&format!("- 찾은 자료에 없는 말: {}\n", words.join(", ")))
+            .await?;
+    }
+    let nearest = ranking
+        .best
+        .first()
+        .and_then(|r| units.get(r.unit))
+        .and_then(|u| match u.origin {
+            super::units::Origin::Passage(i) => task.passages.get(i),
+            super::units::Origin::Input => None,
+        });
+    if let Some(p) = nearest {
+        writer
+            .line(&format!(
+                "- 가장 가까운 문서: 「{}」\n",
+                escape_markdown(&p.document_title)
+            ))
+            .await?;
+    }
+    writer
+        .line("- 이렇게 해 보세요: 문서에 쓰인 낱말로 다시 묻거나, 답이 담긴 문서를 자료 모음에 더해 주세요.\n")
+        .await
+}

@@ -1,0 +1,244 @@
+//! Ranks units for a question and decides whether they hold an answer.
+//!
+//! Weights follow the rarity of each word among the units given (Robertson–Spärck Jones idf); the choice among the best
+//! follows maximal marginal relevance (Carbonell and Goldstein, 1998).
+
+use super::question::{Question, match_above, match_word};
+use super::units::{Origin, Unit};
+
+/// Share of the question's weight that the best unit and its surroundings must cover; measured on paragraphs that
+/// hold the answer against paragraphs that do not, see `examples/measure_quoting.rs`.
+pub const ANSWER_THRESHOLD: f32 = 0.5;
+/// A further sentence must reach this share of the best one's score.
+const KEEP: f32 = 0.6;
+/// Relevance against novelty in the choice.
+const LAMBDA: f32 = 0.75;
+/// Weight of a match in the headings, and in the sentence before.
+const ABOVE: f32 = 0.6;
+const BEFORE: f32 = 0.35;
+/// Added when a unit holds the kind of thing asked for.
+const KIND_BONUS: f32 = 0.18;
+
+/// A unit with its score.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ranked {
+    /// Index among the units ranked.
+    pub unit: usize,
+    pub score: f32,
+}
+
+/// The units best first, with how much of the question they cover.
+#[derive(Debug, Clone)]
+pub(crate) struct Ranking {
+    pub best: Vec<Ranked>,
+    /// 0 to 1: share of the question's weight found in the best unit and its surroundings.
+    pub coverage: f32,
+    /// Words of the question that no unit bears.
+    pub missing: Vec<String>,
+}
+
+/// Ranks `units` for `question`. Headings and units that match nothing are left out.
+pub(crate) fn rank(question: &Question, units: &[Unit]) -> Ranking {
+    let matches: Vec<Vec<f32>> = units
+        .iter()
+        .map(|u| question.words.iter().map(|w| match_word(w, u)).collect())
+        .collect();
+    let weights = weights(question, units, &matches);
+    let total: f32 = weights.iter().sum();
+    if total <= 0.0 {
+        return Ranking {
+            best: vec![],
+            coverage: 0.0,
+            missing: question.words.clone(),
+        };
+    }
+    let mut best = Vec::new();
+    let mut coverage = 0.0f32;
+    for (i, unit) in units.iter().enumerate() {
+        let own = matches.get(i).map_or(&[][..], Vec::as_slice);
+        let before = i
+            .checked_sub(1)
+            .filter(|p| units.get(*p).is_some_and(|u| u.origin == unit.origin));
+        let before = before.and_then(|p| matches.get(p)).map_or(&[][..], Vec::as_slice);
+        let after = units
+            .get(i + 1)
+            .filter(|u| u.origin == unit.origin)
+            .and_then(|_| matches.get(i + 1));
+        let after = after.map_or(&[][..], Vec::as_slice);
+        let (mut score, mut near) = (0.0, 0.0);
+        for (k, word) in question.words.iter().enumerate() {
+            let of = |m: &[f32]| m.get(k).copied().unwrap_or(0.0);
+            let above = match_above(word, unit);
+            let w = weights.get(k).copied().unwrap_or(0.0);
+            score += w * of(own).max(ABOVE * above).max(BEFORE * of(before));
+            near += w * of(own).max(above).max(0.8 * of(before)).max(0.8 * of(after));
+        }
+        let score = score / total;
+        if unit.heading || score < 0.05 {
+            continue;
+        }
+        coverage = coverage.max(near / total);
+        best.push(Ranked {
+            unit: i,
+            score: adjust(score, question, unit),
+        });
+    }
+    best.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.unit.cmp(&b.unit)));
+    let missing = question
+        .words
+        .iter()
+        .enumerate()
+        .filter(|(k, w)| {
+            !units.iter().any(|u| match_above(w, u) > 0.0)
+                && !matches.iter().any(|m| m.get(*k).is_some_and(|x| *x >= 0.5))
+        })
+        .map(|(_, w)| w.clone())
+        .collect();
+    Ranking {
+        best,
+        coverage: coverage.min(1.0),
+        missing,
+    }
+}
+
+/// Rarity of each word among the units; longer words tell more than short ones.
+fn weights(question: &Question, units: &[Unit], matches: &[Vec<f32>]) -> Vec<f32> {
+    let n = units.len() as f32;
+    question
+        .words
+        .iter()
+        .enumerate()
+        .map(|(k, word)| {
+            let df = matches.iter().filter(|m| m.get(k).is_some_and(|x| *x >= 0.5)).count() as f32;
+            let idf = (1.0 + (n - df + 0.5) / (df + 0.5)).ln().max(0.15);
+            let length = (word.chars().count() as f32 / 3.0).clamp(0.7, 1.5);
+            // A word in no unit says how far off the question is, but one odd word must not drown the rest.
+            let idf = if df == 0.0 { idf.min(2.5) } else { idf };
+            idf * length
+        })
+        .collect()
+}
+
+/// Kind asked for, place in the list of passages, and length.
+fn adjust(score: f32, question: &Question, unit: &Unit) -> f32 {
+    let kind = if question.asked.held_by(&unit.text) {
+        KIND_BONUS
+    } else {
+        0.0
+    };
+    let rank = match unit.origin {
+        Origin::Passage(i) => 1.0 / (1.0 + 0.04 * i as f32),
+        Origin::Input => 1.0,
+    };
+    let n = unit.text.chars().count();
+    let length = match n {
+        0..=7 => 0.7,
+        8..=250 => 1.0,
+        _ => 0.9,
+    };
+    (score + kind) * rank * length
+}
+
+/// Up to `count` units: good ones that do not repeat each other, best first.
+pub(crate) fn choose(ranking: &Ranking, units: &[Unit], count: usize) -> Vec<usize> {
+    let Some(top) = ranking.best.first().map(|r| r.score) else {
+        return vec![];
+    };
+    let mut pool: Vec<Ranked> = ranking
+        .best
+        .iter()
+        .copied()
+        .take_while(|r| r.score >= KEEP * top)
+        .take(60)
+        .collect();
+    let mut chosen: Vec<usize> = Vec::new();
+    while chosen.len() < count && !pool.is_empty() {
+        let worth = |r: &Ranked| {
+            let repeat = chosen
+                .iter()
+                .filter_map(|c| Some(overlap(units.get(*c)?, units.get(r.unit)?)))
+                .fold(0.0, f32::max);
+            // The same words again add nothing, whatever the score.
+            if repeat > 0.9 {
+                f32::NEG_INFINITY
+            } else {
+                LAMBDA * r.score / top - (1.0 - LAMBDA) * repeat
+            }
+        };
+        let Some((at, value)) = pool
+            .iter()
+            .enumerate()
+            .map(|(i, r)| (i, worth(r)))
+            .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
+        else {
+            break;
+        };
+        let taken = pool.remove(at);
+        if value.is_finite() {
+            chosen.push(taken.unit);
+        }
+    }
+    chosen
+}
+
+/// Shared words over all words of two units.
+pub(crate) fn overlap(a: &Unit, b: &Unit) -> f32 {
+    if a.flat == b.flat {
+        return 1.0;
+    }
+    let shared = a.words.intersection(&b.words).count() as f32;
+    let all = a.words.union(&b.words).count() as f32;
+    if all > 0.0 { shared / all } else { 0.0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::units::of_input;
+    use super::*;
+
+    fn first(question: &str, text: &str) -> String {
+        let units = of_input(text);
+        let ranking = rank(&Question::read(question), &units);
+        choose(&ranking, &units, 1)
+            .first()
+            .map(|i| units[*i].text.clone())
+            .unwrap_or_default()
+    }
+
+    #[test]
+    fn the_heading_points_to_its_item() {
+        let text = "□ 사업개요\n- 사업내용: 장비 교체\n□ 소요예산\n- 21백만 원(시비)\n□ 기대효과\n- 만족도 향상";
+        assert_eq!(first("소요예산은 얼마인가요?", text), "- 21백만 원(시비)");
+    }
+
+    #[test]
+    fn the_kind_asked_for_decides_between_equals() {
+        let text =
+            "체육관 개관 행사에는 주민이 많이 모였다. 체육관 개관은 2026년 5월 3일이다. 체육관 개관은 시설과가 맡았다.";
+        assert_eq!(
+            first("체육관 개관은 언제인가요?", text),
+            "체육관 개관은 2026년 5월 3일이다."
+        );
+        assert_eq!(
+            first("체육관 개관은 누가 맡았나요?", text),
+            "체육관 개관은 시설과가 맡았다."
+        );
+    }
+
+    #[test]
+    fn off_topic_questions_cover_little() {
+        let units = of_input("체육관 개관은 2026년 5월 3일이다. 주차장은 지하에 있다.");
+        let off = rank(&Question::read("여권 재발급 수수료는 얼마인가요?"), &units);
+        assert!(off.coverage < ANSWER_THRESHOLD, "{off:?}");
+        assert_eq!(off.missing, ["여권", "재발급", "수수료"]);
+        let on = rank(&Question::read("주차장은 어디에 있나요?"), &units);
+        assert!(on.coverage >= ANSWER_THRESHOLD, "{on:?}");
+    }
+
+    #[test]
+    fn the_same_sentence_is_chosen_once() {
+        let units = of_input("주차장은 지하에 있다. 주차장은 지하에 있다. 주차장 요금은 지하 1층에서 낸다.");
+        let ranking = rank(&Question::read("지하 주차장"), &units);
+        assert_eq!(choose(&ranking, &units, 3).len(), 2);
+    }
+}
