@@ -4,6 +4,7 @@
 //! Drafts live in `drafts`, uses in `runs`, approval and ratings elsewhere.
 
 use crate::ledger::Event;
+use crate::rights::placeholders;
 use crate::row::{RowExt, to_json};
 use crate::{Result, Store, StoreError, WriteTx};
 use madang_domain::{
@@ -475,20 +476,4 @@ fn checked_note(note: &str) -> Result<String> {
         return Err(StoreError::invalid("note", "판의 설명은 400자까지 쓸 수 있습니다."));
     }
     Ok(note.to_owned())
-}
-
-/// `$first, $first+1, …` for an `IN` list of `count` values.
-pub(crate) fn placeholders(first: usize, count: usize) -> String {
-    (first..first + count).map(|n| format!("${n}")).collect::<Vec<_>>().join(", ")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn lists_of_placeholders() {
-        assert_eq!(placeholders(2, 3), "$2, $3, $4");
-        assert_eq!(placeholders(1, 0), "");
-    }
 }
