@@ -7,6 +7,7 @@ pub mod api;
 pub mod app;
 pub mod assets;
 pub mod auth;
+pub mod catalogue;
 pub mod cli;
 pub mod error;
 pub mod frame;
@@ -14,6 +15,7 @@ pub mod http;
 pub mod pages;
 pub mod settings;
 pub mod views;
+pub mod waiting;
 
 pub use app::App;
 pub use settings::Settings;

@@ -3,8 +3,9 @@
 //!
 //! What does not live here: the leak test (`registry::leak`), what the store lists (`shelves`).
 
-use crate::apps::{number, placeholders};
+use crate::apps::number;
 use crate::ledger::Event;
+use crate::rights::placeholders;
 use crate::row::RowExt;
 use crate::{Result, Store, StoreError, WriteTx};
 use madang_domain::{AppId, AppVersionId, CollectionId, DepartmentId, DesignSheet, Grade, PersonId, Scope, Source, SubmissionId};

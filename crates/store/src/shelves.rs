@@ -1,8 +1,9 @@
 //! What the store shows: published apps with their figures, reuse across the body, one app's use by department.
 //! Filtering and ranking words are the caller's: a body has hundreds of apps, not millions.
 
-use crate::apps::{number, placeholders};
+use crate::apps::number;
 use crate::ratings::Stars;
+use crate::rights::placeholders;
 use crate::row::RowExt;
 use crate::sharing::grade_of;
 use crate::{Result, Store};
@@ -44,13 +45,6 @@ pub struct Reuse {
     pub departments_reusing: usize,
     /// Runs in the period.
     pub runs: usize,
-}
-
-/// Runs of one app by one department.
-#[derive(Debug, Clone, Serialize)]
-pub struct DepartmentUses {
-    pub department: String,
-    pub uses: usize,
 }
 
 /// Condition on `runs r`: a use of a version, not a trial and not a failure.
@@ -137,22 +131,6 @@ impl Store {
         }
         let rows = query.fetch_all(&self.pool).await?;
         rows.iter().map(|r| Ok((r.parsed("app_id")?, r.count("uses")?))).collect()
-    }
-
-    /// Runs of an app that the reader may see, by department since `since`, most first.
-    pub async fn uses_by_department(&self, scope: &Scope, app: AppId, since: i64) -> Result<Vec<DepartmentUses>> {
-        self.app(scope, app).await?;
-        let rows = sqlx::query(concat!(
-            "SELECT d.name, COUNT(*) AS uses FROM runs r JOIN departments d ON d.id = r.department_id \
-             WHERE r.app_id = $1 AND r.started_at >= $2 AND ",
-            used!(),
-            " GROUP BY d.name ORDER BY uses DESC, d.name LIMIT 20"
-        ))
-        .bind(app.to_string())
-        .bind(since)
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(|r| Ok(DepartmentUses { department: r.text("name")?, uses: r.count("uses")? })).collect()
     }
 
     /// Uses and stars of one app, published or not, and how many of its runs led to an outside call that was sent.

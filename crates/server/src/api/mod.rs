@@ -4,6 +4,8 @@
 pub mod body;
 pub mod directory;
 pub mod session;
+pub mod sharing;
+pub mod store;
 pub mod tokens;
 
 use crate::app::App;
@@ -54,6 +56,8 @@ fn described() -> OpenApiRouter<App> {
         .merge(session::router())
         .merge(tokens::router())
         .merge(directory::router())
+        .merge(sharing::router())
+        .merge(store::router())
 }
 
 /// The OpenAPI document.

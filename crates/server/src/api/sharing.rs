@@ -178,7 +178,7 @@ async fn fork(
     Body(body): Body<ForkOf>,
 ) -> Handled<(StatusCode, Json<ForkMade>)> {
     let forked = app.store.fork(reader.scope(), parse_id(&id)?, body.version).await?;
-    let draft = app.store.draft_of_app(reader.scope(), forked.app).await?;
+    let draft = app.store.open_app_draft(reader.scope(), forked.app).await?;
     let made = ForkMade { id: forked.app.to_string(), draft: draft.to_string(), replaced: forked.replaced };
     Ok((StatusCode::CREATED, Json(made)))
 }

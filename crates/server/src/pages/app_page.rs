@@ -3,20 +3,24 @@
 use super::{changes, page, when};
 use crate::app::App;
 use crate::auth::Reader;
-use crate::catalogue;
+use crate::{bundled, catalogue, markdown, running};
 use crate::error::Handled;
 use crate::frame::{Page, frame, render};
-use crate::views::store::{AppPage, DepartmentUse, Rating, SourceRow, VersionRow};
-use crate::views::{AppCard, Lang};
+use crate::views::store::{AppPage, DepartmentUse, Example, Rating, SourceRow, VersionRow};
+use crate::views::{AppCard, Lang, SafeHtml};
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::routing::MethodRouter;
 use madang_domain::{AppId, AppVersionId, DesignSheet, OutsideCalls, Scope, Source};
 use madang_registry::diff::{output_words, schedule_words};
+use madang_registry::exam::Question;
 use madang_store::apps::{App as StoredApp, AppVersion};
 use madang_store::auth::parse_id;
 use madang_store::shelves::AppFigures;
 use madang_store::sharing::SubmissionState;
+
+/// Longest example shown, characters.
+const EXAMPLE: usize = 700;
 
 pub fn pages() -> Vec<(&'static str, MethodRouter<App>)> {
     vec![page("/apps/{id}", app_page)]
@@ -44,7 +48,7 @@ async fn app_page(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Pa
         made_by: shown.created_by_name.clone().unwrap_or_else(|| l.t("마당").to_owned()),
         published: stored.published_at.map(when::date),
         in_store: stored.published_version.is_some(),
-        engine_label: app.engine_label(l),
+        engine_label: l.t(&app.engine.card().label).to_owned(),
         outside_allowed: shown.sheet.outside == OutsideCalls::Ask,
         outside_rate: outside_rate(figures, l),
         usage: usage(&app, scope, id).await?,
@@ -52,7 +56,7 @@ async fn app_page(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Pa
         sources: sources(&app, scope, &shown.sheet, l).await?,
         output: output_words(&shown.sheet.output),
         schedule: shown.sheet.schedule.as_ref().map(|s| schedule_words(s, &shown.sheet.inputs)),
-        example: None,
+        example: example(&app, scope, &stored, &shown.sheet).await?,
         versions: version_rows(&versions, &stored, &approved),
         forked_from: app.store.forked_from(scope, id).await?.map(|r| (r.id, r.title)),
         forks: app.store.forks(scope, id).await?.into_iter().map(|r| (r.id, r.title, r.department)).collect(),
@@ -129,6 +133,32 @@ async fn sources(app: &App, scope: &Scope, sheet: &DesignSheet, l: Lang) -> Hand
         });
     }
     Ok(out)
+}
+
+/// The first example of a bundled app, answered now from what this reader may read. A model that writes would keep the
+/// page waiting: then there is no example.
+async fn example(app: &App, scope: &Scope, stored: &StoredApp, sheet: &DesignSheet) -> Handled<Option<Example>> {
+    let Some(given) = stored.slug.as_deref().and_then(bundled::find).and_then(|b| b.examples.first()) else { return Ok(None) };
+    if app.engine.card().generates {
+        return Ok(None);
+    }
+    let question = Question { inputs: given.inputs.clone(), expect_contains: Vec::new(), expect_answered: None, expect_citation_document: None };
+    // An installed app may be newer than this program's example: then it has none.
+    let Ok(outcome) = running::examine(app, scope, sheet, &question).await else { return Ok(None) };
+    let label = |key: &String| sheet.inputs.iter().find(|i| i.key == *key).map(|i| i.label.clone());
+    let inputs = given.inputs.iter().filter_map(|(key, value)| Some((label(key)?, shortened(value)))).collect();
+    Ok(outcome.answered.then(|| Example { inputs, output: SafeHtml(markdown::html(&shortened(&outcome.answer))) }))
+}
+
+/// At most [`EXAMPLE`] characters, cut at a line.
+fn shortened(text: &str) -> String {
+    let text = text.trim();
+    if text.chars().count() <= EXAMPLE {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(EXAMPLE).collect();
+    let cut = head.rfind('\n').filter(|at| *at > head.len() / 2).unwrap_or(head.len());
+    format!("{} …", head[..cut].trim_end())
 }
 
 /// `versions` come newest first.

@@ -1,6 +1,6 @@
 //! The store and an app's own page.
 
-use super::{AppCard, Choice, Frame, Lang, Pager};
+use super::{AppCard, Choice, Frame, Lang, Pager, SafeHtml};
 use askama::Template;
 use madang_domain::{AppId, AppVersionId, Grade, SubmissionId};
 
@@ -109,8 +109,8 @@ pub struct SourceRow {
 pub struct Example {
     /// Label and value of each field.
     pub inputs: Vec<(String, String)>,
-    /// Plain text.
-    pub output: String,
+    /// What this reader would get.
+    pub output: SafeHtml,
 }
 
 pub struct VersionRow {
