@@ -7,7 +7,7 @@ use crate::{bundled, catalogue, markdown, running};
 use crate::error::Handled;
 use crate::frame::{Page, frame, render};
 use crate::views::store::{AppPage, DepartmentUse, Example, Rating, SourceRow, VersionRow};
-use crate::views::{AppCard, Lang, SafeHtml};
+use crate::views::{AppCard, Lang};
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::routing::MethodRouter;
@@ -147,7 +147,7 @@ async fn example(app: &App, scope: &Scope, stored: &StoredApp, sheet: &DesignShe
     let Ok(outcome) = running::examine(app, scope, sheet, &question).await else { return Ok(None) };
     let label = |key: &String| sheet.inputs.iter().find(|i| i.key == *key).map(|i| i.label.clone());
     let inputs = given.inputs.iter().filter_map(|(key, value)| Some((label(key)?, shortened(value)))).collect();
-    Ok(outcome.answered.then(|| Example { inputs, output: SafeHtml(markdown::html(&shortened(&outcome.answer))) }))
+    Ok(outcome.answered.then(|| Example { inputs, output: markdown::answer(&shortened(&outcome.answer), []) }))
 }
 
 /// At most [`EXAMPLE`] characters, cut at a line.

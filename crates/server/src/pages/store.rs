@@ -80,9 +80,9 @@ fn grades(filter: &Filter) -> Vec<Choice> {
 }
 
 fn sorts(query: &StoreQuery) -> Vec<Choice> {
-    let first = if query.q.trim().is_empty() { "많이 쓰는 것부터" } else { "찾은 말에 맞는 것부터" };
+    let first = if query.q.trim().is_empty() { "많이 쓰는" } else { "찾은 말에 맞는" };
     let mut out = vec![choice("", first, query.sort.is_empty())];
-    for (value, label) in [("used", "많이 쓰는 것부터"), ("newest", "새로 나온 것부터"), ("rated", "별점 높은 것부터")] {
+    for (value, label) in [("used", "많이 쓰는"), ("newest", "새로 나온"), ("rated", "별점 높은")] {
         if label != first || query.sort == value {
             out.push(choice(value, label, query.sort == value));
         }
