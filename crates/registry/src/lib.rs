@@ -6,11 +6,14 @@
 #[macro_use]
 mod phrases;
 
+pub mod bundled;
 pub mod checks;
 pub mod compose;
 pub mod diff;
+pub mod exam;
 pub mod export;
 pub mod find;
 pub mod leak;
 pub mod plan;
 pub mod quoting;
+pub mod runner;

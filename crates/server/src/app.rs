@@ -1,10 +1,14 @@
 //! The wired application: one value that every handler shares.
 
 use crate::auth::Passwords;
+use crate::board::Board;
+use crate::bundled;
 use crate::settings::Settings;
 use anyhow::Context;
 use madang_documents::Limits;
 use madang_documents::child::Sandbox;
+use madang_inference::TextEngine;
+use madang_registry::quoting::QuotingEngine;
 use madang_search::{Index, SearchError};
 use madang_store::{Clock, Originals, Store};
 use std::ops::Deref;
@@ -26,6 +30,10 @@ pub struct Inner {
     /// Reads untrusted files in a child process.
     pub sandbox: Sandbox,
     pub passwords: Passwords,
+    /// Answers runs; screens name it.
+    pub engine: Arc<dyn TextEngine>,
+    /// Runs under way.
+    pub board: Board,
     /// Cancelled when the server stops: streams and workers end.
     pub shutdown: CancellationToken,
 }
@@ -45,10 +53,20 @@ impl App {
     /// # Errors
     /// When the home folder cannot be used, another process has it open, or the database is newer than this program.
     pub async fn open(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
+        Self::open_with_engine(settings, clock, Arc::new(QuotingEngine)).await
+    }
+
+    /// As [`App::open`], with another text engine.
+    ///
+    /// # Errors
+    /// As [`App::open`].
+    pub async fn open_with_engine(settings: Settings, clock: Clock, engine: Arc<dyn TextEngine>) -> anyhow::Result<Self> {
         create_private_dir(&settings.home)?;
         let dir = settings.home.join("index");
         let index = tokio::task::spawn_blocking(move || open_index(&dir)).await??;
         let store = open_store(&settings, clock).await?;
+        bundled::load(&store).await?;
+        store.fail_interrupted_runs().await?;
         let originals = Originals::open(&settings.home.join("originals"))?;
         let passwords = Passwords::new()?;
         let inner = Inner {
@@ -58,6 +76,8 @@ impl App {
             originals,
             index: Arc::new(index),
             passwords,
+            engine,
+            board: Board::default(),
             shutdown: CancellationToken::new(),
         };
         Ok(Self(Arc::new(inner)))

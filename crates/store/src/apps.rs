@@ -244,6 +244,23 @@ impl Store {
         rows.iter().map(own_app).collect()
     }
 
+    /// Why the last submission of an app that the reader owns came back; `None` where it did not.
+    pub async fn returned_reason(&self, scope: &Scope, id: AppId) -> Result<Option<String>> {
+        let row = sqlx::query(concat!(
+            "SELECT su.state, su.reason FROM submissions su JOIN apps a ON a.id = su.app_id WHERE su.app_id = $2 AND ",
+            owned!(),
+            " ORDER BY su.created_at DESC LIMIT 1"
+        ))
+        .bind(scope.person().to_string())
+        .bind(id.to_string())
+        .fetch_optional(&self.pool)
+        .await?;
+        match row {
+            Some(row) if row.text("state")? == "returned" => Ok(Some(row.text("reason")?)),
+            _ => Ok(None),
+        }
+    }
+
     /// Highest grade of the collections that a sheet names, whether or not the reader may read them; open for none.
     pub async fn grade_of(&self, collections: &[CollectionId]) -> Result<Grade> {
         if collections.is_empty() {

@@ -92,6 +92,9 @@ export class Answer {
       case "done":
         this.finish(data);
         break;
+      case "stopped":
+        this.stopped();
+        break;
       case "error":
         this.fail(data.message);
         break;

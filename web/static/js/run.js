@@ -47,7 +47,7 @@ export function runner(form, answerRoot, { before = () => ({}), trial = false } 
       let ended = false;
       for await (const { event, data } of events(response)) {
         answer.on(event, data);
-        ended ||= event === "done" || event === "error";
+        ended ||= ["done", "stopped", "error"].includes(event);
       }
       if (!ended) answer.fail(t("답이 오다가 끊겼습니다. 다시 해 주세요."));
     } catch (error) {

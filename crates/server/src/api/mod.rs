@@ -1,8 +1,11 @@
 //! The JSON API under `/api/v1`: one file per resource, everything a screen does, described by an OpenAPI document
 //! at `/api/v1/openapi.json`.
 
+pub mod apps;
 pub mod body;
 pub mod directory;
+pub mod drafts;
+pub mod runs;
 pub mod session;
 pub mod sharing;
 pub mod store;
@@ -58,6 +61,9 @@ fn described() -> OpenApiRouter<App> {
         .merge(directory::router())
         .merge(sharing::router())
         .merge(store::router())
+        .merge(apps::router())
+        .merge(drafts::router())
+        .merge(runs::router())
 }
 
 /// The OpenAPI document.

@@ -80,6 +80,8 @@ async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
     };
     let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stop).await?;
+    // Runs that were stopped are still being stored.
+    app.board.idle().await;
     app.store.close().await;
     Ok(())
 }

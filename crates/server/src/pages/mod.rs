@@ -7,6 +7,9 @@ mod changes;
 pub mod home;
 pub mod review;
 pub mod store;
+pub mod build;
+pub mod records;
+pub mod run;
 pub mod when;
 
 use crate::app::App;
@@ -24,6 +27,9 @@ fn all() -> Vec<(&'static str, MethodRouter<App>)> {
     pages.extend(home::pages());
     pages.extend(review::pages());
     pages.extend(store::pages());
+    pages.extend(build::pages());
+    pages.extend(run::pages());
+    pages.extend(records::pages());
     pages
 }
 

@@ -71,6 +71,8 @@ pub struct RunDetailPage {
     pub inputs: Vec<(String, String)>,
     pub answer: SafeHtml,
     pub citations: Vec<Citation>,
+    /// Citations left out because I may no longer open them.
+    pub withheld: usize,
     /// The citations again, for the source panel.
     pub data: JsonIsland,
     pub error: Option<String>,
