@@ -29,7 +29,6 @@ pub mod shelves;
 #[cfg(test)]
 mod sharing_tests;
 
-
 pub use clock::Clock;
 pub use error::StoreError;
 pub use originals::Originals;

@@ -25,7 +25,7 @@ fn sentences(changes: &[SheetChange], old: Option<&DesignSheet>, new: &DesignShe
     let mut out = Vec::new();
     // Next sentence of the old sheet, from 1: a removed one is shown where it stood.
     let mut at = 1;
-    let mut removed_here = |at: &mut usize, out: &mut Vec<SentenceChange>| {
+    let removed_here = |at: &mut usize, out: &mut Vec<SentenceChange>| {
         while let Some(gone) = of(ChangeKind::Removed, *at) {
             out.extend(both_sides(gone));
             *at += 1;

@@ -3,7 +3,7 @@
 use super::{changes, page, when};
 use crate::app::App;
 use crate::auth::Reader;
-use crate::error::{Failure, Handled};
+use crate::error::Failure;
 use crate::frame::{Page, frame, render};
 use crate::views::Lang;
 use crate::views::review::{CheckRow, DecidedRow, ReviewPage, SubmissionPage, SubmissionRow};

@@ -4,7 +4,6 @@ use super::{encode, page};
 use crate::app::App;
 use crate::auth::Reader;
 use crate::catalogue::{self, Filter, Maker, StoreQuery, card};
-use crate::error::Handled;
 use crate::frame::{Page, frame, render};
 use crate::views::store::{Shelf, StorePage, StoreTotals};
 use crate::views::{AppCard, Choice, Lang, Pager};
