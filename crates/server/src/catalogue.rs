@@ -193,7 +193,7 @@ pub fn card(app: &StoreApp, l: Lang) -> AppCard {
 
 /// Department that made an app; bundled ones come with the product.
 pub fn maker_name(department: Option<&str>, l: Lang) -> String {
-    department.map_or_else(|| l.t("기본 앱").to_owned(), str::to_owned)
+    department.map_or_else(|| l.t("기본 제공 앱").to_owned(), str::to_owned)
 }
 
 /// First moment of the month in Seoul in which `now` lies, Unix milliseconds.

@@ -31,7 +31,7 @@ mod sharing_tests;
 
 pub use clock::Clock;
 pub use error::StoreError;
-pub use originals::Originals;
+pub use originals::{Incoming, Originals};
 
 use row::RowExt;
 use sqlx::any::{AnyPoolOptions, AnyRow};

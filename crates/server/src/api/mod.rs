@@ -3,13 +3,17 @@
 
 pub mod apps;
 pub mod body;
+pub mod collections;
 pub mod directory;
 pub mod drafts;
 pub mod runs;
+pub mod documents;
+pub mod search;
 pub mod session;
 pub mod sharing;
 pub mod store;
 pub mod tokens;
+pub mod uploads;
 
 use crate::app::App;
 use axum::Json;
@@ -64,6 +68,10 @@ fn described() -> OpenApiRouter<App> {
         .merge(apps::router())
         .merge(drafts::router())
         .merge(runs::router())
+        .merge(collections::router())
+        .merge(documents::router())
+        .merge(uploads::router())
+        .merge(search::router())
 }
 
 /// The OpenAPI document.

@@ -93,7 +93,7 @@ fn sorts(query: &StoreQuery) -> Vec<Choice> {
 fn departments(apps: &[StoreApp], filter: &Filter, l: Lang) -> Vec<Choice> {
     let mut out = vec![choice("", "모든 부서", filter.maker.is_none())];
     if apps.iter().any(|a| a.department.is_none()) {
-        out.push(choice("bundled", l.t("기본 앱"), filter.maker == Some(Maker::Bundled)));
+        out.push(choice("bundled", l.t("기본 제공 앱"), filter.maker == Some(Maker::Bundled)));
     }
     out.extend(
         by_department(apps)
