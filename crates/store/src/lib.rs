@@ -12,6 +12,7 @@ mod row;
 
 pub mod apps;
 pub mod auth;
+pub mod calls;
 pub mod catalogue;
 pub mod collection_changes;
 pub mod collections;
@@ -20,6 +21,7 @@ pub mod drafts;
 pub mod ingest;
 pub mod ledger;
 pub mod people;
+pub mod providers;
 pub mod runs;
 
 pub use clock::Clock;
