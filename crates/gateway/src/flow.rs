@@ -43,6 +43,9 @@ pub enum FlowError {
     Destination(#[from] DestinationError),
     #[error(transparent)]
     Approval(#[from] ApprovalFault),
+    /// The intent could not be written, and so nothing left.
+    #[error("원장에 적지 못해 보내지 않았습니다. 잠시 뒤 다시 하거나 운영자에게 알려 주세요.")]
+    NotRecorded(String),
     /// The rules do not allow it; Korean, says what to do.
     #[error("{0}")]
     NotAllowed(String),
@@ -299,7 +302,7 @@ impl Gateway {
         let destination = Destination::parse(&sealed.provider.base_url, self.policy)?;
         let api_key = self.unseal(&sealed.sealed_key, &call.provider.to_string())?;
         self.verify(&call, &sealed.provider, &body, &destination)?;
-        self.store.begin_sending(scope, &call, &destination.endpoint()).await?;
+        self.store.begin_sending(scope, &call, &destination.endpoint()).await.map_err(not_recorded)?;
         let outcome = send(&destination, &api_key, &body).await;
         let end = self.end(id, outcome);
         self.store.finish_call(scope, id, &end).await?;
@@ -396,6 +399,14 @@ impl Gateway {
 
     fn unseal(&self, sealed: &str, record: &str) -> Flowed<String> {
         Ok(String::from_utf8(self.unseal_bytes(sealed, record)?).map_err(|_| SealError::Sealed)?)
+    }
+}
+
+/// A database that fails is told apart from a call that may not be sent.
+fn not_recorded(error: StoreError) -> FlowError {
+    match error {
+        StoreError::Database(_) | StoreError::File(_) | StoreError::Corrupt(_) => FlowError::NotRecorded(error.to_string()),
+        other => FlowError::Store(other),
     }
 }
 
