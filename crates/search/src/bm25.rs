@@ -2,7 +2,7 @@
 //! engine: Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), §3.1 and, for the
 //! weighted fields, §3.6 (BM25F).
 //!
-//! Terms are hashed to 32 bits. With 200,000 distinct terms about five pairs in a hundred thousand terms collide; a
+//! Terms are hashed to 32 bits. Among 200,000 distinct terms about five pairs are expected to collide; a
 //! collision can lift a wrong passage slightly and can never hide one.
 
 use madang_korean::{Token, analyse, analyse_query};

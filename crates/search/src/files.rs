@@ -214,7 +214,8 @@ fn sync_directory(path: &Path) -> Result<(), SearchError> {
 fn closed_segments(wal: &Path) -> Result<Vec<(u64, PathBuf)>, SearchError> {
     let entries = match fs::read_dir(wal) {
         Ok(entries) => entries,
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        // A missing log is for the engine to complain of.
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
         Err(e) => return Err(SearchError::io(wal)(e)),
     };
     let mut out = Vec::new();

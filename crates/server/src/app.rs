@@ -3,13 +3,14 @@
 use crate::auth::Passwords;
 use crate::board::Board;
 use crate::bundled;
+use crate::ingest::{self, Ingest};
 use crate::settings::Settings;
 use anyhow::Context;
 use madang_documents::Limits;
 use madang_documents::child::Sandbox;
 use madang_inference::TextEngine;
 use madang_registry::quoting::QuotingEngine;
-use madang_search::{Index, SearchError};
+use madang_search::Index;
 use madang_store::{Clock, Originals, Store};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -27,6 +28,8 @@ pub struct Inner {
     pub originals: Originals,
     /// The one index over passages. Its calls block: use `spawn_blocking`.
     pub index: Arc<Index>,
+    /// Switchboard of the background work on documents, which `ingest::start` begins.
+    pub ingest: Ingest,
     /// Reads untrusted files in a child process.
     pub sandbox: Sandbox,
     pub passwords: Passwords,
@@ -62,19 +65,20 @@ impl App {
     /// As [`App::open`].
     pub async fn open_with_engine(settings: Settings, clock: Clock, engine: Arc<dyn TextEngine>) -> anyhow::Result<Self> {
         create_private_dir(&settings.home)?;
-        let dir = settings.home.join("index");
-        let index = tokio::task::spawn_blocking(move || open_index(&dir)).await??;
         let store = open_store(&settings, clock).await?;
         bundled::load(&store).await?;
         store.fail_interrupted_runs().await?;
+        let (index, todo) = ingest::open_index(&settings.home.join("index"), &store).await?;
         let originals = Originals::open(&settings.home.join("originals"))?;
+        originals.clear_incoming()?;
         let passwords = Passwords::new()?;
         let inner = Inner {
             sandbox: sandbox(&settings),
             settings,
             store,
             originals,
-            index: Arc::new(index),
+            index,
+            ingest: Ingest::new(todo),
             passwords,
             engine,
             board: Board::default(),
@@ -111,17 +115,6 @@ pub fn sandbox(settings: &Settings) -> Sandbox {
         program: settings.parser.clone().unwrap_or_else(own),
         args: vec!["parse-child".to_owned()],
         limits: Limits { input_bytes, ..Limits::default() },
-    }
-}
-
-/// Opens the index, or starts an empty one where it cannot be used: it is filled again from the database.
-fn open_index(dir: &Path) -> Result<Index, SearchError> {
-    match Index::open(dir) {
-        Err(SearchError::NeedsRebuild { reason }) => {
-            tracing::warn!(%reason, "the index is made anew from the database");
-            Index::recreate(dir)
-        }
-        other => other,
     }
 }
 

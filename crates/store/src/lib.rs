@@ -24,7 +24,7 @@ pub mod runs;
 
 pub use clock::Clock;
 pub use error::StoreError;
-pub use originals::Originals;
+pub use originals::{Incoming, Originals};
 
 use row::RowExt;
 use sqlx::any::{AnyPoolOptions, AnyRow};

@@ -3,11 +3,15 @@
 
 pub mod apps;
 pub mod body;
+pub mod collections;
 pub mod directory;
 pub mod drafts;
 pub mod runs;
+pub mod documents;
+pub mod search;
 pub mod session;
 pub mod tokens;
+pub mod uploads;
 
 use crate::app::App;
 use axum::Json;
@@ -60,6 +64,10 @@ fn described() -> OpenApiRouter<App> {
         .merge(apps::router())
         .merge(drafts::router())
         .merge(runs::router())
+        .merge(collections::router())
+        .merge(documents::router())
+        .merge(uploads::router())
+        .merge(search::router())
 }
 
 /// The OpenAPI document.

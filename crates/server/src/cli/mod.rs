@@ -1,5 +1,7 @@
 //! The command line: `madang serve | user | …`. Each subcommand is a file here.
 
+mod eval;
+mod extract;
 mod serve;
 mod user;
 
@@ -22,6 +24,14 @@ enum Command {
     /// Manage people from the machine itself.
     #[command(subcommand)]
     User(user::User),
+    /// Print the text of a document, or its passages.
+    Extract(extract::Extract),
+    /// Measure on files.
+    #[command(subcommand)]
+    Eval(eval::Eval),
+    /// Read one document from standard input; started by the server itself.
+    #[command(hide = true)]
+    ParseChild,
 }
 
 /// Where an installation lives.
@@ -47,6 +57,9 @@ pub fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Serve(command) => block_on(command.run()),
         Command::User(command) => block_on(command.run()),
+        Command::Extract(command) => block_on(command.run()),
+        Command::Eval(command) => command.run(),
+        Command::ParseChild => extract::parse_child(),
     };
     match outcome {
         Ok(code) => code,

@@ -3,8 +3,8 @@
 
 use super::Home;
 use crate::app::App;
-use crate::http;
 use crate::settings::Settings;
+use crate::{demo, http, ingest};
 use anyhow::Context;
 use madang_store::Clock;
 use std::io::Write;
@@ -51,9 +51,14 @@ impl Serve {
         let local = listener.local_addr()?;
         let base = self.public_url.clone().unwrap_or_else(|| format!("http://{local}"));
         let mut lines = vec![format!("마당 {}  {base}", env!("CARGO_PKG_VERSION")), format!("home     {}", self.home.home.display())];
+        if self.demo {
+            let people = demo::fill(&app).await?;
+            lines.push(format!("demo     {}: 아이디, 비밀번호, 이름 · 직위 · 역할\n{people}", app.body_name().await?));
+        }
         if let Some(token) = app.new_setup_token().await? {
             lines.push(format!("set up   {base}/setup/{token}   (한 번만 쓸 수 있습니다)"));
         }
+        lines.push("ready".to_owned());
         say(&lines)?;
         serve(app, listener).await?;
         Ok(ExitCode::SUCCESS)
@@ -78,10 +83,14 @@ async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
         tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
         shutdown.cancel();
     };
+    let background = ingest::start(&app);
     let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stop).await?;
     // Runs that were stopped are still being stored.
     app.board.idle().await;
+    // Also when the listener ended by itself: work under way is given back.
+    app.shutdown.cancel();
+    background.ended().await;
     app.store.close().await;
     Ok(())
 }

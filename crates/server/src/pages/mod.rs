@@ -5,6 +5,10 @@ pub mod admin;
 pub mod build;
 pub mod records;
 pub mod run;
+pub mod collections;
+pub mod documents;
+pub mod search;
+pub mod size;
 pub mod when;
 
 use crate::app::App;
@@ -21,6 +25,9 @@ fn all() -> Vec<(&'static str, MethodRouter<App>)> {
     pages.extend(build::pages());
     pages.extend(run::pages());
     pages.extend(records::pages());
+    pages.extend(collections::pages());
+    pages.extend(documents::pages());
+    pages.extend(search::pages());
     pages
 }
 

@@ -1,6 +1,6 @@
 //! Collections, their documents, and a document with a passage in it.
 
-use super::{Frame, Lang, Pager};
+use super::{Choice, Frame, Lang, Pager};
 use askama::Template;
 use madang_domain::{CollectionId, DepartmentId, DocumentId, Grade};
 
@@ -46,12 +46,20 @@ pub struct CollectionPage {
     pub pager: Pager,
     /// Everyone of the body may read.
     pub everyone: bool,
+    /// Grade C: never open to everyone.
+    pub classified: bool,
     pub departments: Vec<ReaderDepartment>,
     /// Who may read now, for "누가 볼 수 있나요?".
     pub people: Vec<ReaderPerson>,
     pub people_count: usize,
     /// Largest file, as shown: "100 MB".
     pub max_file: String,
+    /// Grades that the reader may choose.
+    pub grades: Vec<Choice>,
+    /// The reader is the officer who may lower the grade, with a reason.
+    pub can_lower: bool,
+    /// Departments to which a personal collection may be handed; empty for a department's.
+    pub hand_to: Vec<(DepartmentId, String)>,
 }
 
 pub struct DocumentRow {

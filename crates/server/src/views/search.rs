@@ -17,6 +17,8 @@ pub struct SearchPage {
     /// Milliseconds that the index took.
     pub ms: u64,
     pub pager: Pager,
+    /// Percent done while the index is being filled again: hits may be missing.
+    pub rebuilding: Option<u8>,
 }
 
 /// A passage found.

@@ -1,0 +1,60 @@
+//! Finding passages for a reader: the index filtered by what they may read, each hit checked again in the database.
+
+use crate::app::App;
+use crate::blocking;
+use crate::error::{Failure, Handled};
+use madang_domain::{CollectionId, Passage, Scope};
+use madang_search::SearchOptions;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// Longest query, characters; what follows is cut off.
+pub const MAX_QUERY: usize = 1000;
+/// Hits asked for beyond the limit, to make up for those that the database takes back.
+const SPARE: usize = 20;
+
+/// A passage found.
+#[derive(Debug, Clone)]
+pub struct Found {
+    pub passage: Passage,
+    /// BM25: comparable within one answer alone.
+    pub score: f32,
+}
+
+/// What was found, best first.
+#[derive(Debug, Clone)]
+pub struct Findings {
+    pub hits: Vec<Found>,
+    /// Milliseconds that index and recheck took.
+    pub ms: u64,
+}
+
+/// The best passages for `query` among the collections that the reader may read; `within` narrows them further.
+pub async fn passages(
+    app: &App,
+    scope: &Scope,
+    query: &str,
+    within: Option<&[CollectionId]>,
+    limit: usize,
+) -> Handled<Findings> {
+    let started = Instant::now();
+    let readable = app.store.readable_collections(scope).await?;
+    let readable = within.map_or_else(|| readable.clone(), |wanted| readable.narrowed(wanted));
+    let query: String = query.chars().take(MAX_QUERY).collect();
+    let index = Arc::clone(&app.index);
+    let options = SearchOptions { limit: limit.saturating_add(SPARE), documents: None };
+    let hits = blocking::run(move || index.search(&query, &readable, &options))
+        .await
+        .map_err(Failure::internal)?
+        .map_err(Failure::internal)?;
+    let ids: Vec<_> = hits.iter().map(|h| h.passage).collect();
+    let scores: HashMap<_, _> = hits.iter().map(|h| (h.passage, h.score)).collect();
+    let passages = app.store.passages(scope, &ids).await?;
+    let hits = passages
+        .into_iter()
+        .take(limit)
+        .map(|passage| Found { score: scores.get(&passage.id).copied().unwrap_or_default(), passage })
+        .collect();
+    Ok(Findings { hits, ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) })
+}
