@@ -3,10 +3,12 @@
 
 mod city;
 mod client;
+mod postgres;
 mod process;
 
 pub use city::{City, Member, PASSWORD};
 pub use client::{Client, SseEvent};
+pub use postgres::Postgres;
 pub use process::{Madang, binary};
 
 /// Waits until `condition` gives a value, asking again and again for at most two minutes.

@@ -12,6 +12,8 @@ pub mod compose;
 pub mod diff;
 pub mod exam;
 pub mod export;
+pub mod find;
+pub mod leak;
 pub mod plan;
 pub mod quoting;
 pub mod runner;

@@ -4,6 +4,7 @@ use crate::app::App;
 use crate::auth::Reader;
 use crate::error::{Failure, Handled};
 use crate::views::{Frame, Roles};
+use crate::waiting;
 use askama::Template;
 use axum::http::Uri;
 use axum::response::Html;
@@ -35,7 +36,7 @@ pub async fn frame(app: &App, reader: &Reader, uri: &Uri) -> Handled<Frame> {
             security: scope.has_role(Role::Security),
             admin: scope.has_role(Role::Admin),
         },
-        waiting: 0,
+        waiting: waiting::count(app, scope).await?,
         csrf: identity.session.as_ref().map(|(_, csrf)| csrf.clone()).unwrap_or_default(),
         path: uri.path_and_query().map(|p| p.as_str().to_owned()).unwrap_or_default(),
         lang_code: reader.lang.code(),

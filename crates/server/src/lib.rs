@@ -7,6 +7,7 @@ pub mod api;
 pub mod app;
 pub mod assets;
 pub mod auth;
+pub mod catalogue;
 pub mod board;
 pub mod bundled;
 pub mod blocking;
@@ -24,6 +25,7 @@ pub mod running;
 pub mod settings;
 pub mod snippet;
 pub mod views;
+pub mod waiting;
 
 pub use app::App;
 pub use settings::Settings;

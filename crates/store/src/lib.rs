@@ -19,8 +19,15 @@ pub mod documents;
 pub mod drafts;
 pub mod ingest;
 pub mod ledger;
+pub mod lineage;
 pub mod people;
+pub mod ratings;
 pub mod runs;
+pub mod sharing;
+pub mod shelves;
+
+#[cfg(test)]
+mod sharing_tests;
 
 pub use clock::Clock;
 pub use error::StoreError;

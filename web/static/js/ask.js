@@ -24,7 +24,7 @@ async function offer() {
   reuse.hidden = apps.length === 0;
   reuse.querySelector("ul").replaceChildren(
     ...apps.slice(0, 3).map((a) =>
-      h("li", {}, grade(a.grade), h("a", { href: `/apps/${a.id}/run?q=${encodeURIComponent(q)}` }, a.title), h("span.quiet", {}, `${a.department} · ${a.purpose}`))),
+      h("li", {}, grade(a.grade), h("a", { href: `/apps/${a.id}/run?q=${encodeURIComponent(q)}` }, a.title), h("span.quiet", {}, [a.department, a.purpose].filter(Boolean).join(" · ")))),
   );
 }
 

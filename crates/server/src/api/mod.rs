@@ -10,6 +10,8 @@ pub mod runs;
 pub mod documents;
 pub mod search;
 pub mod session;
+pub mod sharing;
+pub mod store;
 pub mod tokens;
 pub mod uploads;
 
@@ -61,6 +63,8 @@ fn described() -> OpenApiRouter<App> {
         .merge(session::router())
         .merge(tokens::router())
         .merge(directory::router())
+        .merge(sharing::router())
+        .merge(store::router())
         .merge(apps::router())
         .merge(drafts::router())
         .merge(runs::router())

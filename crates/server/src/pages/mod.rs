@@ -2,6 +2,11 @@
 
 pub mod account;
 pub mod admin;
+pub mod app_page;
+mod changes;
+pub mod home;
+pub mod review;
+pub mod store;
 pub mod build;
 pub mod records;
 pub mod run;
@@ -22,6 +27,10 @@ fn all() -> Vec<(&'static str, MethodRouter<App>)> {
     let mut pages = Vec::new();
     pages.extend(account::pages());
     pages.extend(admin::pages());
+    pages.extend(app_page::pages());
+    pages.extend(home::pages());
+    pages.extend(review::pages());
+    pages.extend(store::pages());
     pages.extend(build::pages());
     pages.extend(run::pages());
     pages.extend(records::pages());

@@ -77,8 +77,10 @@ pub struct SubmissionPage {
     pub sources: Vec<(String, Grade, String)>,
     pub outside_allowed: bool,
     pub checks: Vec<CheckRow>,
-    /// I manage the owning department and did not submit it myself.
+    /// I manage the owning department and neither submitted nor wrote it.
     pub can_decide: bool,
+    /// It waits and I am of the owning department: I may take it back.
+    pub can_withdraw: bool,
     /// Korean, through [`Lang::t`]; `None` while it waits.
     pub decided: Option<(&'static str, String)>,
 }

@@ -1,6 +1,6 @@
 //! The store and an app's own page.
 
-use super::{AppCard, Choice, Frame, Lang, Pager};
+use super::{AppCard, Choice, Frame, Lang, Pager, SafeHtml};
 use askama::Template;
 use madang_domain::{AppId, AppVersionId, Grade, SubmissionId};
 
@@ -59,6 +59,8 @@ pub struct AppPage {
     /// Person who made this version.
     pub made_by: String,
     pub published: Option<String>,
+    /// A version of it is in the store.
+    pub in_store: bool,
     pub engine_label: String,
     /// Outside calls are allowed on request.
     pub outside_allowed: bool,
@@ -80,8 +82,11 @@ pub struct AppPage {
     pub my_comment: String,
     /// I may rate it: I ran it.
     pub can_rate: bool,
-    /// I hold the owning post.
+    /// I am of the owning department.
     pub can_edit: bool,
+    /// Number of the latest version, when I may ask for it to be shared.
+    pub to_submit: Option<u32>,
+    /// Waiting or returned, for the owning department.
     pub submission: Option<(SubmissionId, String)>,
 }
 
@@ -104,8 +109,8 @@ pub struct SourceRow {
 pub struct Example {
     /// Label and value of each field.
     pub inputs: Vec<(String, String)>,
-    /// Plain text.
-    pub output: String,
+    /// What this reader would get.
+    pub output: SafeHtml,
 }
 
 pub struct VersionRow {
@@ -115,6 +120,8 @@ pub struct VersionRow {
     pub by: String,
     /// The one in the store.
     pub current: bool,
+    /// A manager approved it once and I am of the owning department.
+    pub can_roll_back: bool,
     pub note: String,
     /// Against the version before; empty for the first.
     pub changes: Vec<SentenceChange>,
@@ -129,6 +136,7 @@ pub struct SentenceChange {
 pub struct Rating {
     pub stars: u8,
     pub comment: String,
+    pub name: String,
     pub department: String,
     pub when: String,
 }
