@@ -2,6 +2,8 @@
 //! normalised Markdown with character offsets. Cutting into passages comes later and reads only that text.
 
 use crate::{PageStart, ReadError, text::normalise};
+use regex::Regex;
+use std::sync::LazyLock;
 
 /// What a reader hands back.
 #[derive(Debug, Default)]
@@ -69,9 +71,13 @@ impl Builder {
         self.waiting = Some(PageStart { page, offset: 0, estimated: false });
     }
 
+    /// A heading; a line of a table of contents is a paragraph instead.
     pub fn heading(&mut self, level: u8, text: &str) {
         let text = one_line(text);
-        if !text.is_empty() {
+        let entry = without_leaders(&text);
+        if entry != text {
+            self.paragraph(&entry);
+        } else if !text.is_empty() {
             let marks = "#".repeat(usize::from(level.clamp(1, 6)));
             self.block(&format!("{marks} {text}"), false);
         }
@@ -80,7 +86,7 @@ impl Builder {
     /// A paragraph; its line feeds stay, blank lines in it do not.
     pub fn paragraph(&mut self, text: &str) {
         let text = normalise(text);
-        let lines: Vec<String> = text.lines().map(|l| escaped(l.trim_end())).filter(|l| !l.trim().is_empty()).collect();
+        let lines: Vec<String> = text.lines().map(|l| escaped(without_leaders(l).trim_end())).filter(|l| !l.trim().is_empty()).collect();
         if !lines.is_empty() {
             self.block(&lines.join("\n"), false);
         }
@@ -178,6 +184,12 @@ impl Builder {
 /// Normalised text on one line, with single spaces.
 pub(crate) fn one_line(text: &str) -> String {
     normalise(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Rows of dots that lead the eye to a page number become one ellipsis.
+fn without_leaders(line: &str) -> String {
+    static LEADERS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\s*(?:[.·・‥…]\s?){6,}\s*").ok());
+    LEADERS.as_ref().map_or_else(|| line.to_owned(), |re| re.replace_all(line, " … ").into_owned())
 }
 
 /// A paragraph's line that Markdown would take for a heading or a table row is escaped.
@@ -286,6 +298,14 @@ mod tests {
         let body = builder.finish().expect("small");
         assert_eq!(body.text, "첫째\n 줄\n\n- 하나\n  - 둘");
         assert_eq!(body.pages.iter().map(|p| (p.page, p.offset)).collect::<Vec<_>>(), [(1, 0), (3, 7)]);
+    }
+
+    #[test]
+    fn contents_are_no_headings() {
+        let mut builder = Builder::new(100);
+        builder.heading(1, "1. 개요 . . . . . . . . . 5");
+        builder.heading(1, "1. 개요");
+        assert_eq!(builder.out, "1. 개요 … 5\n\n# 1. 개요");
     }
 
     #[test]

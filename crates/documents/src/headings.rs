@@ -16,6 +16,8 @@ pub(crate) enum Kind {
     Bracketed,
     /// Ⅰ.
     Roman,
+    /// A number in a box of its own beside or above a title, as work plans draw it.
+    Boxed,
     /// 1.
     Number,
     /// □, ■, ◆ and kin.
@@ -33,6 +35,7 @@ impl Kind {
             Kind::Bracketed => Some(15),
             Kind::Article => Some(16),
             Kind::Roman => Some(20),
+            Kind::Boxed => Some(21),
             Kind::Number | Kind::Square | Kind::Syllable => None,
         }
     }
@@ -96,6 +99,34 @@ pub(crate) fn find(line: &str) -> Option<Found> {
         _ => return None,
     };
     Some(Found { kind, text: text.to_owned(), has_body: false })
+}
+
+/// A boxed number and its title: `1` above or beside "이동시장실 운영".
+pub(crate) fn boxed(number: &str, title: &str) -> Option<Found> {
+    let number = number.trim();
+    let digits = (1..=2).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
+    let roman = number.chars().count() == 1 && number.chars().all(|c| ('Ⅰ'..='Ⅻ').contains(&c));
+    if !(digits || roman) || !is_title(title) {
+        return None;
+    }
+    let kind = if roman { Kind::Roman } else { Kind::Boxed };
+    Some(Found { kind, text: format!("{number}. {}", title.trim()), has_body: false })
+}
+
+/// A line that stands alone above a boxed number: the part of the plan that it begins.
+pub(crate) fn part(line: &str) -> Option<Found> {
+    const ENDS: [&str; 11] = ["계획", "현황", "업무", "방향", "국", "과", "소", "관", "실", "단", "팀"];
+    let names_part = is_title(line) && ENDS.iter().any(|e| line.trim().ends_with(e));
+    names_part.then(|| Found { kind: Kind::Bracketed, text: line.trim().to_owned(), has_body: false })
+}
+
+/// Short, one line, words rather than marks, no sentence.
+fn is_title(text: &str) -> bool {
+    let text = text.trim();
+    (2..=50).contains(&text.chars().count())
+        && text.starts_with(|c: char| c.is_alphabetic() || matches!(c, '\'' | '‘' | '“' | '「' | '['))
+        && !text.contains(['\n', ':', '|'])
+        && !reads_as_sentence(text)
 }
 
 fn is_word(c: char) -> bool {
@@ -187,6 +218,16 @@ mod tests {
         let found = find("제3조(지원 대상) 지원 대상은 다음과 같다.").expect("an article");
         assert_eq!((found.kind, found.text.as_str(), found.has_body), (Kind::Article, "제3조(지원 대상)", true));
         assert_eq!(find("제3조에 따라 지원한다."), None);
+    }
+
+    #[test]
+    fn boxed_numbers_make_titles() {
+        let found = boxed("2", "미래인재 양성").expect("a title");
+        assert_eq!((found.kind, found.text.as_str()), (Kind::Boxed, "2. 미래인재 양성"));
+        assert_eq!(boxed("Ⅱ", "추진 계획").map(|f| f.kind), Some(Kind::Roman));
+        for (number, title) in [("128", "쪽수"), ("1", "- 항목"), ("1", "지원한다."), ("가", "제목"), ("", "제목")] {
+            assert_eq!(boxed(number, title), None, "{number} {title}");
+        }
     }
 
     #[test]

@@ -97,7 +97,52 @@ fn units(text: &str) -> Vec<Unit> {
             };
         }
     }
+    titles(text, out)
+}
+
+/// Joins boxed numbers with their titles: lines of their own, or a table of one row (number, title).
+fn titles(text: &str, units: Vec<Unit>) -> Vec<Unit> {
+    let mut out: Vec<Unit> = Vec::with_capacity(units.len());
+    for unit in units {
+        let found = match (out.last(), &unit) {
+            (Some(Unit::Text(number)), Unit::Text(title)) => {
+                headings::boxed(number.of(text), title.of(text)).map(|f| (number.to(title), f, true))
+            }
+            (_, Unit::Table { rows, .. }) => boxed_row(text, rows).map(|(whole, f)| (whole, f, false)),
+            _ => None,
+        };
+        let Some((whole, found, replaces)) = found else {
+            out.push(unit);
+            continue;
+        };
+        if replaces {
+            out.pop();
+        }
+        if let Some(Unit::Text(line)) = out.last()
+            && let Some(part) = headings::part(line.of(text))
+        {
+            let line = line.clone();
+            out.pop();
+            out.push(Unit::Heading(line, part));
+        }
+        out.push(Unit::Heading(whole, found));
+    }
     out
+}
+
+fn boxed_row(text: &str, rows: &[Stretch]) -> Option<(Stretch, headings::Found)> {
+    let [row, rest @ ..] = rows else { return None };
+    let rule = match rest {
+        [] => row,
+        [rule] if is_rule(rule.of(text)) => rule,
+        _ => return None,
+    };
+    let mut cells = row.of(text).split('|').map(str::trim).filter(|c| !c.is_empty());
+    let (number, title) = (cells.next()?, cells.next()?);
+    if cells.next().is_some() {
+        return None;
+    }
+    headings::boxed(number, title).map(|found| (row.to(rule), found))
 }
 
 /// Lines of the text, trimmed.

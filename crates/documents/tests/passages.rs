@@ -44,7 +44,8 @@ proptest! {
             prop_assert_eq!(own.trim(), own.as_str());
             if passage.text != own {
                 // Only a table's later chunk differs: by the repeated header before it.
-                prop_assert!(passage.text.ends_with(&format!("\n{own}")) && passage.text.starts_with('|'));
+                let tail = ["\n", &own].concat();
+                prop_assert!(passage.text.ends_with(&tail) && passage.text.starts_with('|'));
             }
             for slot in covered.iter_mut().take(passage.span.end).skip(passage.span.start) {
                 *slot = true;
@@ -101,4 +102,13 @@ fn pages_are_not_crossed() {
     let page = |page, offset| PageStart { page, offset, estimated: false };
     let cut = passages(text, &[page(1, 0), page(2, second)], PassageSize::default());
     assert_eq!(cut.iter().map(|p| p.page).collect::<Vec<_>>(), [Some(1), Some(2)]);
+}
+
+#[test]
+fn boxed_titles_of_work_plans_make_the_path() {
+    let text = "총무과 주요업무 추진계획\n\n1\n\n열린 청사 운영\n\n□ 현황\n\n- 개방 3회\n\n| 2 | 인재 양성 |\n| --- | --- |\n\n교육을 한다.";
+    let cut = passages(text, &[], PassageSize::default());
+    assert_eq!(cut[0].heading_path, ["총무과 주요업무 추진계획", "1. 열린 청사 운영", "□ 현황"]);
+    assert!(cut[0].text.starts_with("총무과") && cut[0].text.ends_with("개방 3회"));
+    assert_eq!(cut[1].heading_path, ["총무과 주요업무 추진계획", "2. 인재 양성"]);
 }
