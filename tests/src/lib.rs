@@ -1,11 +1,13 @@
 //! The harness: the real binary over HTTP, a client that behaves like a browser or a script, a small city to act in.
 //! Tests live in `tests/tests`; what they need in common lives here, and no expectations do.
 
+mod browser;
 mod city;
 mod client;
 mod postgres;
 mod process;
 
+pub use browser::{Browser, key};
 pub use city::{City, Member, PASSWORD};
 pub use client::{Client, SseEvent};
 pub use postgres::Postgres;
