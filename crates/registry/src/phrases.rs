@@ -22,9 +22,7 @@ pattern!(
 const PARTICLES: [&str; 9] = ["에서", "으로", "까지", "이나", "에게", "을", "를", "은", "는"];
 
 /// Nouns that end in 과: no particle there.
-const NOUNS_IN_GWA: [&str; 12] = [
-    "결과", "성과", "효과", "경과", "통과", "초과", "부과", "교과", "학과", "여과", "과과", "사과",
-];
+const NOUNS_IN_GWA: [&str; 6] = ["결과", "성과", "효과", "경과", "초과", "부과"];
 
 /// Does the word end in a consonant (받침)? Digits count as they are read; other characters as vowels.
 pub(crate) fn ends_in_consonant(word: &str) -> bool {
@@ -45,16 +43,6 @@ pub(crate) fn with_particle(word: &str, after_consonant: &str, after_vowel: &str
             after_vowel
         }
     )
-}
-
-/// `word` with 으로 or 로 (ㄹ counts as a vowel here).
-pub(crate) fn with_ro(word: &str) -> String {
-    let rieul = matches!(word.chars().last(), Some(c @ '가'..='힣') if (c as u32 - '가' as u32) % 28 == 8);
-    if rieul {
-        format!("{word}로")
-    } else {
-        with_particle(word, "으로", "로")
-    }
 }
 
 /// Words in quotation marks, in order.
@@ -228,9 +216,6 @@ mod tests {
     fn particles_agree_with_the_word() {
         assert_eq!(with_particle("예산", "을", "를"), "예산을");
         assert_eq!(with_particle("부서", "을", "를"), "부서를");
-        assert_eq!(with_ro("서울"), "서울로");
-        assert_eq!(with_ro("표"), "표로");
-        assert_eq!(with_ro("목록"), "목록으로");
         assert_eq!(strip_particle("예산을"), "예산");
         assert_eq!(strip_particle("마을"), "마을");
     }

@@ -304,14 +304,14 @@ fn named_sections(sentence: &str) -> Vec<String> {
     let colon = SECTION_COLON
         .captures(sentence)
         .and_then(|c| c.get(1))
-        .map(|m| names(&unnumbered(m.as_str())));
+        .map(|m| list_items(&unnumbered(m.as_str())));
     if let Some(sections) = colon.filter(|s| s.len() >= 2) {
         return sections;
     }
     let verb = SECTION_VERB
         .captures(sentence)
         .and_then(|c| c.get(1))
-        .map(|m| names(after_object(m.as_str())));
+        .map(|m| list_items(after_object(m.as_str())));
     verb.filter(|s| s.len() >= 2).unwrap_or_default()
 }
 

@@ -66,9 +66,10 @@ impl App {
     pub async fn open_with_engine(settings: Settings, clock: Clock, engine: Arc<dyn TextEngine>) -> anyhow::Result<Self> {
         create_private_dir(&settings.home)?;
         let store = open_store(&settings, clock).await?;
+        // From here on this is the only process: the index is locked.
+        let (index, todo) = ingest::open_index(&settings.home.join("index"), &store).await?;
         bundled::load(&store).await?;
         store.fail_interrupted_runs().await?;
-        let (index, todo) = ingest::open_index(&settings.home.join("index"), &store).await?;
         let originals = Originals::open(&settings.home.join("originals"))?;
         originals.clear_incoming()?;
         let passwords = Passwords::new()?;

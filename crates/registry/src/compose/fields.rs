@@ -192,7 +192,9 @@ fn named(prompt: &Prompt, items: &[String]) -> Vec<InputField> {
             .enumerate()
         {
             let words = item.split_whitespace().count();
-            if words > 2
+            let clause = ["을 ", "를 ", "에 ", "이 "].iter().any(|p| item.contains(p));
+            if clause
+                || words > 2
                 || item.chars().count() > 12
                 || TEXTS.iter().any(|t| item == *t || item.ends_with(&format!(" {t}")))
             {
@@ -231,6 +233,8 @@ fn known(item: &str) -> Option<InputField> {
         .iter()
         .find(|(words, _, _)| words.iter().any(|w| flat.contains(w)))?;
     let kind = match *key {
+        // "일시" holds a time beside the day.
+        "date" if flat.contains("일시") => FieldKind::Text,
         "deadline" | "date" => FieldKind::Date,
         "length" => FieldKind::Number,
         _ => FieldKind::Text,

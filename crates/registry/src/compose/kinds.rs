@@ -211,8 +211,11 @@ fn owned(words: &[&str]) -> Vec<String> {
     words.iter().map(|w| (*w).to_owned()).collect()
 }
 
-/// What follows the last phrase that says where the words come from.
+/// What follows the last phrase that says where the words come from; empty where that phrase ends the text.
 fn after_place(text: &str) -> &str {
+    if text.ends_with("에서") || text.ends_with("별로") || text.ends_with("마다") {
+        return "";
+    }
     const PLACES: [&str; 16] = [
         "에서 ",
         "에서만 ",
@@ -461,7 +464,8 @@ fn required_items(prompt: &Prompt) -> Option<Vec<String>> {
         MISSING,
         r"(.{2,80}?)(?:이|가|은|는|을|를|도)?\s*(?:다|모두|전부|제대로|\s)*(?:빠졌|빠진|빠뜨|누락|들어\s*있는지|들어갔는지|포함(?:됐|되었|돼)|있는지)"
     );
-    let list = MISSING.captures(&prompt.text)?.get(1)?.as_str();
+    let list = after_object(after_place(MISSING.captures(&prompt.text)?.get(1)?.as_str()));
+    let list = ["에 ", "에는 "].iter().find_map(|p| list.rsplit_once(p)).map_or(list, |(_, rest)| rest);
     let personal = [
         "개인정보",
         "주민",
@@ -478,7 +482,7 @@ fn required_items(prompt: &Prompt) -> Option<Vec<String>> {
         "곳",
         "부분",
     ];
-    let found: Vec<String> = names(after_object(after_place(list)))
+    let found: Vec<String> = names(list)
         .into_iter()
         .filter(|i| !personal.iter().any(|p| i.contains(p)) && i.split_whitespace().count() <= 2)
         .collect();

@@ -6,7 +6,9 @@ use super::units::{Origin, Unit};
 use super::writer::Writer;
 use super::{Material, answer};
 use crate::phrases::{escape_markdown, shorten};
+use madang_domain::DocumentId;
 use madang_inference::{EngineError, EngineTask, Finish};
+use std::collections::HashSet;
 
 /// Stands in a cell that the sources do not fill.
 pub(super) const EMPTY: &str = "자료에 없음";
@@ -228,7 +230,7 @@ async fn write_sentences(
 /// Records of the material; none where not one field could be filled.
 fn records<'a>(fields: &[String], task: &EngineTask, material: &'a Material) -> Vec<Record<'a>> {
     let groups: Vec<Vec<&Unit>> = if material.input_units.is_empty() {
-        by_document(task, &material.passage_units)
+        by_document(task, material)
     } else {
         vec![material.input_units.iter().collect()]
     };
@@ -236,30 +238,49 @@ fn records<'a>(fields: &[String], task: &EngineTask, material: &'a Material) -> 
         .iter()
         .flat_map(|units| {
             let rows = table_rows(fields, units);
-            if rows.is_empty() {
-                label_records(fields, units)
-            } else {
-                rows
-            }
+            if rows.is_empty() { label_records(fields, units) } else { rows }
         })
         .filter(|record| record.iter().any(Option::is_some))
         .collect()
 }
 
-/// Units of each document together, in the order of their documents' best passages.
-fn by_document<'a>(task: &EngineTask, units: &'a [Unit]) -> Vec<Vec<&'a Unit>> {
-    let mut groups: Vec<(madang_domain::DocumentId, Vec<&Unit>)> = Vec::new();
-    for unit in units {
+/// Units of each document together, in the order of their documents' best passages; only of passages about what was
+/// asked, where something was.
+fn by_document<'a>(task: &EngineTask, material: &'a Material) -> Vec<Vec<&'a Unit>> {
+    let mut groups: Vec<(DocumentId, Vec<&Unit>)> = Vec::new();
+    let about = passages_about(task, material);
+    for unit in &material.passage_units {
         let Origin::Passage(i) = unit.origin else { continue };
-        let Some(document) = task.passages.get(i).map(|p| p.document) else {
-            continue;
-        };
+        let Some(document) = task.passages.get(i).map(|p| p.document).filter(|_| about.contains(&i)) else { continue };
         match groups.iter_mut().find(|(d, _)| *d == document) {
             Some((_, group)) => group.push(unit),
             None => groups.push((document, vec![unit])),
         }
     }
     groups.into_iter().map(|(_, units)| units).collect()
+}
+
+/// Passages that cover the query, and those of the same section beside them: a plan names a project once and lists its
+/// budget a passage later.
+fn passages_about(task: &EngineTask, material: &Material) -> HashSet<usize> {
+    let all = 0..task.passages.len();
+    if material.query.is_empty() {
+        return all.collect();
+    }
+    let question = Question::read(&material.query);
+    let covers = |i: &usize| {
+        let units: Vec<Unit> =
+            material.passage_units.iter().filter(|u| u.origin == Origin::Passage(*i)).cloned().collect();
+        rank(&question, &units).coverage >= ANSWER_THRESHOLD
+    };
+    let direct: Vec<usize> = all.clone().filter(covers).collect();
+    let section = |i: usize| {
+        let p = task.passages.get(i)?;
+        let depth = p.heading_path.len().saturating_sub(1).max(1);
+        Some((p.document, p.heading_path.get(..depth)?.to_vec()))
+    };
+    all.filter(|i| direct.contains(i) || (section(*i).is_some() && direct.iter().any(|d| section(*d) == section(*i))))
+        .collect()
 }
 
 /// Rows of a table that has columns for at least two of the fields.
@@ -326,12 +347,12 @@ fn by_label<'a>(field: &str, units: &[&'a Unit]) -> Option<(&'a Unit, String)> {
         all.max_by(|a, b| a.0.total_cmp(&b.0))
             .map(|(s, v)| (s, unit, v.to_owned()))
     };
-    let found = units.iter().filter_map(|u| of(u));
-    // The first of equals: documents state a thing before they detail it.
-    let best = found.fold(None, |best: Option<(f32, &Unit, String)>, next| match best {
-        Some(b) if b.0 >= next.0 => Some(b),
-        _ => Some(next),
-    });
+    // A label that holds the field's whole name: the first one, as passages come best first. Else the likest.
+    let found: Vec<(f32, &Unit, String)> = units.iter().filter_map(|u| of(u)).collect();
+    let best = match found.iter().position(|(alike, _, _)| *alike >= 0.9) {
+        Some(at) => found.into_iter().nth(at),
+        None => found.into_iter().max_by(|a, b| a.0.total_cmp(&b.0)),
+    };
     best.map(|(_, unit, value)| (unit, shorten(&value, MAX_CELL)))
 }
 
