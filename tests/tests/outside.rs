@@ -122,6 +122,7 @@ async fn run(client: &Client, (app, key): &(String, String), question: &str) -> 
 
 struct Stage {
     city: City,
+    collection: String,
     app: (String, String),
     provider: Provider,
     server: Madang,
@@ -135,7 +136,16 @@ async fn stage(home: &Path, answers: bool) -> anyhow::Result<Stage> {
     let app = app_over(&city.ict_official.client, &collection).await?;
     let provider = Provider::start(home, answers).await?;
     register(&city, &provider.url).await?;
-    Ok(Stage { city, app, provider, server })
+    Ok(Stage { city, collection, app, provider, server })
+}
+
+impl Stage {
+    /// Another collection with the same document, of this grade.
+    async fn collection_of(&self, grade: &str) -> anyhow::Result<String> {
+        let collection = self.city.collection("다른 자료", grade, true).await?;
+        self.city.ict_official.client.upload_ready(&collection, "캠핑장 안내.md", TEXT).await?;
+        Ok(collection)
+    }
 }
 
 /// Asks and has it approved; the call's id.
@@ -245,14 +255,13 @@ async fn what_may_not_leave_is_refused() -> Test {
     assert_eq!(official.post(&send, json!({})).await?.status(), StatusCode::CONFLICT);
     stage.city.admin.client.ok(Method::DELETE, &format!("/api/v1/providers/{provider}"), json!({})).await?;
     assert_eq!(official.json(&format!("/api/v1/outside/{call}")).await?["state"], "cancelled");
-    // Grade S: the app cannot be saved as one that asks, or its runs may not.
-    let secret = stage.city.collection("민감 자료", "S", true).await?;
-    official.upload_ready(&secret, "캠핑장 안내 2.md", TEXT).await?;
-    if let Ok(app) = app_over(&official, &secret).await {
-        let run = run(&official, &app, "캠핑장 예약은 언제 받습니까?").await?;
-        let refused = official.post(&format!("/api/v1/runs/{run}/outside/preview"), json!({})).await?;
-        assert_eq!(refused.status(), StatusCode::FORBIDDEN);
-    }
+    // Grade S: no app over it may ask, and what was asked for while it was O may not be asked for once it is S.
+    let refused = app_over(&official, &stage.collection_of("S").await?).await;
+    assert!(refused.is_err_and(|e| e.to_string().contains("outside")), "an app over S cannot be saved as one that asks");
+    let open = run(&official, &stage.app, "캠핑장 예약은 언제 받습니까?").await?;
+    official.ok(Method::PATCH, &format!("/api/v1/collections/{}", stage.collection), json!({ "grade": "S" })).await?;
+    let refused = official.post(&format!("/api/v1/runs/{open}/outside/preview"), json!({})).await?;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
     assert!(stage.provider.nothing_more(), "nothing ever arrived");
     Ok(())
 }
