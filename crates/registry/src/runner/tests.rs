@@ -1,3 +1,5 @@
+//! Tests of the runner: what it asks of search and of the engine, and what it makes of their answers.
+
 use super::*;
 use madang_domain::{DocumentId, OutsideCalls, Sentence, Span};
 use proptest::prelude::*;
