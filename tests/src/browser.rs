@@ -130,9 +130,11 @@ impl Browser {
         bail!("{css} is not displayed")
     }
 
-    /// Clicks the first visible element.
+    /// Clicks the first visible element, brought to the middle first: a header that stays may lie over its edge.
     pub async fn click(&self, css: &str) -> anyhow::Result<()> {
         let id = self.element(css).await?;
+        let to_middle = json!({ "script": "arguments[0].scrollIntoView({ block: 'center' })", "args": [{ ELEMENT: id }] });
+        self.send(Method::POST, "/execute/sync", to_middle).await?;
         self.send(Method::POST, &format!("/element/{id}/click"), json!({})).await.with_context(|| css.to_owned())?;
         Ok(())
     }

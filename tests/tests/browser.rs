@@ -201,12 +201,24 @@ async fn the_keyboard_alone_is_enough() -> Test {
     browser.until("the version is saved", "document.querySelector('[data-save-state] a[href^=\"/apps/\"]')").await
 }
 
+/// Does what has the focus, or the box around it, look different without it?
+const FOCUS_IS_SEEN: &str = r"
+const el = document.activeElement;
+const around = [el, el.parentElement, el.parentElement?.parentElement].filter(Boolean);
+around.forEach((e) => (e.style.transition = 'none'));
+const look = () => around.map((e) => getComputedStyle(e)).map((s) => [s.outline, s.boxShadow, s.border, s.backgroundColor].join()).join();
+const on = look();
+el.blur();
+const off = look();
+el.focus({ focusVisible: true });
+return on !== off;
+";
+
 /// Presses Tab until the expression holds; each stop must be seen.
 async fn tab_to(browser: &Browser, reached: &str) -> Test {
-    let outlined = "(() => { const s = getComputedStyle(document.activeElement); return s.outlineStyle !== 'none' || s.boxShadow !== 'none' || s.borderStyle !== 'none' })()";
     for _ in 0..120 {
         if browser.run(&format!("return Boolean({reached})")).await? == true {
-            assert_eq!(browser.run(&format!("return {outlined}")).await?, true, "the focus is not to be seen at {reached}");
+            assert_eq!(browser.run(FOCUS_IS_SEEN).await?, true, "the focus is not to be seen at {reached}");
             return Ok(());
         }
         browser.keys(key::TAB).await?;
@@ -219,7 +231,7 @@ async fn enter_belongs_to_the_input_method_while_it_composes() -> Test {
     let Some((_server, city, browser)) = stage(&[]).await? else { return Ok(()) };
     browser.sign_in(&city.ict_official.login, PASSWORD).await?;
     browser.until("the box is there", "document.querySelector('#prompt')").await?;
-    let composing = r#"
+    let composing = r##"
         window.sent = 0;
         const real = window.fetch;
         window.fetch = (path, options) => { if (options?.method === "POST") window.sent++; return real(path, options); };
@@ -233,13 +245,13 @@ async fn enter_belongs_to_the_input_method_while_it_composes() -> Test {
         box.value += "줘";
         box.dispatchEvent(new CompositionEvent("compositionend", { bubbles: true, data: "줘" }));
         return [window.sent, first.defaultPrevented];
-    "#;
+    "##;
     assert_eq!(browser.run(composing).await?, json!([0, false]), "an Enter that ends a syllable sends nothing");
-    let twice = r#"
+    let twice = r##"
         const box = document.querySelector("#prompt");
         for (const _ of [1, 2]) box.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", code: "Enter", bubbles: true, cancelable: true }));
         return window.sent;
-    "#;
+    "##;
     assert_eq!(browser.run(twice).await?, json!(1), "then Enter sends, once");
     browser.until_at("/build/").await?;
     let drafts = city.ict_official.client.json("/api/v1/drafts").await?;
