@@ -122,6 +122,7 @@ fn checks(sheet: &DesignSheet, sources: &[SourceReaders], l: Lang) -> Vec<CheckR
     let listed = |found: Vec<madang_registry::leak::Leak>| found.into_iter().map(|f| f.what).collect::<Vec<_>>().join(", ");
     let result = |none: bool| if none { "pass" } else { "fail" };
     let closed = sources.iter().filter(|s| !s.excluded.is_empty()).count();
+    let private = sources.iter().any(|s| matches!(s.readers, Readers::Personal | Readers::Gone));
     let highest = Grade::highest(sources.iter().map(|s| s.grade));
     vec![
         CheckRow {
@@ -136,10 +137,15 @@ fn checks(sheet: &DesignSheet, sources: &[SourceReaders], l: Lang) -> Vec<CheckR
         },
         CheckRow {
             name: "자료를 못 보는 부서".into(),
-            result: if closed == 0 { "pass" } else { "none" },
-            detail: match closed {
-                0 => l.t("모든 부서가 모든 자료를 봅니다.").to_owned(),
-                n => l.f("자료 {}개는 일부 부서만 봅니다.", n),
+            result: match (closed, private) {
+                (0, _) => "pass",
+                (_, true) => "fail",
+                (_, false) => "none",
+            },
+            detail: match (closed, private) {
+                (0, _) => l.t("모든 부서가 모든 자료를 봅니다.").to_owned(),
+                (_, true) => l.t("개인 자료나 지워진 자료가 있어 다른 사람은 그 답을 받지 못합니다.").to_owned(),
+                (n, false) => l.f("자료 {}개에 볼 수 없는 부서가 있습니다.", n),
             },
         },
         CheckRow {

@@ -18,7 +18,7 @@ use std::collections::BTreeMap;
 /// Cards on a page of results.
 const PAGE: usize = 24;
 /// Cards on a shelf.
-const SHELF: usize = 6;
+const SHELF: usize = 4;
 
 pub fn pages() -> Vec<(&'static str, MethodRouter<App>)> {
     vec![page("/store", store)]
