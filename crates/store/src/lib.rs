@@ -29,6 +29,8 @@ pub mod sharing;
 pub mod shelves;
 
 #[cfg(test)]
+mod collect_tests;
+#[cfg(test)]
 mod sharing_tests;
 
 pub use clock::Clock;
