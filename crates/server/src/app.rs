@@ -8,6 +8,7 @@ use crate::settings::Settings;
 use anyhow::Context;
 use madang_documents::Limits;
 use madang_documents::child::Sandbox;
+use madang_gateway::{Gateway, MasterKey, Policy};
 use madang_inference::TextEngine;
 use madang_registry::quoting::QuotingEngine;
 use madang_search::Index;
@@ -35,6 +36,8 @@ pub struct Inner {
     pub passwords: Passwords,
     /// Answers runs; screens name it.
     pub engine: Arc<dyn TextEngine>,
+    /// The one door out.
+    pub gateway: Arc<Gateway>,
     /// Runs under way.
     pub board: Board,
     /// Cancelled when the server stops: streams and workers end.
@@ -70,6 +73,7 @@ impl App {
         let (index, todo) = ingest::open_index(&settings.home.join("index"), &store).await?;
         bundled::load(&store).await?;
         store.fail_interrupted_runs().await?;
+        let gateway = open_gateway(&settings, &store).await?;
         let originals = Originals::open(&settings.home.join("originals"))?;
         originals.clear_incoming()?;
         let passwords = Passwords::new()?;
@@ -82,6 +86,7 @@ impl App {
             ingest: Ingest::new(todo),
             passwords,
             engine,
+            gateway: Arc::new(gateway),
             board: Board::default(),
             shutdown: CancellationToken::new(),
         };
@@ -105,6 +110,19 @@ pub async fn open_store(settings: &Settings, clock: Clock) -> anyhow::Result<Sto
         None => Store::open_sqlite(&settings.sqlite_path(), clock).await,
     }
     .context("데이터베이스를 열 수 없습니다")
+}
+
+/// The master key, made at the first start, and what a killed server left half done settled.
+async fn open_gateway(settings: &Settings, store: &Store) -> anyhow::Result<Gateway> {
+    let keys = settings.home.join("keys");
+    create_private_dir(&keys)?;
+    let key = MasterKey::load_or_create(&keys.join("master.key"))?;
+    let interrupted = store.settle_interrupted_calls().await?;
+    if interrupted > 0 {
+        tracing::warn!(interrupted, "outside calls were cut off while being sent; they count as sent");
+    }
+    let policy = Policy { allow_loopback: settings.allow_loopback_providers };
+    Ok(Gateway::new(store.clone(), key, policy))
 }
 
 /// The child that reads untrusted files: this very program, or another that takes the same subcommand.

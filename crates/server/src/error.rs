@@ -4,6 +4,7 @@
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use madang_gateway::{FlowError, Refusal};
 use madang_store::StoreError;
 use serde_json::json;
 use uuid::Uuid;
@@ -88,6 +89,23 @@ impl From<StoreError> for Failure {
             StoreError::Database(_) | StoreError::File(_) | StoreError::Corrupt(_) | StoreError::Migration(_) => {
                 Self::internal(message)
             }
+        }
+    }
+}
+
+impl From<FlowError> for Failure {
+    fn from(error: FlowError) -> Self {
+        let message = error.to_string();
+        match error {
+            FlowError::Store(error) => error.into(),
+            FlowError::Refused(Refusal::Grade(_)) => Self::denied(message),
+            FlowError::Refused(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "blocked", message),
+            FlowError::NotAllowed(_) | FlowError::Approval(_) | FlowError::Destination(_) => Self::conflict(message),
+            FlowError::NotRecorded(cause) => {
+                tracing::error!(%cause, "the intent of an outside call could not be recorded; nothing was sent");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_recorded", message)
+            }
+            FlowError::Seal(_) => Self::internal(message),
         }
     }
 }

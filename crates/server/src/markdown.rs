@@ -1,10 +1,11 @@
-//! Answers as HTML: Markdown of an engine → sanitised HTML without links, pictures or raw markup, in which `[n]` of a
-//! known source is a link to it. The only place where text of an engine becomes markup.
+//! Answers and passages as HTML: Markdown of an engine or a document → sanitised HTML without links, pictures or raw
+//! markup; in answers, `[n]` of a known source is a link to it. The only place where such text becomes markup.
 
 use crate::views::SafeHtml;
 use comrak::Options;
 use regex::Regex;
 use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::LazyLock;
 
 /// Elements an answer may consist of. No links: an engine's text leads nowhere but to its sources.
@@ -22,11 +23,49 @@ pub fn answer(markdown: &str, known: impl IntoIterator<Item = u32>) -> SafeHtml 
         Some(definition) => definition.replace_all(markdown, "$1\\[$2\\]:"),
         None => markdown.into(),
     };
-    let html = comrak::markdown_to_html(&defused, &options());
+    let clean = clean(&comrak::markdown_to_html(&defused, &options()));
+    SafeHtml(with_citations(&clean, &known.into_iter().collect()))
+}
+
+fn clean(html: &str) -> String {
     let mut cleaner = ammonia::Builder::empty();
     cleaner.tags(TAGS.into()).tag_attributes([("ol", ["start"].into()), ("td", ["align"].into()), ("th", ["align"].into())].into());
-    let clean = cleaner.clean(&html).to_string();
-    SafeHtml(with_citations(&clean, &known.into_iter().collect()))
+    cleaner.clean(html).to_string()
+}
+
+/// Stand where a mark begins and ends while the text is rendered; noncharacters, which no document holds.
+const MARK: [char; 2] = ['\u{fdd0}', '\u{fdd1}'];
+
+/// Renders text of a document, line by line as it was written, with the characters `marked` highlighted. A span that
+/// reaches over several blocks or cells is left to the highlight of the whole passage.
+pub fn passage(markdown: &str, marked: Option<Range<usize>>) -> SafeHtml {
+    let mut text = String::with_capacity(markdown.len() + 8);
+    let one_block = marked.clone().is_some_and(|m| {
+        !markdown.chars().skip(m.start).take(m.len()).any(|c| matches!(c, '\n' | '|' | '`'))
+    });
+    let marked = marked.filter(|m| one_block && !m.is_empty());
+    for (at, c) in markdown.chars().filter(|c| !MARK.contains(c)).enumerate() {
+        if let Some(marked) = &marked {
+            text.extend((at == marked.end).then_some(MARK[1]));
+            text.extend((at == marked.start).then_some(MARK[0]));
+        }
+        text.push(c);
+    }
+    text.extend(marked.filter(|m| text.contains(MARK[0]) && m.end >= markdown.chars().count()).map(|_| MARK[1]));
+    let mut options = options();
+    options.render.hardbreaks = true;
+    let html = clean(&comrak::markdown_to_html(&unindented(&text), &options));
+    SafeHtml(html.replace(MARK[0], "<mark>").replace(MARK[1], "</mark>"))
+}
+
+/// Four spaces would make a line of a plain text code; lists keep the depth that three can tell.
+fn unindented(text: &str) -> String {
+    let lines = text.lines().map(|line| {
+        let bare = line.trim_start_matches([' ', '\t', '\u{a0}', '\u{3000}']);
+        let list = bare.starts_with("- ") || bare.starts_with("* ") || bare.starts_with(|c: char| c.is_ascii_digit());
+        if list { line.to_owned() } else { bare.to_owned() }
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The text without `[n]`, for a line in a list.
@@ -128,7 +167,26 @@ mod tests {
         assert!(out.contains("<table>") && out.contains("<td>예산</td>") && out.contains("data-cite=\"1\""), "{out}");
     }
 
+    #[test]
+    fn passages_are_marked_where_asked() {
+        let out = passage("## 회의실\n\n예약은 사흘 전까지\n신청한다.", Some(12..18)).0;
+        assert!(out.contains("예약은 <mark>사흘 전까지</mark><br"), "{out}");
+        assert!(passage("끝까지 표시", Some(0..6)).0.contains("<mark>끝까지 표시</mark>"));
+        for none in [None, Some(3..3), Some(2..13), Some(90..95)] {
+            let out = passage("## 회의실\n\n예약은 사흘 전까지", none.clone()).0;
+            assert!(!out.contains("mark>"), "{none:?} {out}");
+        }
+        assert!(!passage("| 가 | <b>나</b> |\n|---|---|\n| 1 | 2 |", None).0.contains("<b>"));
+        assert!(!passage("        줄을 들여 쓴 글", None).0.contains("<code>"));
+    }
+
     proptest! {
+        #[test]
+        fn marks_open_and_close(text in "\\PC{0,60}", start in 0usize..70, length in 0usize..20) {
+            let out = passage(&text, Some(start..start + length)).0;
+            prop_assert_eq!(out.matches("<mark>").count(), out.matches("</mark>").count(), "{}", out);
+        }
+
         #[test]
         fn nothing_dangerous_comes_out(text in "\\PC{0,200}") {
             let out = answer(&text, [1]).0.to_lowercase();

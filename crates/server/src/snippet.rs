@@ -10,7 +10,7 @@ const LEAD: usize = 40;
 
 /// Pieces of `text`, the marked ones with `true`; an ellipsis stands where text was left out.
 pub fn snippet(text: &str, query: &str) -> Vec<(bool, String)> {
-    let text: Vec<char> = text.split_whitespace().collect::<Vec<_>>().join(" ").chars().collect();
+    let text: Vec<char> = plain(text).chars().collect();
     let marks = marks(&text, &words(query));
     let window = window(text.len(), &marks);
     let mut pieces = Vec::new();
@@ -33,6 +33,17 @@ pub fn snippet(text: &str, query: &str) -> Vec<(bool, String)> {
         pieces.push((false, " …".to_owned()));
     }
     pieces
+}
+
+/// The words of Markdown without its signs, on one line.
+fn plain(text: &str) -> String {
+    let lines = text.lines().map(str::trim);
+    let rule = |line: &str| line.contains("--") && line.chars().all(|c| matches!(c, '|' | '-' | ':' | ' '));
+    lines
+        .filter(|line| !rule(line))
+        .flat_map(|line| line.trim_start_matches('#').split(['|', '*']).flat_map(str::split_whitespace))
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// What to look for: stems of content words, numbers, and single words that hold nothing else; longest first.
@@ -99,6 +110,12 @@ mod tests {
         assert_eq!(pieces.first().map(|(_, t)| t.as_str()), Some("… "));
         assert_eq!(pieces.last().map(|(_, t)| t.as_str()), Some(" …"));
         assert!(pieces.iter().map(|(_, t)| t.chars().count()).sum::<usize>() <= WIDTH + 4);
+    }
+
+    #[test]
+    fn signs_of_markdown_are_not_shown() {
+        let text = "### 3.3 금액\n\n| 항목 | 예산 |\n| --- | :--: |\n| **서버** | 218,000 |";
+        assert_eq!(plain(text), "3.3 금액 항목 예산 서버 218,000");
     }
 
     #[test]

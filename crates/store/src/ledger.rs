@@ -43,6 +43,37 @@ pub struct LedgerFilter {
     pub before: Option<i64>,
     /// Text anywhere in the payload.
     pub text: Option<String>,
+    /// Name of a department in which the actor held a post at that time.
+    pub department: Option<String>,
+}
+
+/// Condition of a [`LedgerFilter`], parameters `$1` to `$7`.
+macro_rules! filtered {
+    () => {
+        "(CAST($1 AS TEXT) IS NULL OR payload LIKE $1 ESCAPE '\\') AND (CAST($2 AS TEXT) IS NULL OR payload LIKE $2 ESCAPE '\\') \
+         AND (CAST($3 AS TEXT) IS NULL OR time >= $3) AND (CAST($4 AS TEXT) IS NULL OR time < $4) \
+         AND (CAST($5 AS BIGINT) IS NULL OR seq < $5) AND (CAST($6 AS TEXT) IS NULL OR payload LIKE $6 ESCAPE '\\') \
+         AND (CAST($7 AS TEXT) IS NULL OR payload LIKE $7 ESCAPE '\\')"
+    };
+}
+
+type Statement = sqlx::query::Query<'static, sqlx::Any, sqlx::any::AnyArguments>;
+
+impl LedgerFilter {
+    /// Binds the parameters of `filtered!`.
+    fn bound(&self, statement: Statement) -> Statement {
+        let contains = |text: &str| format!("%{}%", escape_like(text));
+        // The payload is canonical JSON, so a key and its value always read alike.
+        let pair = |key: &str, value: &str| contains(&format!("\"{key}\":{}", serde_json::json!(value)));
+        statement
+            .bind(self.action.as_ref().map(|a| pair("action", a)))
+            .bind(self.actor.map(|a| pair("person", &a.to_string())))
+            .bind(self.from.clone())
+            .bind(self.until.clone())
+            .bind(self.before)
+            .bind(self.text.as_deref().map(contains))
+            .bind(self.department.as_ref().map(|d| pair("department", d)))
+    }
 }
 
 impl WriteTx {
@@ -117,27 +148,32 @@ impl Store {
         Ok(seq)
     }
 
-    /// Records for a security officer, newest first, at most `limit`.
-    pub async fn ledger(&self, scope: &Scope, filter: &LedgerFilter, limit: i64) -> Result<Vec<Entry>> {
+    /// Records for a security officer, newest first: at most `limit` after leaving out `offset`.
+    pub async fn ledger(&self, scope: &Scope, filter: &LedgerFilter, limit: i64, offset: i64) -> Result<Vec<Entry>> {
         require_security(scope)?;
-        let like = |text: &Option<String>| text.as_ref().map(|t| format!("%{}%", escape_like(t)));
-        let rows = sqlx::query(
-            "SELECT seq, time, payload, prev_hash, hash FROM ledger \
-             WHERE ($1 IS NULL OR payload LIKE $1 ESCAPE '\\') AND ($2 IS NULL OR payload LIKE $2 ESCAPE '\\') \
-             AND ($3 IS NULL OR time >= $3) AND ($4 IS NULL OR time < $4) AND ($5 IS NULL OR seq < $5) \
-             AND ($6 IS NULL OR payload LIKE $6 ESCAPE '\\') ORDER BY seq DESC LIMIT $7",
-        )
-        // The payload is canonical JSON, so a key and its value always read alike.
-        .bind(filter.action.as_ref().map(|a| format!("%\"action\":\"{}\"%", escape_like(a))))
-        .bind(filter.actor.map(|a| format!("%\"person\":\"{a}\"%")))
-        .bind(filter.from.clone())
-        .bind(filter.until.clone())
-        .bind(filter.before)
-        .bind(like(&filter.text))
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
+        let sql = concat!("SELECT seq, time, payload, prev_hash, hash FROM ledger WHERE ", filtered!(), " ORDER BY seq DESC LIMIT $8 OFFSET $9");
+        let rows = filter.bound(sqlx::query(sql)).bind(limit).bind(offset).fetch_all(&self.pool).await?;
         rows.iter().map(entry).collect()
+    }
+
+    /// How many records a filter finds.
+    pub async fn ledger_count(&self, scope: &Scope, filter: &LedgerFilter) -> Result<usize> {
+        require_security(scope)?;
+        let sql = concat!("SELECT COUNT(*) AS n FROM ledger WHERE ", filtered!());
+        filter.bound(sqlx::query(sql)).fetch_one(&self.pool).await?.count("n")
+    }
+
+    /// Records in the chain's own order, for an export: at most `limit` after number `after`.
+    pub async fn ledger_after(&self, scope: &Scope, filter: &LedgerFilter, after: i64, limit: i64) -> Result<Vec<Entry>> {
+        require_security(scope)?;
+        let sql = concat!("SELECT seq, time, payload, prev_hash, hash FROM ledger WHERE ", filtered!(), " AND seq > $8 ORDER BY seq LIMIT $9");
+        let rows = filter.bound(sqlx::query(sql)).bind(after).bind(limit).fetch_all(&self.pool).await?;
+        rows.iter().map(entry).collect()
+    }
+
+    /// Number of the last record; 0 before the first.
+    pub async fn ledger_end(&self) -> Result<i64> {
+        sqlx::query("SELECT COALESCE(MAX(seq), 0) AS n FROM ledger").fetch_one(&self.pool).await?.int("n")
     }
 
     /// One record.

@@ -12,6 +12,7 @@ mod row;
 
 pub mod apps;
 pub mod auth;
+pub mod calls;
 pub mod catalogue;
 pub mod collection_changes;
 pub mod collections;
@@ -21,11 +22,14 @@ pub mod ingest;
 pub mod ledger;
 pub mod lineage;
 pub mod people;
+pub mod providers;
 pub mod ratings;
 pub mod runs;
 pub mod sharing;
 pub mod shelves;
 
+#[cfg(test)]
+mod collect_tests;
 #[cfg(test)]
 mod sharing_tests;
 

@@ -24,12 +24,13 @@ function line(file) {
   return { li, bar, words, cancel };
 }
 
-function enqueue(files) {
+/** `to`: where the files go; the collection if not given, a document whose place they take otherwise. */
+function enqueue(files, to = address) {
   const list = document.querySelector("[data-upload-list]");
   document.querySelector("[data-uploads]").hidden = false;
   for (const file of files) {
     const ui = line(file);
-    const job = { file, ui, request: null, state: "queued", loaded: 0, started: 0 };
+    const job = { file, ui, to, request: null, state: "queued", loaded: 0, started: 0 };
     ui.cancel.addEventListener("click", () => cancel(job));
     list.append(ui.li);
     queue.push(job);
@@ -76,7 +77,7 @@ function start(job) {
   const request = (job.request = new XMLHttpRequest());
   const body = new FormData();
   body.append("file", job.file, job.file.name);
-  request.open("POST", address);
+  request.open("POST", job.to);
   request.setRequestHeader("X-CSRF-Token", csrf());
   request.setRequestHeader("Accept", "application/json");
   request.upload.addEventListener("progress", (event) => {
@@ -153,6 +154,12 @@ async function refresh() {
 if (area) {
   document.getElementById("files")?.addEventListener("change", (event) => {
     enqueue([...event.target.files]);
+    event.target.value = "";
+  });
+  area.addEventListener("change", (event) => {
+    const { replace } = event.target.dataset;
+    if (!replace || !event.target.files.length) return;
+    enqueue([...event.target.files], replace);
     event.target.value = "";
   });
   if (area.dataset.canEdit !== undefined) {

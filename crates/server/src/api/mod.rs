@@ -3,9 +3,12 @@
 
 pub mod apps;
 pub mod body;
+pub mod calls;
 pub mod collections;
 pub mod directory;
 pub mod drafts;
+pub mod ledger;
+pub mod providers;
 pub mod runs;
 pub mod documents;
 pub mod search;
@@ -68,6 +71,9 @@ fn described() -> OpenApiRouter<App> {
         .merge(apps::router())
         .merge(drafts::router())
         .merge(runs::router())
+        .merge(providers::router())
+        .merge(calls::router())
+        .merge(ledger::router())
         .merge(collections::router())
         .merge(documents::router())
         .merge(uploads::router())

@@ -1,7 +1,10 @@
 //! The command line: `madang serve | user | …`. Each subcommand is a file here.
 
+mod backup;
 mod eval;
 mod extract;
+mod ledger;
+mod pii;
 mod serve;
 mod user;
 
@@ -29,6 +32,16 @@ enum Command {
     /// Measure on files.
     #[command(subcommand)]
     Eval(eval::Eval),
+    /// Find personal identifiers in text.
+    #[command(subcommand)]
+    Pii(pii::Pii),
+    /// Check the record.
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
+    /// Copy database, originals and keys into a new folder, also while the server runs.
+    Backup(backup::Backup),
+    /// Put a backup into an empty home folder.
+    Restore(backup::Restore),
     /// Read one document from standard input; started by the server itself.
     #[command(hide = true)]
     ParseChild,
@@ -45,6 +58,12 @@ struct Home {
     database_url: Option<String>,
 }
 
+impl Home {
+    fn settings(&self) -> crate::settings::Settings {
+        crate::settings::Settings { database_url: self.database_url.clone(), ..crate::settings::Settings::for_home(self.home.clone()) }
+    }
+}
+
 fn default_home() -> PathBuf {
     let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from);
     let data = data.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".local/share")));
@@ -59,6 +78,10 @@ pub fn main() -> ExitCode {
         Command::User(command) => block_on(command.run()),
         Command::Extract(command) => block_on(command.run()),
         Command::Eval(command) => command.run(),
+        Command::Pii(command) => command.run(),
+        Command::Ledger(command) => block_on(command.run()),
+        Command::Backup(command) => block_on(command.run()),
+        Command::Restore(command) => block_on(command.run()),
         Command::ParseChild => extract::parse_child(),
     };
     match outcome {

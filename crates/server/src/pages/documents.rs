@@ -4,6 +4,7 @@ use super::{page, size, when};
 use crate::app::App;
 use crate::auth::Reader;
 use crate::frame::{Page, frame, render};
+use crate::markdown;
 use crate::views::Pager;
 use crate::views::collections::{DocumentPage, DocumentPassage};
 use axum::extract::{Path, Query, State};
@@ -13,6 +14,7 @@ use madang_domain::{DocumentId, Passage, PassageId};
 use madang_store::StoreError;
 use madang_store::auth::parse_id;
 use serde::Deserialize;
+use std::ops::Range;
 
 /// Passages on one page.
 const PER_PAGE: usize = 30;
@@ -98,35 +100,52 @@ fn shown(passages: &[Passage], target: Option<PassageId>, marked: Option<(usize,
     passages
         .iter()
         .map(|passage| {
-            let heading = (passage.heading_path != last && !passage.heading_path.is_empty())
-                .then(|| passage.heading_path.join(" › "));
+            let heading = new_heading(last, &passage.heading_path);
             last = &passage.heading_path;
             let is_target = target == Some(passage.id);
-            let (before, marked, after) = split(passage, marked.filter(|_| is_target));
+            let skip = heading_lines(passage);
+            let body: String = passage.text.chars().skip(skip).collect();
+            let marked = marked.filter(|_| is_target).and_then(|m| within(passage.span.start + skip, passage.span.end, m));
             DocumentPassage {
                 anchor: anchor(passage),
                 heading,
                 page: passage.page,
                 page_estimated: passage.page_estimated,
-                before,
-                marked,
-                after,
+                html: markdown::passage(&body, marked),
                 target: is_target,
             }
         })
         .collect()
 }
 
-/// Text before, inside and after the marked span of the stored text; all before where there is none.
-fn split(passage: &Passage, marked: Option<(usize, usize)>) -> (String, String, String) {
-    let inside = marked.and_then(|(start, end)| {
-        let from = start.checked_sub(passage.span.start)?;
-        let to = end.min(passage.span.end).checked_sub(passage.span.start)?;
-        (from < to).then_some((from, to))
-    });
-    let Some((from, to)) = inside else { return (passage.text.clone(), String::new(), String::new()) };
-    let part = |skip: usize, take: usize| passage.text.chars().skip(skip).take(take).collect();
-    (part(0, from), part(from, to - from), part(to, usize::MAX))
+/// The part of the path that the passage before did not have.
+fn new_heading(last: &[String], path: &[String]) -> Option<String> {
+    if last == path {
+        return None;
+    }
+    let common = last.iter().zip(path).take_while(|(a, b)| a == b).count();
+    let new = path.get(common..).filter(|new| !new.is_empty()).or_else(|| path.last().map(std::slice::from_ref))?;
+    Some(new.join(" › "))
+}
+
+/// Characters of the leading lines that only repeat the headings shown above the passage; 0 if nothing would remain.
+fn heading_lines(passage: &Passage) -> usize {
+    let mut skipped = 0;
+    for line in passage.text.split_inclusive('\n') {
+        let bare = line.trim().trim_start_matches('#').trim();
+        if !bare.is_empty() && !passage.heading_path.iter().any(|h| h == bare) {
+            return skipped;
+        }
+        skipped += line.chars().count();
+    }
+    0
+}
+
+/// A span of the stored text as one of the text between `start` and `end`; `None` if it begins outside.
+fn within(start: usize, end: usize, (from, to): (usize, usize)) -> Option<Range<usize>> {
+    let from = from.checked_sub(start)?;
+    let to = to.min(end).checked_sub(start)?;
+    (from < to).then_some(from..to)
 }
 
 #[cfg(test)]
@@ -134,15 +153,15 @@ mod tests {
     use super::*;
     use madang_domain::{CollectionId, Grade, Span};
 
-    fn passage(text: &str, start: usize) -> Passage {
+    fn passage(path: &[&str], text: &str, start: usize) -> Passage {
         Passage {
             id: PassageId::new(),
             document: DocumentId::new(),
-            document_title: "예산 편람".into(),
+            document_title: "회의실 안내".into(),
             collection: CollectionId::new(),
-            collection_name: "편람".into(),
+            collection_name: "안내".into(),
             grade: Grade::Open,
-            heading_path: Vec::new(),
+            heading_path: path.iter().map(|h| (*h).to_owned()).collect(),
             page: None,
             page_estimated: false,
             text: text.into(),
@@ -152,12 +171,25 @@ mod tests {
 
     #[test]
     fn marks_what_lies_in_the_passage() {
-        let p = passage("회의실은 사흘 전까지 신청한다", 100);
-        let (before, marked, after) = split(&p, Some((105, 111)));
-        assert_eq!((before.as_str(), marked.as_str(), after.as_str()), ("회의실은 ", "사흘 전까지", " 신청한다"));
+        assert_eq!(within(100, 116, (105, 111)), Some(5..11));
+        assert_eq!(within(100, 116, (109, usize::MAX)), Some(9..16));
         for outside in [(0, 10), (111, 105), (90, 105), (500, 600), (usize::MAX, usize::MAX)] {
-            assert_eq!(split(&p, Some(outside)).1, "", "{outside:?}");
+            assert_eq!(within(100, 116, outside), None, "{outside:?}");
         }
-        assert_eq!(split(&p, Some((109, usize::MAX))).1, "까지 신청한다");
+    }
+
+    #[test]
+    fn headings_stand_once() {
+        let first = passage(&["안내", "1. 예약"], "# 안내\n\n## 1. 예약\n\n예약은 사흘 전까지 한다.", 100);
+        let second = passage(&["안내", "2. 반납"], "## 2. 반납\n\n열쇠를 돌려준다.", 140);
+        let target = Some(first.id);
+        let shown = shown(&[first, second], target, Some((121, 127)));
+        let headings: Vec<_> = shown.iter().filter_map(|p| p.heading.as_deref()).collect();
+        assert_eq!(headings, ["안내 › 1. 예약", "2. 반납"]);
+        assert!(shown.iter().all(|p| !p.html.0.contains("<h")));
+        assert!(shown[0].html.0.contains("<mark>사흘 전까지</mark>"), "{}", shown[0].html);
+        assert!(shown[0].target && !shown[1].target);
+        let bare = passage(&["안내"], "# 안내", 0);
+        assert_eq!(heading_lines(&bare), 0, "a passage is never empty");
     }
 }

@@ -1,6 +1,6 @@
 //! The desk: submissions for managers, with what their approver weighs. Outside calls join it from `outside`.
 
-use super::{changes, page, when};
+use super::{changes, outside, page, when};
 use crate::app::App;
 use crate::auth::Reader;
 use crate::error::Failure;
@@ -15,6 +15,8 @@ use madang_registry::leak::leaks;
 use madang_store::auth::parse_id;
 use madang_store::sharing::{Readers, SourceReaders, Submission, SubmissionState};
 
+/// Last decisions on outside calls shown.
+const DECIDED: i64 = 10;
 /// Departments named in a line before the rest are counted.
 const NAMED: usize = 6;
 
@@ -30,13 +32,21 @@ async fn desk(State(app): State<App>, reader: Reader, uri: Uri) -> Page {
     let now = app.store.now();
     let waiting = app.store.submissions_to_decide(scope).await?;
     let decided = app.store.submissions_decided(scope).await?;
+    let mut decisions: Vec<_> = decided.iter().map(|s| (s.decided_at.unwrap_or(s.created_at), decided_row(s, now, l))).collect();
+    let (mut calls, mut ledger) = (Vec::new(), None);
+    if scope.has_role(Role::Security) && reader.session().is_some() {
+        calls = outside::waiting_rows(&app, scope, l).await?;
+        decisions.extend(outside::decided_rows(&app, scope, DECIDED, l).await?);
+        ledger = Some(outside::ledger_health(&app).await?);
+    }
+    decisions.sort_by_key(|(at, _)| std::cmp::Reverse(*at));
     render(ReviewPage {
         frame: frame(&app, &reader, &uri).await?,
         l,
         submissions: waiting.iter().map(|s| row(s, now, l)).collect(),
-        calls: Vec::new(),
-        decided: decided.iter().map(|s| decided_row(s, now, l)).collect(),
-        ledger: None,
+        calls,
+        decided: decisions.into_iter().map(|(_, row)| row).collect(),
+        ledger,
     })
 }
 

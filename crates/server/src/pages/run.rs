@@ -3,19 +3,19 @@
 use super::{page, redirect, when};
 use crate::app::App;
 use crate::auth::Reader;
-use crate::error::{Failure, Handled};
+use crate::error::Handled;
 use crate::frame::{Page, frame, render};
 use crate::markdown;
 use crate::views::JsonIsland;
-use crate::views::run::{FieldView, OutsideState, RunDetailPage, RunPage};
+use crate::views::run::{FieldView, RunDetailPage, RunPage};
 use axum::extract::{Path, Query, State};
 use axum::http::Uri;
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
-use madang_domain::{AppId, DesignSheet, FieldKind, Grade, OutsideCalls, RunId, Scope};
+use madang_domain::{AppId, DesignSheet, FieldKind, OutsideCalls, RunId, Scope};
 use madang_registry::runner::RunSources;
 use madang_store::auth::parse_id;
-use madang_store::runs::{Run, RunState};
+use madang_store::runs::RunState;
 use serde::Deserialize;
 use std::collections::HashMap;
 
@@ -93,7 +93,7 @@ async fn detail(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Path
         // A trial belongs to its draft.
         return Ok(redirect(&run.draft.map_or("/build".to_owned(), |d| format!("/build/{d}"))));
     };
-    let outside = outside(&app, reader.scope(), &run).await?;
+    let (outside, outside_reply) = super::outside::of_run(&app, reader.scope(), &run).await?;
     let seconds = run.ended_at.map_or(0, |end| (end - run.started_at).max(0)) as f64 / 1000.0;
     let page = render(RunDetailPage {
         frame: frame(&app, &reader, &uri).await?,
@@ -111,6 +111,7 @@ async fn detail(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Path
         answer: markdown::answer(&run.answer, run.citations.iter().map(|c| c.number)),
         data: JsonIsland::new(&run.citations),
         outside,
+        outside_reply,
         title: run.title,
         unfilled: run.unfilled,
         inputs: run.inputs.into_iter().map(|i| (i.label, i.value)).collect(),
@@ -119,14 +120,4 @@ async fn detail(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Path
         error: run.error,
     })?;
     Ok(page.into_response())
-}
-
-/// May an outside call be asked for from this run?
-async fn outside(app: &App, scope: &Scope, run: &Run) -> Result<OutsideState, Failure> {
-    let (Some(version), RunState::Done, Grade::Open) = (run.version, run.state, run.grade) else {
-        return Ok(OutsideState::NotAllowed);
-    };
-    // The version may have left the store since: then nothing is asked from here.
-    let allowed = app.store.version(scope, version).await.is_ok_and(|v| v.sheet.outside == OutsideCalls::Ask);
-    Ok(if allowed { OutsideState::MayAsk } else { OutsideState::NotAllowed })
 }

@@ -1,22 +1,27 @@
-//! The search page: passages of everything that the reader may read.
+//! The search page: passages of everything that the reader may read, apps of the store, runs of their own.
 
-use super::{encode, page};
+use super::{encode, page, when};
 use crate::app::App;
 use crate::auth::Reader;
-use crate::find::{self, Found};
+use crate::catalogue;
+use crate::error::Handled;
+use crate::find::{self, Findings, Found};
 use crate::frame::{Page, frame, render};
 use crate::ingest::Rebuild;
 use crate::snippet::snippet;
-use crate::views::Pager;
-use crate::views::search::{Hit, SearchPage};
+use crate::views::search::{Hit, RunHit, SearchPage};
+use crate::views::{AppCard, Pager};
 use axum::extract::{Query, State};
 use axum::http::Uri;
 use axum::routing::MethodRouter;
+use madang_store::runs::RunFilter;
 use serde::Deserialize;
 
 const PER_PAGE: usize = 20;
 /// Hits looked at: what is not among them will not be found by paging on.
 const MOST: usize = 200;
+/// Apps and runs shown beside the passages.
+const BESIDE: usize = 5;
 
 pub fn pages() -> Vec<(&'static str, MethodRouter<App>)> {
     vec![page("/search", search)]
@@ -31,21 +36,18 @@ struct Asked {
 
 async fn search(State(app): State<App>, reader: Reader, uri: Uri, Query(asked): Query<Asked>) -> Page {
     let q: String = asked.q.trim().chars().take(find::MAX_QUERY).collect();
-    let (hits, ms) = if q.is_empty() {
-        (Vec::new(), 0)
-    } else {
-        let found = find::passages(&app, reader.scope(), &q, None, MOST).await?;
-        (found.hits, found.ms)
-    };
+    let empty = Findings { hits: Vec::new(), ms: 0 };
+    let Findings { hits, ms } =
+        if q.is_empty() { empty } else { find::passages(&app, reader.scope(), &q, None, MOST).await? };
     let pages = hits.len().div_ceil(PER_PAGE).max(1);
     let current = asked.page.unwrap_or(1).clamp(1, pages);
     let link = |n: usize| format!("/search?q={}&page={n}", encode(&q));
     render(SearchPage {
         frame: frame(&app, &reader, &uri).await?,
         l: reader.lang,
-        apps: Vec::new(),
+        apps: apps(&app, &reader, &q).await?,
         hits: hits.into_iter().skip((current - 1) * PER_PAGE).take(PER_PAGE).map(|f| hit(f, &q)).collect(),
-        runs: Vec::new(),
+        runs: runs(&app, &reader, &q).await?,
         ms,
         pager: Pager {
             page: current,
@@ -56,6 +58,32 @@ async fn search(State(app): State<App>, reader: Reader, uri: Uri, Query(asked): 
         rebuilding: app.ingest.rebuild().as_ref().map(Rebuild::percent),
         q,
     })
+}
+
+async fn apps(app: &App, reader: &Reader, q: &str) -> Handled<Vec<AppCard>> {
+    if q.is_empty() {
+        return Ok(Vec::new());
+    }
+    let offered = catalogue::offered(app, reader.scope(), q).await?;
+    Ok(offered.iter().take(BESIDE).map(|a| catalogue::card(a, reader.lang)).collect())
+}
+
+async fn runs(app: &App, reader: &Reader, q: &str) -> Handled<Vec<RunHit>> {
+    if q.is_empty() {
+        return Ok(Vec::new());
+    }
+    let filter = RunFilter { text: Some(q.to_owned()), app: None };
+    let (runs, _) = app.store.runs(reader.scope(), &filter, BESIDE as i64, 0).await?;
+    let now = app.store.now();
+    Ok(runs
+        .into_iter()
+        .map(|r| RunHit {
+            id: r.id,
+            title: r.title,
+            detail: r.inputs.iter().map(|i| i.value.as_str()).collect::<Vec<_>>().join(" · "),
+            when: when::ago(r.started_at, now, reader.lang),
+        })
+        .collect())
 }
 
 fn hit(found: Found, q: &str) -> Hit {

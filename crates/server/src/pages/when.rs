@@ -4,11 +4,14 @@ use crate::views::Lang;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-fn seoul(ms: i64) -> jiff::Zoned {
-    let at = Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
+/// Korea's time zone.
+pub fn korea() -> TimeZone {
     // Korea has kept UTC+9 without summer time since 1988: right even where no zone database is found.
-    let zone = TimeZone::get("Asia/Seoul").unwrap_or_else(|_| TimeZone::fixed(jiff::tz::offset(9)));
-    at.to_zoned(zone)
+    TimeZone::get("Asia/Seoul").unwrap_or_else(|_| TimeZone::fixed(jiff::tz::offset(9)))
+}
+
+fn seoul(ms: i64) -> jiff::Zoned {
+    Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH).to_zoned(korea())
 }
 
 /// `2026. 11. 22.`

@@ -1,6 +1,6 @@
 //! Collections, their documents, and a document with a passage in it.
 
-use super::{Choice, Frame, Lang, Pager};
+use super::{Choice, Frame, Lang, Pager, SafeHtml};
 use askama::Template;
 use madang_domain::{CollectionId, DepartmentId, DocumentId, Grade};
 
@@ -144,10 +144,8 @@ pub struct DocumentPassage {
     pub heading: Option<String>,
     pub page: Option<u32>,
     pub page_estimated: bool,
-    /// Words before, inside and after the highlight; all in `before` for a passage without one.
-    pub before: String,
-    pub marked: String,
-    pub after: String,
+    /// The text, with the words that were asked for marked.
+    pub html: SafeHtml,
     /// The passage that was asked for.
     pub target: bool,
 }

@@ -2,9 +2,9 @@
 
 use super::run::FindingRow;
 use super::store::SentenceChange;
-use super::{Choice, Frame, JsonIsland, Lang, Pager};
+use super::{Choice, Frame, JsonIsland, Lang, Pager, SafeHtml};
 use askama::Template;
-use madang_domain::{AppId, ExternalCallId, Grade, SubmissionId};
+use madang_domain::{AppId, ExternalCallId, Grade, RunId, SubmissionId};
 
 /// `/review`
 #[derive(Template)]
@@ -58,6 +58,8 @@ pub struct LedgerHealth {
     pub verified: String,
     /// First letters of the last hash.
     pub head: String,
+    /// Number of the first bad record and what is wrong with it.
+    pub fault: Option<(u64, String)>,
 }
 
 /// `/review/submissions/{id}`
@@ -94,7 +96,7 @@ pub struct CheckRow {
     pub detail: String,
 }
 
-/// `/review/calls/{id}`: the envelope, read in a minute.
+/// `/review/outside/{id}`: the envelope, read in a minute.
 #[derive(Template)]
 #[template(path = "envelope.html")]
 pub struct EnvelopePage {
@@ -104,17 +106,24 @@ pub struct EnvelopePage {
     pub app: AppId,
     pub app_title: String,
     pub purpose: String,
+    pub legal_basis: String,
     pub by: String,
     pub department: String,
     pub when: String,
     pub grade: Grade,
+    /// Documents whose words are in it.
+    pub sources: Vec<(String, Grade)>,
     pub provider: String,
     pub model: String,
     pub host: String,
     /// Why the engine inside did not do.
     pub why: String,
+    /// Outgoing messages, for reading.
     pub outgoing: String,
+    /// Exact outgoing JSON.
+    pub raw: String,
     pub bytes: usize,
+    /// HMAC of the outgoing bytes.
     pub digest: String,
     pub findings: Vec<FindingRow>,
     /// Korean, through [`Lang::t`]: "승인 대기", "승인됨", "반려됨", "보냄", "답 받음", "실패", "알 수 없음(보낸 것으로 셈)".
@@ -122,13 +131,23 @@ pub struct EnvelopePage {
     pub decided_by: Option<String>,
     pub decision_reason: String,
     pub expires: Option<String>,
-    /// Plain text.
-    pub reply: Option<String>,
+    pub reply: Option<SafeHtml>,
+    pub sent: Option<String>,
+    /// Tokens, in words.
+    pub used: Option<String>,
+    /// Why there is no reply.
+    pub error: Option<String>,
     /// Ledger sequence numbers of its records.
     pub records: Vec<u64>,
     pub can_decide: bool,
     /// Approved, mine, not sent: shows the send button.
     pub can_send: bool,
+    /// Mine and not sent.
+    pub can_cancel: bool,
+    /// My run.
+    pub run: Option<RunId>,
+    /// Mine, ended without leaving: may be asked for anew.
+    pub ask_again: bool,
 }
 
 /// `/ledger`
@@ -146,8 +165,9 @@ pub struct LedgerPage {
     pub to: String,
     pub rows: Vec<LedgerRow>,
     pub total: usize,
-    /// Query string of the filters, without `?`, for the exports.
-    pub query: String,
+    /// Chosen kind and department, for the exports.
+    pub kind: String,
+    pub department: String,
     pub pager: Pager,
 }
 

@@ -1,8 +1,8 @@
 //! Running an app, and a run as it is kept.
 
-use super::{Frame, JsonIsland, Lang, SafeHtml};
+use super::{Choice, Frame, JsonIsland, Lang, SafeHtml};
 use askama::Template;
-use madang_domain::{AppId, Citation, FieldKind, Grade, InputField, RunId};
+use madang_domain::{AppId, Citation, FieldKind, Grade, InputField, ProviderId, RunId};
 
 /// `/apps/{id}/run`
 #[derive(Template)]
@@ -78,6 +78,16 @@ pub struct RunDetailPage {
     pub error: Option<String>,
     /// The app's form can be asked for an outside call from here.
     pub outside: OutsideState,
+    /// What came back from outside.
+    pub outside_reply: Option<OutsideReply>,
+}
+
+/// A reply from outside, beside the answer from inside.
+pub struct OutsideReply {
+    pub provider: String,
+    pub model: String,
+    pub when: String,
+    pub html: SafeHtml,
 }
 
 /// What this run may ask of the outside.
@@ -99,22 +109,31 @@ pub struct OutsideAskPage {
     pub run: RunId,
     pub title: String,
     pub grade: Grade,
+    /// Providers that are switched on.
+    pub providers: Vec<Choice>,
+    pub provider_id: ProviderId,
     pub provider: String,
     pub model: String,
     pub host: String,
-    /// Exact outgoing text after masking.
+    /// Outgoing messages after masking, for reading.
     pub outgoing: String,
+    /// Exact outgoing JSON.
+    pub raw: String,
     pub bytes: usize,
     pub findings: Vec<FindingRow>,
     /// A finding that must not leave: the form is replaced by the reason.
     pub blocked: bool,
+    /// Why, in Korean; empty when nothing keeps it.
+    pub refusal: String,
 }
 
 /// A personal detail that was found.
 pub struct FindingRow {
     /// "주민등록번호", "전화번호"…
     pub kind: String,
-    /// Masked form: "900101-1******".
+    /// Where it stands: "입력 ‘질문’"; empty where only kinds are counted.
+    pub place: String,
+    /// For the asker the words and what leaves in their place; for an officer how many.
     pub shown: String,
     /// Blocked; otherwise masked.
     pub block: bool,

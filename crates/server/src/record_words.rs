@@ -1,0 +1,233 @@
+//! Records in plain Korean: what a kind of record and its fields are called, and a line that sums one up. An unknown
+//! kind or field keeps its stored name.
+
+use madang_domain::Grade;
+use madang_ledger::Entry;
+use serde_json::Value;
+
+/// Kinds of records with their Korean names, as the filter lists them.
+pub const KINDS: &[(&str, &str)] = &[
+    ("outside_call_requested", "외부호출 신청"),
+    ("outside_call_approved", "외부호출 승인"),
+    ("outside_call_returned", "외부호출 반려"),
+    ("outside_call_cancelled", "외부호출 취소"),
+    ("outside_call_intent", "외부호출 보냄(직전)"),
+    ("outside_call_outcome", "외부호출 결과"),
+    ("outside_call_expired", "외부호출 기한 지남"),
+    ("provider_created", "제공자 더함"),
+    ("provider_enabled", "제공자 켬"),
+    ("provider_disabled", "제공자 끔"),
+    ("provider_deleted", "제공자 지움"),
+    ("ledger_read", "원장 열람"),
+    ("ledger_exported", "원장 내보냄"),
+    ("ledger_verified", "원장 확인"),
+    ("sign_in", "로그인"),
+    ("sign_in_failed", "로그인 실패"),
+    ("sign_out", "로그아웃"),
+    ("sign_out_everywhere", "모두 로그아웃"),
+    ("password_changed", "비밀번호 바꿈"),
+    ("password_reset", "비밀번호 다시 정함"),
+    ("token_created", "토큰 만듦"),
+    ("token_revoked", "토큰 취소"),
+    ("first_admin_created", "첫 운영자 등록"),
+    ("department_created", "부서 만듦"),
+    ("department_renamed", "부서 이름 바꿈"),
+    ("department_deleted", "부서 지움"),
+    ("post_created", "직위 만듦"),
+    ("post_changed", "직위 바꿈"),
+    ("post_deleted", "직위 지움"),
+    ("person_created", "직원 등록"),
+    ("person_moved", "인사이동"),
+    ("person_suspended", "계정 멈춤"),
+    ("person_restored", "계정 되살림"),
+    ("collection_created", "자료 모음 만듦"),
+    ("collection_changed", "자료 모음 바꿈"),
+    ("collection_regraded", "자료 등급 바꿈"),
+    ("collection_readers_changed", "자료 모음 읽는 이 바꿈"),
+    ("collection_deleted", "자료 모음 지움"),
+    ("document_added", "문서 올림"),
+    ("document_replaced", "문서 갈음"),
+    ("document_deleted", "문서 지움"),
+    ("document_cancelled", "문서 처리 취소"),
+    ("document_retried", "문서 다시 처리"),
+    ("draft_created", "초안 만듦"),
+    ("draft_deleted", "초안 지움"),
+    ("app_version_saved", "앱 판 저장"),
+    ("app_submitted", "앱 등록 신청"),
+    ("submission_approved", "앱 등록 승인"),
+    ("submission_returned", "앱 등록 반려"),
+    ("submission_withdrawn", "앱 등록 거둠"),
+    ("app_forked", "앱 본떠 만듦"),
+    ("app_rolled_back", "앱 되돌림"),
+    ("app_unpublished", "앱 내림"),
+    ("app_rated", "앱 평가"),
+    ("run_ended", "앱 실행"),
+    ("run_exported", "답 내려받음"),
+    ("run_reported", "잘못된 답 알림"),
+    ("runs_interrupted", "실행 끊김"),
+];
+
+/// Fields with their Korean names, in the order in which a summary prefers them.
+const FIELDS: &[(&str, &str)] = &[
+    ("purpose", "목적"),
+    ("decision", "결정"),
+    ("outcome", "결과"),
+    ("reason", "까닭"),
+    ("host", "받는 곳"),
+    ("model", "모델"),
+    ("name", "이름"),
+    ("title", "제목"),
+    ("login", "아이디"),
+    ("format", "형식"),
+    ("grade", "등급"),
+    ("state", "상태"),
+    ("status", "응답 상태"),
+    ("records", "기록 수"),
+    ("bytes", "보낸 바이트"),
+    ("reply_bytes", "받은 바이트"),
+    ("citations", "근거 수"),
+    ("answered", "답함"),
+    ("findings", "찾은 개인정보"),
+    ("sources", "근거 자료 수"),
+    ("legal_basis", "근거 법령"),
+    ("approver", "승인한 사람"),
+    ("destination", "받는 주소"),
+    ("expires_at", "승인 기한"),
+    ("body_hmac", "보낸 글 HMAC"),
+    ("reply_hmac", "받은 글 HMAC"),
+    ("provider_request_id", "제공자 요청 번호"),
+    ("tokens_in", "보낸 토큰"),
+    ("tokens_out", "받은 토큰"),
+    ("filter", "찾은 조건"),
+    ("seq", "기록 번호"),
+    ("sound", "이어짐"),
+    ("fault_seq", "잘못된 기록"),
+    ("address", "접속 주소"),
+    ("roles", "역할"),
+    ("from", "전"),
+    ("to", "후"),
+    ("call", "외부호출"),
+    ("run", "실행"),
+    ("app", "앱"),
+    ("version", "판"),
+    ("provider", "제공자"),
+    ("collection", "자료 모음"),
+    ("document", "문서"),
+    ("draft", "초안"),
+    ("person", "직원"),
+    ("post", "직위"),
+    ("department", "부서"),
+];
+/// Fields that sum a record up, at most.
+const SUMMED: usize = 3;
+
+/// A record, read.
+pub struct Read {
+    pub action: String,
+    pub who: String,
+    pub login: String,
+    /// Departments of the posts held at that time.
+    pub department: String,
+    /// Unix milliseconds.
+    pub at: i64,
+    pub detail: Value,
+}
+
+/// Reads the payload of an entry; parts that are not there stay empty.
+pub fn read(entry: &Entry) -> Read {
+    let payload: Value = serde_json::from_str(&entry.payload).unwrap_or_default();
+    let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let posts = payload.pointer("/actor/posts").and_then(Value::as_array);
+    let mut departments: Vec<&str> = posts.into_iter().flatten().filter_map(|p| p.get("department")?.as_str()).collect();
+    departments.dedup();
+    Read {
+        action: text("/action"),
+        who: text("/actor/name"),
+        login: text("/actor/login"),
+        department: departments.join(", "),
+        at: entry.time.parse::<jiff::Timestamp>().map_or(0, |t| t.as_millisecond()),
+        detail: payload.get("detail").cloned().unwrap_or_default(),
+    }
+}
+
+/// Korean name of a kind of record.
+pub fn kind(action: &str) -> &str {
+    KINDS.iter().find(|(name, _)| *name == action).map_or(action, |(_, korean)| korean)
+}
+
+/// Label and value of each field, known ones first.
+pub fn fields(detail: &Value) -> Vec<(String, String)> {
+    let Some(map) = detail.as_object() else { return Vec::new() };
+    let known = FIELDS.iter().filter_map(|(key, label)| Some(((*label).to_owned(), shown(key, map.get(*key)?)?)));
+    let others = map.iter().filter(|(key, _)| !FIELDS.iter().any(|(known, _)| known == key));
+    known.chain(others.filter_map(|(key, value)| Some((key.clone(), shown(key, value)?)))).collect()
+}
+
+/// One line: the most telling fields, without identifiers.
+pub fn summary(detail: &Value) -> String {
+    let Some(map) = detail.as_object() else { return String::new() };
+    let telling = FIELDS.iter().filter_map(|(key, label)| {
+        let value = shown(key, map.get(*key)?)?;
+        let identifier = uuid::Uuid::parse_str(&value).is_ok() || key.ends_with("hmac");
+        (!identifier).then(|| format!("{label} {value}"))
+    });
+    telling.take(SUMMED).collect::<Vec<_>>().join(" · ")
+}
+
+/// A value as people read it; `None` for nothing.
+fn shown(key: &str, value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) if text.is_empty() => None,
+        Value::String(text) => Some(words(key, text)),
+        Value::Bool(yes) => Some(if *yes { "예" } else { "아니요" }.to_owned()),
+        Value::Number(n) => Some(n.to_string()),
+        Value::Array(items) if items.is_empty() => None,
+        Value::Array(items) => Some(items.iter().filter_map(|v| shown(key, v)).collect::<Vec<_>>().join(", ")),
+        Value::Object(map) if map.is_empty() => None,
+        Value::Object(map) => Some(map.iter().filter_map(|(k, v)| Some(format!("{} {}", pii_kind(k), shown(k, v)?))).collect::<Vec<_>>().join(", ")),
+    }
+}
+
+/// Stored names of states, decisions and grades in Korean.
+fn words(key: &str, text: &str) -> String {
+    let korean = match (key, text) {
+        ("outcome" | "state", state) => state.parse::<madang_store::calls::CallState>().ok().map(|s| s.korean()),
+        ("decision", "approved") => Some("승인"),
+        ("decision", "returned") => Some("반려"),
+        _ => None,
+    };
+    let run = || (key == "state").then(|| text.parse::<madang_store::runs::RunState>().ok()).flatten().map(|s| s.korean());
+    let grade = || (key == "grade").then(|| text.parse::<Grade>().ok()).flatten().map(|g| g.letter());
+    korean.or_else(run).or_else(grade).unwrap_or(text).to_owned()
+}
+
+/// Korean name of a stored kind of identifier.
+pub fn pii_kind(name: &str) -> &str {
+    madang_pii::Kind::ALL.into_iter().find(|k| k.as_str() == name).map_or(name, |k| k.korean())
+}
+
+/// Page of what a record speaks of.
+pub fn subject(detail: &Value) -> Option<String> {
+    let rooms = [("call", "/review/outside"), ("document", "/documents"), ("collection", "/collections"), ("app", "/apps")];
+    rooms.into_iter().find_map(|(key, room)| {
+        let id: uuid::Uuid = detail.get(key)?.as_str()?.parse().ok()?;
+        Some(format!("{room}/{id}"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_summary_tells_without_identifiers() {
+        let detail = json!({ "call": uuid::Uuid::now_v7(), "decision": "returned", "reason": "내부 자료로 충분함", "findings": { "phone": 2 } });
+        assert_eq!(summary(&detail), "결정 반려 · 까닭 내부 자료로 충분함 · 찾은 개인정보 전화번호 2");
+        assert!(subject(&detail).is_some_and(|s| s.starts_with("/review/outside/")));
+        assert_eq!(subject(&json!({ "call": "../../x" })), None);
+        assert_eq!(kind("outside_call_intent"), "외부호출 보냄(직전)");
+        assert_eq!(kind("unheard_of"), "unheard_of");
+    }
+}

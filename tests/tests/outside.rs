@@ -1,0 +1,288 @@
+//! Going outside once, against the real binary and a provider on loopback: the exact bytes that were approved arrive,
+//! the intent is on disk before them, and nothing else ever arrives.
+
+use anyhow::{Context, ensure};
+use madang_store::{Clock, Store};
+use madang_tests::{City, Client, Madang};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+type Test = anyhow::Result<()>;
+
+const TEXT: &str = "# 캠핑장 안내\n\n## 예약\n가람 캠핑장은 매월 1일 오전 9시에 다음 달 예약을 받는다.\n";
+const PHONE: &str = "010-2345-6789";
+const PURPOSE: &str = "안내문을 시민이 읽기 쉬운 말로 고쳐 씀";
+
+/// What the provider saw of one request.
+struct Seen {
+    head: String,
+    body: Vec<u8>,
+    /// A record of the intent was in the database when the bytes arrived.
+    intended: bool,
+}
+
+/// A provider that answers every request, or falls silent, and tells what it saw.
+struct Provider {
+    url: String,
+    seen: mpsc::UnboundedReceiver<Seen>,
+}
+
+impl Provider {
+    async fn start(home: &Path, answers: bool) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let url = format!("http://{}/v1", listener.local_addr()?);
+        let (tell, seen) = mpsc::unbounded_channel();
+        let database = home.join("madang.db");
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                if answer(socket, &database, &tell, answers).await.is_err() {
+                    break;
+                }
+            }
+        });
+        Ok(Self { url, seen })
+    }
+
+    fn nothing_more(&mut self) -> bool {
+        self.seen.try_recv().is_err()
+    }
+}
+
+async fn answer(mut socket: tokio::net::TcpStream, database: &PathBuf, tell: &mpsc::UnboundedSender<Seen>, answers: bool) -> Test {
+    let (head, body) = request(&mut socket).await?;
+    let store = Store::open_sqlite(database, Clock::System).await?;
+    let intended = store.ledger_chain(1, 100_000).await?.iter().any(|e| e.payload.contains("\"outside_call_intent\""));
+    store.close().await;
+    tell.send(Seen { head, body, intended })?;
+    if !answers {
+        std::future::pending::<()>().await;
+    }
+    let words = "매월 1일 아침 9시에 예약하세요. 문의 [전화번호-1], 900101-1970000 <script>alert(1)</script>";
+    let reply = json!({ "id": "r-1", "choices": [{ "message": { "content": words } }], "usage": { "prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12 } }).to_string();
+    let http = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{reply}", reply.len());
+    Ok(socket.write_all(http.as_bytes()).await?)
+}
+
+async fn request(socket: &mut tokio::net::TcpStream) -> anyhow::Result<(String, Vec<u8>)> {
+    let mut bytes = Vec::new();
+    loop {
+        let mut chunk = [0; 4096];
+        let n = socket.read(&mut chunk).await?;
+        ensure!(n > 0, "the request ended early");
+        bytes.extend_from_slice(chunk.get(..n).context("chunk")?);
+        let Some(end) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+        let head = String::from_utf8_lossy(bytes.get(..end).context("head")?).to_lowercase();
+        let length: usize = head.lines().find_map(|l| l.strip_prefix("content-length: ")).context("length")?.parse()?;
+        if let Some(body) = bytes.get(end + 4..end + 4 + length) {
+            return Ok((head, body.to_vec()));
+        }
+    }
+}
+
+fn start(home: &Path) -> anyhow::Result<Madang> {
+    Madang::start_in(home, &["--allow-loopback-providers"])
+}
+
+/// Registers a provider and switches it on.
+async fn register(city: &City, url: &str) -> anyhow::Result<String> {
+    let admin = &city.admin.client;
+    let body = json!({ "name": "시험 제공자", "base_url": url, "model": "model-1", "api_key": "secret-key-0123456789" });
+    let id = admin.ok(Method::POST, "/api/v1/providers", body).await?["id"].as_str().context("id")?.to_owned();
+    let listed = admin.json("/api/v1/providers").await?;
+    assert_eq!((&listed[0]["enabled"], &listed[0]["key_hint"]), (&json!(false), &json!("6789")), "off by default");
+    assert!(!listed.to_string().contains("secret-key"), "the key never comes back");
+    admin.ok(Method::POST, &format!("/api/v1/providers/{id}/enable"), json!({})).await?;
+    Ok(id)
+}
+
+/// An app that may ask, over a collection of this grade; its id and the key of its field.
+async fn app_over(client: &Client, collection: &str) -> anyhow::Result<(String, String)> {
+    let prompt = json!({ "prompt": "캠핑장 안내에 대한 질문에 근거를 붙여 답해줘" });
+    let draft = client.ok(Method::POST, "/api/v1/drafts", prompt).await?["id"].as_str().context("draft")?.to_owned();
+    let path = format!("/api/v1/drafts/{draft}");
+    let read = client.json(&path).await?;
+    let mut sheet = read["sheet"].clone();
+    sheet["outside"] = json!("ask");
+    sheet["sources"] = json!([{ "type": "collection", "id": collection, "name": "자료" }]);
+    let put = client.ok(Method::PUT, &path, json!({ "revision": read["revision"], "sheet": sheet })).await?;
+    let saved = client.ok(Method::POST, &format!("{path}/versions"), json!({ "revision": put["revision"] })).await?;
+    let key = sheet["inputs"][0]["key"].as_str().context("field")?.to_owned();
+    Ok((saved["app"].as_str().context("app")?.to_owned(), key))
+}
+
+async fn run(client: &Client, (app, key): &(String, String), question: &str) -> anyhow::Result<String> {
+    let inputs = json!({ "inputs": { key.as_str(): question } });
+    let run = client.ok(Method::POST, &format!("/api/v1/apps/{app}/runs"), inputs).await?;
+    Ok(run["id"].as_str().context("run")?.to_owned())
+}
+
+struct Stage {
+    city: City,
+    collection: String,
+    app: (String, String),
+    provider: Provider,
+    server: Madang,
+}
+
+async fn stage(home: &Path, answers: bool) -> anyhow::Result<Stage> {
+    let server = start(home)?;
+    let city = City::build(&server).await?;
+    let collection = city.collection("캠핑장 자료", "O", true).await?;
+    city.ict_official.client.upload_ready(&collection, "캠핑장 안내.md", TEXT).await?;
+    let app = app_over(&city.ict_official.client, &collection).await?;
+    let provider = Provider::start(home, answers).await?;
+    register(&city, &provider.url).await?;
+    Ok(Stage { city, collection, app, provider, server })
+}
+
+impl Stage {
+    /// Another collection with the same document, of this grade.
+    async fn collection_of(&self, grade: &str) -> anyhow::Result<String> {
+        let collection = self.city.collection("다른 자료", grade, true).await?;
+        self.city.ict_official.client.upload_ready(&collection, "캠핑장 안내.md", TEXT).await?;
+        Ok(collection)
+    }
+}
+
+/// Asks and has it approved; the call's id.
+async fn approved(stage: &Stage, question: &str) -> anyhow::Result<String> {
+    let (official, officer) = (&stage.city.ict_official.client, &stage.city.security.client);
+    let run = run(official, &stage.app, question).await?;
+    let asked = official.ok(Method::POST, &format!("/api/v1/runs/{run}/outside"), json!({ "purpose": PURPOSE })).await?;
+    let call = asked["id"].as_str().context("call")?.to_owned();
+    officer.ok(Method::POST, &format!("/api/v1/outside/{call}/approve"), json!({ "hours": 1, "reason": "공개 자료" })).await?;
+    Ok(call)
+}
+
+#[tokio::test]
+async fn what_was_approved_arrives_once_after_its_intent() -> Test {
+    let home = tempfile::tempdir()?;
+    let home = home.path().join("home");
+    let mut stage = stage(&home, true).await?;
+    let (official, officer) = (stage.city.ict_official.client.clone(), stage.city.security.client.clone());
+    let question = format!("캠핑장 예약은 언제 받습니까? 담당 {PHONE}");
+    let run = run(&official, &stage.app, &question).await?;
+    let preview = official.ok(Method::POST, &format!("/api/v1/runs/{run}/outside/preview"), json!({})).await?;
+    let body = preview["body"].as_str().context("body")?;
+    assert!(!body.contains(PHONE) && body.contains("[전화번호-1]") && body.contains("매월 1일"), "{preview}");
+    assert_eq!((&preview["findings"][0]["words"], &preview["findings"][0]["token"]), (&json!(PHONE), &json!("[전화번호-1]")));
+    let ask = json!({ "purpose": PURPOSE, "legal_basis": "" });
+    let asked = official.ok(Method::POST, &format!("/api/v1/runs/{run}/outside"), ask.clone()).await?;
+    let call = asked["id"].as_str().context("call")?.to_owned();
+    let again = official.post(&format!("/api/v1/runs/{run}/outside"), ask).await?;
+    assert_eq!(again.status(), StatusCode::CONFLICT, "one at a time");
+    let path = format!("/api/v1/outside/{call}");
+    assert_eq!(official.post(&format!("{path}/send"), json!({})).await?.status(), StatusCode::CONFLICT, "not before approval");
+    assert_eq!(official.post(&format!("{path}/approve"), json!({})).await?.status(), StatusCode::FORBIDDEN);
+    assert_eq!(stage.city.civil_official.client.get(&path).await?.status(), StatusCode::NOT_FOUND);
+    officer.ok(Method::POST, &format!("{path}/approve"), json!({ "reason": "공개 자료" })).await?;
+    assert!(stage.provider.nothing_more(), "nothing left before it was sent");
+    let sent = official.ok(Method::POST, &format!("{path}/send"), json!({})).await?;
+    assert_eq!((&sent["state"], &sent["tokens_in"]), (&json!("sent"), &json!(7)), "{sent}");
+    let seen = stage.provider.seen.recv().await.context("nothing arrived")?;
+    assert_eq!(String::from_utf8(seen.body)?, body, "byte for byte what was shown");
+    assert!(seen.intended, "the intent was on disk before the bytes arrived");
+    assert!(seen.head.contains("authorization: bearer secret-key-0123456789"));
+    assert_eq!(official.post(&format!("{path}/send"), json!({})).await?.status(), StatusCode::CONFLICT, "once");
+    assert!(stage.provider.nothing_more());
+    check_reply(&stage, &run, &path).await?;
+    check_records(&stage, &home).await
+}
+
+/// The asker's own words are back, an identifier that came with the reply is not, and markup is text.
+async fn check_reply(stage: &Stage, run: &str, path: &str) -> Test {
+    let (official, officer) = (&stage.city.ict_official.client, &stage.city.security.client);
+    let mine = official.json(path).await?;
+    let reply = mine["reply"].as_str().context("reply")?;
+    assert!(reply.contains(PHONE) && !reply.contains("1970000"), "{reply}");
+    assert!(!mine["reply_html"].as_str().context("html")?.contains("<script"), "{mine}");
+    let theirs = officer.json(path).await?;
+    assert!(!theirs.to_string().contains(PHONE), "an officer needs no citizen's number");
+    let (status, page) = official.page(&format!("/runs/{run}")).await?;
+    assert_eq!(status, StatusCode::OK);
+    assert!(page.contains("시험 제공자") && page.contains("아침 9시"), "the run names who wrote the reply");
+    Ok(())
+}
+
+/// Records hold no text; an export and the database verify, and one that was altered does not.
+async fn check_records(stage: &Stage, home: &Path) -> Test {
+    let officer = &stage.city.security.client;
+    for action in ["outside_call_requested", "outside_call_approved", "outside_call_intent", "outside_call_outcome"] {
+        let found = officer.json(&format!("/api/v1/ledger?kind={action}")).await?;
+        assert_eq!(found["total"], 1, "{action}");
+        assert!(!found.to_string().contains("캠핑장은"), "a record never holds the text");
+    }
+    assert_eq!(officer.json("/api/v1/ledger/verify").await?["sound"], true);
+    let export = "/api/v1/ledger/export?format=jsonl";
+    assert_eq!(officer.get(export).await?.status(), StatusCode::UNPROCESSABLE_ENTITY, "a reason is needed");
+    let lines = officer.get(&format!("{export}&reason=정기%20점검")).await?.text().await?;
+    let file = home.with_extension("jsonl");
+    std::fs::write(&file, &lines)?;
+    let verify = |file: &Path| stage.server.command(&["ledger", "verify", &file.to_string_lossy()]);
+    assert!(verify(&file)?.status.success());
+    std::fs::write(&file, lines.replacen("outside_call_intent", "outside_call_intenT", 1))?;
+    let told = verify(&file)?;
+    assert_eq!(told.status.code(), Some(1));
+    assert!(String::from_utf8(told.stdout)?.contains("번 기록"), "the first bad record is named");
+    assert!(stage.server.command(&["ledger", "verify"])?.status.success(), "works beside the server");
+    let csv = officer.get("/api/v1/ledger/export?format=csv&reason=정기%20점검").await?.text().await?;
+    assert!(csv.contains("외부호출 승인"));
+    assert_eq!(stage.city.ict_manager.client.get("/api/v1/ledger").await?.status(), StatusCode::FORBIDDEN);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_may_not_leave_is_refused() -> Test {
+    let home = tempfile::tempdir()?;
+    let home = home.path().join("home");
+    let mut stage = stage(&home, true).await?;
+    let official = stage.city.ict_official.client.clone();
+    let blocked = run(&official, &stage.app, "900101-1970000의 캠핑장 예약은 언제 받습니까?").await?;
+    let preview = official.ok(Method::POST, &format!("/api/v1/runs/{blocked}/outside/preview"), json!({})).await?;
+    assert_eq!(preview["findings"][0]["block"], true, "{preview}");
+    assert!(preview["findings"][0]["place"].as_str().is_some_and(|p| p.contains("입력")) && !preview.to_string().contains("1970000"));
+    let asked = official.post(&format!("/api/v1/runs/{blocked}/outside"), json!({ "purpose": PURPOSE })).await?;
+    assert_eq!(asked.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    // An approved call is void when its provider is switched off, and one whose bytes were altered never opens.
+    let call = approved(&stage, "캠핑장 예약은 언제 받습니까?").await?;
+    let provider = stage.city.admin.client.json("/api/v1/providers").await?[0]["id"].as_str().context("id")?.to_owned();
+    stage.city.admin.client.ok(Method::POST, &format!("/api/v1/providers/{provider}/disable"), json!({})).await?;
+    let send = format!("/api/v1/outside/{call}/send");
+    assert_eq!(official.post(&send, json!({})).await?.status(), StatusCode::CONFLICT);
+    stage.city.admin.client.ok(Method::DELETE, &format!("/api/v1/providers/{provider}"), json!({})).await?;
+    assert_eq!(official.json(&format!("/api/v1/outside/{call}")).await?["state"], "cancelled");
+    // Grade S: no app over it may ask, and what was asked for while it was O may not be asked for once it is S.
+    let refused = app_over(&official, &stage.collection_of("S").await?).await;
+    assert!(refused.is_err_and(|e| e.to_string().contains("outside")), "an app over S cannot be saved as one that asks");
+    let open = run(&official, &stage.app, "캠핑장 예약은 언제 받습니까?").await?;
+    official.ok(Method::PATCH, &format!("/api/v1/collections/{}", stage.collection), json!({ "grade": "S" })).await?;
+    let refused = official.post(&format!("/api/v1/runs/{open}/outside/preview"), json!({})).await?;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN);
+    assert!(stage.provider.nothing_more(), "nothing ever arrived");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_server_killed_while_sending_counts_it_as_sent() -> Test {
+    let home = tempfile::tempdir()?;
+    let home = home.path().join("home");
+    let mut stage = stage(&home, false).await?;
+    let call = approved(&stage, "캠핑장 예약은 언제 받습니까?").await?;
+    let official = stage.city.ict_official.client.clone();
+    let path = format!("/api/v1/outside/{call}/send");
+    let sending = tokio::spawn(async move { official.post(&path, json!({})).await });
+    stage.provider.seen.recv().await.context("nothing arrived")?;
+    stage.server.kill()?;
+    assert!(sending.await?.is_err(), "the connection broke");
+    let server = start(&home)?;
+    let mut official = Client::new(&server.base)?;
+    official.sign_in("jihun", madang_tests::PASSWORD).await?;
+    let read: Value = official.json(&format!("/api/v1/outside/{call}")).await?;
+    assert_eq!(read["state"], "unknown", "{read}");
+    assert!(server.command(&["ledger", "verify"])?.status.success());
+    Ok(())
+}
