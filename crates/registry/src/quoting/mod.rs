@@ -230,7 +230,9 @@ fn pasted_input(task: &EngineTask) -> Option<usize> {
         task.plan.task,
         TaskKind::Summary | TaskKind::Extraction | TaskKind::Classification | TaskKind::RuleCheck
     );
-    let any_length = matches!(task.plan.task, TaskKind::Classification | TaskKind::RuleCheck);
+    // An app without sources has nothing but what is typed in.
+    let works_on_text = works_on_text || !task.has_sources;
+    let any_length = !task.has_sources || matches!(task.plan.task, TaskKind::Classification | TaskKind::RuleCheck);
     let (at, longest) = task.inputs.iter().enumerate().max_by_key(|(_, i)| i.value.len())?;
     let n = longest.value.chars().count();
     let long = n >= PASTED || longest.value.trim().contains('\n');
