@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn words_of_one_collection_outweigh_words_of_all() {
-        let all = catalogue(&[sampled("당직", "당직 근무자 순찰 안내 안내"), sampled("여권", "여권 발급 수수료 안내 안내")]);
+        let all = catalogue(&[sampled("당직", "당직 근무자 순찰 안내"), sampled("여권", "여권 발급 수수료 안내")]);
         let weight = |at: usize, word: &str| all[at].keywords.iter().find(|(w, _)| w == word).map(|(_, n)| *n);
         assert!(weight(0, "순찰") > weight(0, "안내"));
         assert_eq!(weight(1, "순찰"), None);

@@ -68,6 +68,25 @@ fn unindented(text: &str) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// The text without `[n]`, for a line in a list.
+pub fn without_citations(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('[') {
+        let (before, after) = rest.split_at(at);
+        out.push_str(before);
+        rest = match mark(after) {
+            Some((_, tail)) => tail,
+            None => {
+                out.push('[');
+                after.get(1..).unwrap_or_default()
+            }
+        };
+    }
+    out.push_str(rest);
+    out
+}
+
 fn options() -> Options<'static> {
     let mut options = Options::default();
     options.extension.table = true;
@@ -135,6 +154,11 @@ mod tests {
         let out = html("![x](http://evil/p.png) [누름](javascript:alert(1)) <img src=x onerror=alert(1)>\n\n[1]\n\n[1]: http://evil\n");
         assert!(!out.contains("<img") && !out.contains("javascript:") && !out.contains("href=\"http"), "{out}");
         assert!(out.contains("href=\"#source-1\""), "{out}");
+    }
+
+    #[test]
+    fn lists_show_no_numbers_of_sources() {
+        assert_eq!(without_citations("면제한다. [1] [가] 끝 [12]["), "면제한다.  [가] 끝 [");
     }
 
     #[test]

@@ -4,14 +4,18 @@ use super::Material;
 use super::lexicon::section_words;
 use super::question::{Question, alike, match_above, match_word};
 use super::rank::rank;
-use super::units::Unit;
+use super::units::{Origin, Unit};
 use super::writer::Writer;
 use crate::phrases::escape_markdown;
+use madang_domain::DocumentId;
 use madang_inference::{EngineError, EngineTask, Finish};
-use std::collections::HashSet;
+use madang_korean::content_words;
+use std::collections::{HashMap, HashSet};
 
 /// A unit must fit the section at least so well: a matching label or heading does alone.
 const FITS: f32 = 0.55;
+/// From here on a heading or label names the section.
+const NAMED: f32 = 0.9;
 /// Of a section's fit, the part that the subject of the draft makes up.
 const SUBJECT: f32 = 0.8;
 
@@ -29,7 +33,7 @@ pub(super) async fn write(
         .filter(|u| !u.heading)
         .collect();
     let relevance = relevance(material, task);
-    let each = (task.plan.max_items / sections.len().max(1)).clamp(1, 8);
+    let each = each(task.plan.max_items, sections.len());
     let mut used: HashSet<usize> = HashSet::new();
     let mut unfilled = Vec::new();
     let mut filled = 0;
@@ -75,6 +79,11 @@ pub(super) async fn write(
     })
 }
 
+/// Sentences of a section: a limit below the number of sections can only be meant for each of them ("항목마다 두 문장").
+fn each(limit: usize, sections: usize) -> usize {
+    if limit < sections { limit.clamp(1, 8) } else { (limit / sections.max(1)).clamp(1, 8) }
+}
+
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
@@ -84,13 +93,19 @@ fn is_title(section: &str) -> bool {
     matches!(section.trim(), "제목" | "문서 제목" | "보고서 제목")
 }
 
-/// How well each unit fits the subject of the draft, by the unit's place; all alike where no subject was given or the
-/// unit is of the pasted text, which is the subject.
-fn relevance(material: &Material, task: &EngineTask) -> Vec<f32> {
+/// How well a unit, and its document as a whole, fits the subject of the draft: 0 to 1.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct About {
+    unit: f32,
+    document: f32,
+}
+
+/// Fitness of each unit, by its place; all alike for units of the pasted text, which is the subject.
+fn relevance(material: &Material, task: &EngineTask) -> Vec<About> {
     let units: Vec<Unit> = material.passage_units.iter().filter(|u| !u.heading).cloned().collect();
     let inputs = material.input_units.iter().filter(|u| !u.heading).count();
-    let mut out = vec![1.0; inputs];
-    let ranking = rank(&Question::read(&material.question(task)), &units);
+    let mut out = vec![About { unit: 1.0, document: 1.0 }; inputs];
+    let ranking = rank(&subject(material, task), &units);
     let top = ranking.best.first().map_or(1.0, |r| r.score).max(f32::EPSILON);
     let mut scores = vec![0.0f32; units.len()];
     for ranked in &ranking.best {
@@ -98,12 +113,34 @@ fn relevance(material: &Material, task: &EngineTask) -> Vec<f32> {
             *slot = (ranked.score / top).min(1.0);
         }
     }
-    out.extend(scores);
+    let document = |unit: &Unit| match unit.origin {
+        Origin::Passage(i) => task.passages.get(i).map(|p| p.document),
+        Origin::Input => None,
+    };
+    let mut documents: HashMap<Option<DocumentId>, f32> = HashMap::new();
+    for (unit, score) in units.iter().zip(&scores) {
+        let best = documents.entry(document(unit)).or_default();
+        *best = best.max(*score);
+    }
+    out.extend(units.iter().zip(scores).map(|(unit, score)| About {
+        unit: score,
+        document: documents.get(&document(unit)).copied().unwrap_or_default(),
+    }));
     out
 }
 
+/// What the draft is about: a date or a single word says too little without the app's title.
+fn subject(material: &Material, task: &EngineTask) -> Question {
+    let asked = material.question(task);
+    if content_words(&asked).len() < 2 {
+        Question::read(&format!("{asked} {}", task.title))
+    } else {
+        Question::read(&asked)
+    }
+}
+
 /// Up to `count` units that belong under `section`, in the order of the material.
-fn fitting(section: &str, units: &[&Unit], relevance: &[f32], used: &HashSet<usize>, count: usize) -> Vec<usize> {
+fn fitting(section: &str, units: &[&Unit], relevance: &[About], used: &HashSet<usize>, count: usize) -> Vec<usize> {
     let words = section_words(section);
     let own = Question::read(section);
     let mut scored: Vec<(usize, f32)> = units
@@ -111,11 +148,14 @@ fn fitting(section: &str, units: &[&Unit], relevance: &[f32], used: &HashSet<usi
         .enumerate()
         .filter(|(i, _)| !used.contains(i))
         .map(|(i, unit)| {
-            let about = relevance.get(i).copied().unwrap_or(0.0);
+            let about = relevance.get(i).copied().unwrap_or(About { unit: 0.0, document: 0.0 });
             (i, fit(section, &own, &words, unit), about)
         })
-        .filter(|(_, fit, about)| *fit >= FITS && *about > 0.15)
-        .map(|(i, fit, about)| (i, fit + SUBJECT * about))
+        .filter(|(_, fit, about)| {
+            // What stands under the section's own heading need not name the subject again.
+            *fit >= FITS && (about.unit > 0.15 || (*fit >= NAMED && about.document > 0.5))
+        })
+        .map(|(i, fit, about)| (i, fit + SUBJECT * about.unit))
         .collect();
     scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
     let mut chosen: Vec<usize> = Vec::new();
@@ -139,18 +179,19 @@ fn fitting(section: &str, units: &[&Unit], relevance: &[f32], used: &HashSet<usi
 fn fit(section: &str, own: &Question, words: &[&str], unit: &Unit) -> f32 {
     let label = unit.labelled().map_or(0.0, |(label, _)| alike(section, label));
     // The document's own title stands first and names no section.
+    let titles = usize::from(matches!(unit.origin, Origin::Passage(_)));
     let heading = unit
         .above
         .iter()
-        .skip(1)
-        .chain(unit.above.last())
+        .skip(titles)
         .map(|h| alike(section, h))
         .fold(0.0, f32::max);
     let named = own
         .words
         .iter()
         .map(|w| match_word(w, unit).max(0.8 * match_above(w, unit)))
-        .fold(0.0, f32::max);
+        .sum::<f32>()
+        / own.words.len().max(1) as f32;
     let typical = words.iter().filter(|w| unit.flat.contains(**w)).count() as f32;
     let by_words = (0.3 * typical).min(0.6) + 0.4 * named;
     label.max(heading)
@@ -172,7 +213,7 @@ mod tests {
             "□ 추진배경\n- 장비가 낡아 통화가 끊긴다.\n□ 예산\n- 21백만 원(시비)\n- 만족도가 향상될 것으로 기대된다.",
         );
         let units: Vec<&Unit> = all.iter().filter(|u| !u.heading).collect();
-        let relevance = vec![1.0; units.len()];
+        let relevance = vec![About { unit: 1.0, document: 1.0 }; units.len()];
         let texts = |section: &str| {
             fitting(section, &units, &relevance, &HashSet::new(), 1)
                 .iter()
@@ -183,5 +224,10 @@ mod tests {
         assert_eq!(texts("소요예산"), "21백만 원(시비)");
         assert_eq!(texts("기대효과"), "만족도가 향상될 것으로 기대된다.");
         assert_eq!(texts("참석자"), "");
+    }
+
+    #[test]
+    fn a_small_limit_is_for_each_section() {
+        assert_eq!((each(2, 4), each(12, 4), each(4, 4), each(0, 0)), (2, 3, 1, 1));
     }
 }

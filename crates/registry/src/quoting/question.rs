@@ -111,7 +111,7 @@ impl Question {
             .filter(|t| t.kind == TokenKind::Run && t.text.chars().all(|c| c.is_ascii_digit()))
             .map(|t| t.text);
         for word in content_words(text).into_iter().chain(figures) {
-            if !words.contains(&word) && !ASKING.contains(&word.as_str()) {
+            if !words.contains(&word) && !ASKING.contains(&word.as_str()) && !is_manner(&word) {
                 words.push(word);
             }
         }
@@ -120,6 +120,12 @@ impl Question {
             asked: Asked::of(text),
         }
     }
+}
+
+/// Adverbs of manner ("늦게") and bare nouns of time ("날이"): documents say these in other words.
+fn is_manner(word: &str) -> bool {
+    let n = word.chars().count();
+    (n <= 3 && word.ends_with('게') && !matches!(word, "가게" | "무게" | "휴게")) || matches!(word, "날이" | "날은" | "때가" | "경우")
 }
 
 /// Words that ask for a kind of answer and need not stand in it.

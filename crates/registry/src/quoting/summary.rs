@@ -25,7 +25,8 @@ pub(super) async fn write(
     } else {
         &material.input_units
     };
-    let chosen = central(units, task.plan.max_items.max(1));
+    let wanted = Wanted::of(&task.instructions);
+    let chosen = central(units, task.plan.max_items.max(1), &wanted);
     if chosen.is_empty() {
         writer
             .line("간추릴 문장을 찾지 못했습니다. 문장으로 된 글을 붙여 넣어 주세요.")
@@ -51,8 +52,33 @@ pub(super) async fn write(
     })
 }
 
+/// What the sheet's sentences ask a summary to keep first, with the words that show it.
+const KEPT_FIRST: [(&[&str], &[&str]); 4] = [
+    (&["결정", "결과", "합의"], &["결정하", "결정되", "하기로", "정하였", "정했", "의결", "합의", "쓰기로"]),
+    (&["할 일", "조치", "과제", "담당"], &["하기로", "까지", "담당은", "담당:", "맡", "제출", "마치"]),
+    (&["기한", "일정", "날짜", "마감"], &["까지", "기한", "마감"]),
+    (&["미룬", "보류", "미결", "남은"], &["미루", "보류", "다음 회의에서", "다시 논의", "재논의"]),
+];
+
+/// Signs of the sentences that a summary should keep first; empty where the sheet asks for none.
+#[derive(Debug, Default)]
+pub(super) struct Wanted(Vec<&'static [&'static str]>);
+
+impl Wanted {
+    pub fn of(instructions: &[String]) -> Self {
+        let named = |cues: &[&str]| instructions.iter().any(|s| cues.iter().any(|c| s.contains(c)));
+        Self(KEPT_FIRST.iter().filter(|(cues, _)| named(cues)).map(|(_, signs)| *signs).collect())
+    }
+
+    /// 1 for a sentence that shows nothing of what is wanted, more for each kind that it shows.
+    fn factor(&self, text: &str) -> f32 {
+        let kinds = self.0.iter().filter(|signs| signs.iter().any(|s| text.contains(s))).count();
+        1.0 + 1.5 * kinds.min(3) as f32
+    }
+}
+
 /// Indices of the `count` most central units, ascending.
-pub(super) fn central(units: &[Unit], count: usize) -> Vec<usize> {
+pub(super) fn central(units: &[Unit], count: usize, wanted: &Wanted) -> Vec<usize> {
     let mut weight: HashMap<&str, f32> = HashMap::new();
     let body: Vec<(usize, &Unit)> = units
         .iter()
@@ -71,7 +97,7 @@ pub(super) fn central(units: &[Unit], count: usize) -> Vec<usize> {
         let best = body
             .iter()
             .filter(|(i, _)| !chosen.contains(i))
-            .map(|(i, u)| (*i, *u, worth(u, &weight)))
+            .map(|(i, u)| (*i, *u, worth(u, &weight) * wanted.factor(&u.text)))
             .max_by(|a, b| a.2.total_cmp(&b.2).then(b.0.cmp(&a.0)));
         let Some((index, unit, value)) = best else { break };
         if value <= 0.0
@@ -117,10 +143,18 @@ mod tests {
     fn central_sentences_in_their_order_without_repeats() {
         let text = "도서관 이용 시간을 밤 10시까지 늘린다. 날씨가 맑다. 도서관 이용 시간 연장은 3월부터 시행한다. 점심은 맛있었다. 도서관 예산은 2억 원이다. 도서관 이용 시간을 밤 10시까지 늘린다.";
         let units = of_input(text);
-        let chosen = central(&units, 3);
+        let chosen = central(&units, 3, &Wanted::default());
         assert!(chosen.is_sorted());
         let texts: Vec<_> = chosen.iter().map(|i| units[*i].text.as_str()).collect();
         assert!(texts.iter().all(|t| t.contains("도서관")), "{texts:?}");
-        assert_eq!(central(&[], 3), Vec::<usize>::new());
+        assert_eq!(central(&[], 3, &Wanted::default()), Vec::<usize>::new());
+    }
+
+    #[test]
+    fn what_the_sheet_asks_for_comes_first() {
+        let text = "펌프 점검 회의를 열었다. 펌프가 낡았다는 의견이 많았다. 펌프 임차비 3억 원은 예비비로 쓰기로 결정하였다. 쉼터 개방은 다음 회의에서 다시 논의하기로 미루었다.";
+        let units = of_input(text);
+        let wanted = Wanted::of(&["결정한 일과 미룬 일을 먼저 고른다.".to_owned()]);
+        assert_eq!(central(&units, 2, &wanted), [2, 3]);
     }
 }

@@ -1,11 +1,12 @@
 //! Tables and field lists: cells from labels, table rows, headings and patterns; what the sources lack is said.
 
-use super::question::{Question, alike};
+use super::question::{Question, alike, match_word};
 use super::rank::{ANSWER_THRESHOLD, choose, rank};
+use super::summary::Wanted;
 use super::units::{Origin, Unit};
 use super::writer::Writer;
 use super::{Material, answer};
-use crate::phrases::{escape_markdown, shorten};
+use crate::phrases::{escape_markdown, shorten, unspaced};
 use madang_domain::DocumentId;
 use madang_inference::{EngineError, EngineTask, Finish};
 use std::collections::HashSet;
@@ -26,6 +27,11 @@ pattern!(
     BODIES,
     r"[가-힣]{2,10}(?:과|팀|담당관|사업소|센터|위원회|공단|재단|주민센터|보건소)(?:[^가-힣]|은|는|이|가|에서|에|의|$)"
 );
+/// Units that a column's name may give for bare figures.
+const UNITS: [&str; 16] = [
+    "원", "천원", "만원", "백만원", "천만원", "억원", "명", "개", "개소", "대", "건", "회", "%", "㎡", "km", "시간",
+];
+
 pattern!(PHONES, r"0[0-9]{1,2}-[0-9]{3,4}-[0-9]{4}");
 
 /// One record: for each field the unit and the words that fill it.
@@ -187,7 +193,7 @@ async fn write_sentences(
     };
     let ranking = rank(&Question::read(&material.question(task)), units);
     let chosen = if own && material.query.is_empty() {
-        super::summary::central(units, task.plan.max_items.max(1))
+        super::summary::central(units, task.plan.max_items.max(1), &Wanted::of(&task.instructions))
     } else if ranking.coverage < ANSWER_THRESHOLD {
         return nothing(task, material, writer).await;
     } else {
@@ -234,14 +240,21 @@ fn records<'a>(fields: &[String], task: &EngineTask, material: &'a Material) -> 
     } else {
         vec![material.input_units.iter().collect()]
     };
-    groups
+    let records: Vec<Record<'a>> = groups
         .iter()
         .flat_map(|units| {
-            let rows = table_rows(fields, units);
+            let rows = table_rows(fields, &material.query, units);
             if rows.is_empty() { label_records(fields, units) } else { rows }
         })
-        .filter(|record| record.iter().any(Option::is_some))
-        .collect()
+        .filter(|record| filled(record) > 0)
+        .collect();
+    let fullest = records.iter().map(filled).max().unwrap_or_default();
+    // Beside full records, one with a stray word is noise.
+    records.into_iter().filter(|record| 2 * filled(record) > fullest || fullest < 2).collect()
+}
+
+fn filled(record: &Record<'_>) -> usize {
+    record.iter().flatten().count()
 }
 
 /// Units of each document together, in the order of their documents' best passages; only of passages about what was
@@ -283,21 +296,46 @@ fn passages_about(task: &EngineTask, material: &Material) -> HashSet<usize> {
         .collect()
 }
 
-/// Rows of a table that has columns for at least two of the fields.
-fn table_rows<'a>(fields: &[String], units: &[&'a Unit]) -> Vec<Record<'a>> {
+/// Rows of a table that has columns for at least two of the fields; only those about what was asked, where some are.
+fn table_rows<'a>(fields: &[String], query: &str, units: &[&'a Unit]) -> Vec<Record<'a>> {
     let cell = |unit: &'a Unit, field: &String| {
         let cells = unit.row.as_ref()?;
         let best = cells
             .iter()
-            .map(|(name, value)| (alike(field, name), value))
+            .map(|(name, value)| (alike(field, name), value, unit_of(name)))
             .max_by(|a, b| a.0.total_cmp(&b.0))?;
-        (best.0 >= SAME && !best.1.is_empty()).then(|| (unit, shorten(best.1, MAX_CELL)))
+        (best.0 >= SAME && !best.1.is_empty()).then(|| (unit, shorten(&with_unit(&best.2, best.1), MAX_CELL)))
     };
-    let rows = units
+    let question = Question::read(query);
+    let rows: Vec<(bool, Record<'a>)> = units
         .iter()
-        .map(|u| fields.iter().map(|f| cell(u, f)).collect::<Record<'a>>());
-    rows.filter(|r| r.iter().flatten().count() >= 2.min(fields.len()))
-        .collect()
+        .map(|u| (about(&question, u), fields.iter().map(|f| cell(u, f)).collect::<Record<'a>>()))
+        .filter(|(_, r)| r.iter().flatten().count() >= 2.min(fields.len()))
+        .collect();
+    let some = rows.iter().any(|(about, _)| *about);
+    rows.into_iter().filter(|(about, _)| *about || !some).map(|(_, r)| r).collect()
+}
+
+/// Does the row itself bear most of the words asked for?
+fn about(question: &Question, unit: &Unit) -> bool {
+    let found: f32 = question.words.iter().map(|w| match_word(w, unit)).sum();
+    !question.words.is_empty() && found >= 0.6 * question.words.len() as f32
+}
+
+/// "소요예산(백만 원)" → 백만 원: the unit that a column's name gives for its figures.
+fn unit_of(column: &str) -> Option<String> {
+    let inside = column.rsplit_once(['(', '（'])?.1.trim_end_matches([')', '）', ' ']);
+    let unit = inside.trim_start_matches("단위").trim_start_matches([':', '：', ' ']).trim();
+    UNITS.contains(&unspaced(unit).as_str()).then(|| unit.to_owned())
+}
+
+/// A bare figure with its column's unit; anything else as it stands.
+fn with_unit(unit: &Option<String>, value: &str) -> String {
+    let bare = value.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '.')) && value.chars().any(|c| c.is_ascii_digit());
+    match unit {
+        Some(unit) if bare => format!("{value}{unit}"),
+        _ => value.to_owned(),
+    }
 }
 
 /// One record, or several where the first field's label comes again and again.
@@ -434,6 +472,20 @@ mod tests {
             filled("수량", "| 장비 | 수량 |\n|---|---|\n| 서버 | 42대 |").as_deref(),
             Some("42대")
         );
+    }
+
+    #[test]
+    fn rows_asked_for_come_alone_and_figures_bear_their_unit() {
+        let units = of_input("| 사업명 | 소요예산(백만 원) |\n|---|---|\n| 전화 교체 | 274 |\n| 공공와이파이 운영 | 318 |\n| 교육 | 비예산 |");
+        let refs: Vec<&Unit> = units.iter().collect();
+        let fields = ["사업명".to_owned(), "예산".to_owned()];
+        let words = |query: &str| {
+            let rows = table_rows(&fields, query, &refs);
+            rows.iter().map(|r| r[1].as_ref().map(|(_, w)| w.clone()).unwrap_or_default()).collect::<Vec<_>>()
+        };
+        assert_eq!(words("공공와이파이"), ["318백만 원"]);
+        assert_eq!(words(""), ["274백만 원", "318백만 원", "비예산"]);
+        assert_eq!(words("여권"), ["274백만 원", "318백만 원", "비예산"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The engine as its callers see it: forms, citations, no answer, stopping.
 
 use super::*;
-use madang_domain::{Citation, CollectionId, DocumentId, Grade, Passage, PassageId, Plan, Span};
+use madang_domain::{Citation, CollectionId, DocumentId, Grade, PassageId, Plan, Span};
 use madang_inference::EngineInput;
 
 fn passage(title: &str, text: &str, start: usize) -> Passage {
@@ -96,6 +96,33 @@ fn an_answer_quotes_the_stored_span() {
         .take(c.span.end - c.span.start)
         .collect();
     assert_eq!((stored.as_str(), c.page, c.number), (c.quote.as_str(), Some(3), 1));
+}
+
+#[test]
+fn an_announced_list_is_quoted_with_its_sentence() {
+    let text = "제7조(당직의 면제)\n다음 각 호의 어느 하나에 해당하는 사람은 당직을 면제한다.\n1. 임신 중인 사람\n2. 만 8세 이하의 자녀를 혼자 돌보는 사람\n\n제8조(교대)\n당직을 바꾸려면 신청한다.";
+    let t = task(
+        TaskKind::QuestionAnswering,
+        OutputForm::Answer,
+        &[("question", "당직을 면제받는 사람은 누구입니까?")],
+        vec![passage("당직 규칙", text, 0)],
+    );
+    let (text, citations, finish) = run(&t);
+    assert!(finish.answered && text.contains("- 임신 중인 사람 [2]\n- 만 8세 이하의 자녀를 혼자 돌보는 사람 [3]"), "{text}");
+    assert!(!text.contains("제7조") && citations.len() == 3, "{text}");
+}
+
+#[test]
+fn an_app_without_sources_reads_what_is_typed() {
+    let mut t = task(
+        TaskKind::Draft,
+        OutputForm::Draft { sections: vec!["일시".into(), "장소".into(), "예산".into()] },
+        &[("facts", "일시: 2026. 5. 16. 10:00\n장소: 강변 마당")],
+        vec![],
+    );
+    t.has_sources = false;
+    let (text, _, finish) = run(&t);
+    assert!(finish.answered && text.contains("강변 마당") && finish.unfilled == ["예산"], "{text}");
 }
 
 #[test]

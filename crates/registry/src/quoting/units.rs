@@ -7,6 +7,8 @@ use madang_domain::Passage;
 use madang_korean::{content_words, normalise, sentences, without_marker};
 use std::collections::HashSet;
 
+pattern!(ARTICLE, r"^제[0-9]+(?:조|장|절|편)(?:의[0-9]+)?\s*(?:\([^()]{1,40}\)|[^.다]{1,30})?$");
+
 /// Longest unit that is quoted whole; a run-on longer than this is passed over.
 pub(crate) const MAX_UNIT: usize = 600;
 
@@ -284,6 +286,9 @@ fn is_heading(body: &str) -> bool {
     let t = body.trim();
     let bare = without_marker(t);
     let n = bare.chars().count();
+    if ARTICLE.is_match(t) {
+        return true;
+    }
     if t.starts_with('#') || bare.ends_with([':', '：']) {
         return n <= 60;
     }
@@ -306,6 +311,7 @@ mod tests {
         let of = |words: &str| units.iter().find(|u| u.text.contains(words)).expect(words);
         assert_eq!(of("21백만").above, ["소요예산"]);
         assert_eq!(of("전 부서").above, ["사업개요", "사업대상"]);
+        assert!(of_input("제7조(당직의 면제)\n임신 중인 사람은 면제한다.")[0].heading);
         assert!(of("□ 소요예산").heading && !of("21백만").heading);
         assert_eq!(of("기간").labelled(), Some(("기간", "3월")));
     }

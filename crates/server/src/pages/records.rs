@@ -5,6 +5,7 @@ use crate::api::runs::{PAGE, filter};
 use crate::app::App;
 use crate::auth::Reader;
 use crate::frame::{Page, frame, render};
+use crate::markdown::without_citations;
 use crate::views::records::{RecordsPage, RunRow};
 use crate::views::{Choice, Lang, Pager};
 use axum::extract::{Query, State};
@@ -88,8 +89,9 @@ fn clip(text: &str) -> String {
     }
 }
 
-/// Markdown without its marks, good enough for a line in a list.
+/// Markdown without its marks and citations, good enough for a line in a list.
 fn plain(markdown: &str) -> String {
+    let markdown = without_citations(markdown);
     markdown.lines().filter(|l| !l.trim_start().starts_with("|-")).collect::<Vec<_>>().join(" ").replace(['*', '#', '|', '\\', '`', '>'], "")
 }
 
