@@ -147,8 +147,8 @@ async fn reuse(city: &City, app: &str, collection: &str) -> Test {
 }
 
 fn first_input(app: &Value, value: &str) -> anyhow::Result<Value> {
-    let inputs = app.pointer("/sheet/inputs/0/key").or(app.pointer("/version/sheet/inputs/0/key"));
-    let key = inputs.and_then(Value::as_str).with_context(|| format!("no inputs in {app}"))?;
+    let key = app.pointer("/current/sheet/inputs/0/key");
+    let key = key.and_then(Value::as_str).with_context(|| format!("no inputs in {app}"))?;
     Ok(json!({ key: value }))
 }
 

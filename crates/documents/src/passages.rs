@@ -384,7 +384,10 @@ fn split(text: &str, whole: &Stretch, size: PassageSize) -> (Stretch, Stretch) {
         }
         previous = c;
     }
-    let (byte, chars) = best.map_or(end, |(_, byte, chars)| (byte, chars));
+    let (mut byte, mut chars) = best.map_or(end, |(_, byte, chars)| (byte, chars));
+    let head = body.get(..byte).unwrap_or_default();
+    chars -= head.chars().rev().take_while(|c| c.is_whitespace()).count();
+    byte = head.trim_end().len();
     let tail = body.get(byte..).unwrap_or_default();
     let skipped = tail.len() - tail.trim_start().len();
     let skipped_chars = tail.get(..skipped).map_or(0, |s| s.chars().count());

@@ -45,9 +45,10 @@ fn unmarked_utf16(bytes: &[u8]) -> Option<&'static Encoding> {
     }
     let zeroes = |side: usize| head.iter().skip(side).step_by(2).filter(|b| **b == 0).count();
     let (even, odd, pairs) = (zeroes(0), zeroes(1), head.len() / 2);
+    // A few syllables (가, 였) end in a zero byte of their own, so the sides are compared rather than required pure.
     let encoding = match (even, odd) {
-        (0, n) if n * 20 >= pairs && n > 0 => UTF_16LE,
-        (n, 0) if n * 20 >= pairs && n > 0 => UTF_16BE,
+        (low, high) if high * 20 >= pairs && high > low * 2 => UTF_16LE,
+        (high, low) if high * 20 >= pairs && high > low * 2 => UTF_16BE,
         _ => return None,
     };
     let (text, bad) = encoding.decode_without_bom_handling(head.get(..head.len() & !1)?);

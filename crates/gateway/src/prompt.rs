@@ -23,7 +23,7 @@ pub fn of_run(sheet: &DesignSheet, inputs: &[RunInput], passages: &[(u32, Passag
         system.section(&format!("설계서 {}번 문장", i + 1), &format!("{}. {}\n", i + 1, sentence.text));
     }
     system.plain(&format!("\n답의 형식: {}\n", form(&sheet.output)));
-    system.plain("아래 자료에 있는 것만 쓰고, 쓴 자료를 [번호]로 밝히고, 자료에 없으면 없다고 쓰세요. 대괄호로 된 표시(예: [전화번호-1])는 그대로 두세요.");
+    system.plain("아래 자료에 있는 것만 쓰고, 쓴 자료를 [번호]로 밝히고, 자료에 없으면 없다고 쓰세요. 대괄호로 된 표시는 그대로 두세요.");
     let mut user = Writer::default();
     for input in inputs.iter().filter(|i| !i.value.trim().is_empty()) {
         user.section(&format!("입력 ‘{}’", input.label), &format!("{}: {}\n", input.label, input.value));

@@ -5,7 +5,7 @@
 
 use madang_domain::{CollectionId, DocumentId, Grade, OutputForm, Passage, PassageId, Plan, Span, TaskKind};
 use madang_inference::{EngineEvent, EngineInput, EngineTask, TextEngine};
-use madang_registry::quoting::QuotingEngine;
+use madang_registry::quoting::{ANSWER_THRESHOLD, QuotingEngine, coverage};
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
 use std::path::Path;
@@ -25,34 +25,35 @@ fn main() -> Result<(), Box<dyn Error>> {
     let limit = args.next().map_or(Ok(usize::MAX), |n| n.parse())?;
     let (corpus, asked) = load(Path::new(&dir), limit)?;
     let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+    let share = |n: usize| 100.0 * n as f64 / asked.len().max(1) as f64;
+    println!("{} questions, threshold {ANSWER_THRESHOLD}", asked.len());
+    // Coverage of the gold paragraph, of strangers and of near strangers; whether the answer is among the quotes.
+    let (mut gold_coverage, mut inside_at_three) = (vec![], vec![]);
     for sentences in [1, 2, 3] {
         let (mut inside, mut refused) = (0, 0);
         for q in &asked {
             let Some(gold) = corpus.get(&q.gold) else { continue };
             let (answered, quotes) = runtime.block_on(answer(&q.text, vec![gold.clone()], sentences));
+            let holds = q.answers.iter().any(|a| quotes.iter().any(|s| s.contains(a.as_str())));
             refused += usize::from(!answered);
-            inside += usize::from(q.answers.iter().any(|a| quotes.iter().any(|s| s.contains(a.as_str()))));
+            inside += usize::from(holds);
+            if sentences == 3 {
+                gold_coverage.push(coverage(&q.text, std::slice::from_ref(gold)));
+                inside_at_three.push(holds);
+            }
         }
-        let share = |n: usize| 100.0 * n as f64 / asked.len().max(1) as f64;
-        println!(
-            "{sentences} sentence(s): answer inside {:.1} %, wrongly refused {:.1} %",
-            share(inside),
-            share(refused)
-        );
+        println!("{sentences} sentence(s): answer inside {:.1} %, wrongly refused {:.1} %", share(inside), share(refused));
     }
-    for (label, near) in [
-        ("other paragraphs", false),
-        ("nearest other paragraphs by shared bigrams", true),
-    ] {
-        let mut refused = 0;
-        for (i, q) in asked.iter().enumerate() {
-            let strangers = strangers(&corpus, q, i, near);
-            refused += usize::from(!runtime.block_on(answer(&q.text, strangers, 3)).0);
-        }
-        println!(
-            "given {STRANGERS} {label}: refused {:.1} %",
-            100.0 * refused as f64 / asked.len().max(1) as f64
-        );
+    let of_strangers = |near: bool| -> Vec<f32> {
+        asked.iter().enumerate().map(|(i, q)| coverage(&q.text, &strangers(&corpus, q, i, near))).collect()
+    };
+    let (far, near) = (of_strangers(false), of_strangers(true));
+    println!("threshold | inside at 3 | wrongly refused | strangers refused | near strangers refused");
+    for step in 6..=13 {
+        let t = step as f32 * 0.05;
+        let below = |all: &[f32]| share(all.iter().filter(|c| **c < t).count());
+        let inside = gold_coverage.iter().zip(&inside_at_three).filter(|(c, holds)| **c >= t && **holds).count();
+        println!("{t:.2} | {:.1} | {:.1} | {:.1} | {:.1}", share(inside), below(&gold_coverage), below(&far), below(&near));
     }
     Ok(())
 }
@@ -140,6 +141,7 @@ fn strangers(corpus: &HashMap<String, Passage>, q: &Asked, seed: usize, near: bo
     (0..STRANGERS).filter_map(at).collect()
 }
 
+/// Pairs of neighbouring letters.
 fn bigrams(text: &str) -> HashSet<(char, char)> {
     text.chars()
         .zip(text.chars().skip(1))

@@ -5,11 +5,15 @@ use crate::auth::Reader;
 use crate::error::Handled;
 use crate::pages::when;
 use crate::views::home::WaitingItem;
-use madang_domain::Scope;
+use madang_domain::{Role, Scope};
+use madang_store::calls::{Call, CallState};
+
+/// Own calls looked through for approved ones.
+const OWN_CALLS: i64 = 50;
 
 /// How many things wait for the reader.
 pub async fn count(app: &App, scope: &Scope) -> Handled<usize> {
-    Ok(app.store.sharing_waits(scope).await?)
+    Ok(app.store.sharing_waits(scope).await? + app.store.calls_waiting(scope).await?)
 }
 
 /// What waits for the reader, what they decide on first.
@@ -30,5 +34,24 @@ pub async fn items(app: &App, reader: &Reader) -> Handled<Vec<WaitingItem>> {
         when: when::ago(s.decided_at.unwrap_or(s.created_at), now, l),
         href: format!("/review/submissions/{}", s.id),
     });
-    Ok(to_decide.chain(returned).collect())
+    Ok(to_decide.chain(calls(app, reader).await?).chain(returned).collect())
+}
+
+/// Outside calls that the reader decides on, and approved ones of their own still to be sent.
+async fn calls(app: &App, reader: &Reader) -> Handled<Vec<WaitingItem>> {
+    let (scope, l) = (reader.scope(), reader.lang);
+    let now = app.store.now();
+    let decides = scope.has_role(Role::Security) && reader.session().is_some();
+    let waiting = if decides { app.store.waiting_calls(scope).await? } else { Vec::new() };
+    let approved = app.store.own_calls(scope, OWN_CALLS).await?.into_iter();
+    let approved = approved.filter(|c| c.state == CallState::Approved && c.expires_at.is_some_and(|at| at > now));
+    let item = |kind, c: Call| WaitingItem {
+        kind,
+        title: c.purpose,
+        detail: format!("{} {} · {}", c.department_name, c.person_name, c.app_title),
+        when: when::ago(c.decided_at.unwrap_or(c.created_at), now, l),
+        href: format!("/review/outside/{}", c.id),
+    };
+    let waiting = waiting.into_iter().filter(|c| !c.own).map(|c| item("외부호출", c));
+    Ok(waiting.chain(approved.map(|c| item("보낼 외부호출", c))).collect())
 }

@@ -27,6 +27,7 @@ pub mod ratings;
 pub mod runs;
 pub mod sharing;
 pub mod shelves;
+pub mod waiting;
 
 #[cfg(test)]
 mod collect_tests;

@@ -252,7 +252,8 @@ impl Store {
 
     /// Puts another approved version in the place of the one in the store. For members of the owning department: what
     /// a manager once approved needs no second approval, and what none approved cannot be reached this way.
-    pub async fn roll_back(&self, scope: &Scope, app: AppId, number: u32) -> Result<()> {
+    pub async fn roll_back(&self, scope: &Scope, app: AppId, number: u32, reason: &str) -> Result<()> {
+        let reason = checked_text("reason", reason)?;
         let mut tx = self.write().await?;
         let owned = tx.owned_app(scope, app).await?;
         let Some(from) = owned.published else {
@@ -271,7 +272,7 @@ impl Store {
             .bind(app.to_string())
             .execute(&mut *tx.tx)
             .await?;
-        let detail = json!({ "app": app, "from": from, "to": version, "number": number });
+        let detail = json!({ "app": app, "from": from, "to": version, "number": number, "reason": reason });
         tx.append(Event::new("app_rolled_back", Some(scope.person()), detail)).await?;
         tx.commit().await
     }

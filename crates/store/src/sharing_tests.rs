@@ -279,7 +279,7 @@ async fn only_a_manager_of_the_house_and_never_of_ones_own() {
         // Others see it in the store and may not touch it.
         denied(h.store.submit(&h.reader, app, version, "").await);
         denied(h.store.unpublish(&h.reader, app, "").await);
-        denied(h.store.roll_back(&h.other_manager, app, 1).await);
+        denied(h.store.roll_back(&h.other_manager, app, 1, "").await);
         // A version of another app cannot be slipped in.
         let (_, foreign) = h.app(&h.writer, &sheet("다른 앱", vec![])).await;
         unknown(h.store.submit(&h.writer, app, foreign, "").await);
@@ -290,15 +290,15 @@ async fn only_a_manager_of_the_house_and_never_of_ones_own() {
 async fn versions_do_not_change_and_only_approved_ones_return() {
     for h in houses().await {
         let (app, v1) = h.app(&h.writer, &sheet("첫 이름", vec![])).await;
-        conflict(h.store.roll_back(&h.writer, app, 1).await);
+        conflict(h.store.roll_back(&h.writer, app, 1, "").await);
         h.publish(app, v1).await;
         h.next_version(&h.writer, app, &sheet("승인받지 않은 이름", vec![])).await;
         let v3 = h.next_version(&h.writer, app, &sheet("셋째 이름", vec![])).await;
         h.publish(app, v3).await;
         conflict(h.store.submit(&h.writer, app, v3, "").await);
-        conflict(h.store.roll_back(&h.writer, app, 2).await);
-        unknown(h.store.roll_back(&h.writer, app, 9).await);
-        h.store.roll_back(&h.writer, app, 1).await.expect("rolled back");
+        conflict(h.store.roll_back(&h.writer, app, 2, "").await);
+        unknown(h.store.roll_back(&h.writer, app, 9, "").await);
+        h.store.roll_back(&h.writer, app, 1, "").await.expect("rolled back");
         assert_eq!(h.store.current_version(&h.reader, app).await.expect("current").number, 1);
         let mut approved = h.store.approved_versions(&h.writer, app).await.expect("approved");
         approved.sort();
@@ -310,7 +310,7 @@ async fn versions_do_not_change_and_only_approved_ones_return() {
         h.store.unpublish(&h.writer, app, "조례가 바뀌었습니다.").await.expect("withdrawn");
         unknown(h.store.app(&h.reader, app).await);
         conflict(h.store.unpublish(&h.writer, app, "").await);
-        conflict(h.store.roll_back(&h.writer, app, 3).await);
+        conflict(h.store.roll_back(&h.writer, app, 3, "").await);
         assert!(h.record().await.ends_with(&["app_rolled_back".to_owned(), "app_unpublished".to_owned()]));
     }
 }

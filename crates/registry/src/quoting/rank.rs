@@ -5,17 +5,22 @@
 
 use super::question::{Question, match_above, match_word};
 use super::units::{Origin, Unit};
+use std::collections::HashMap;
 
 /// Share of the question's weight that the best unit and its surroundings must cover; measured on paragraphs that
 /// hold the answer against paragraphs that do not, see `examples/measure_quoting.rs`.
-pub const ANSWER_THRESHOLD: f32 = 0.5;
+pub const ANSWER_THRESHOLD: f32 = 0.35;
 /// A further sentence must reach this share of the best one's score.
-const KEEP: f32 = 0.6;
+const KEEP: f32 = 0.5;
 /// Relevance against novelty in the choice.
 const LAMBDA: f32 = 0.75;
 /// Weight of a match in the headings, and in the sentence before.
 const ABOVE: f32 = 0.6;
 const BEFORE: f32 = 0.35;
+/// Share of the score that a unit keeps when its passage bears none of the question's words.
+const PASSAGE_FLOOR: f32 = 0.4;
+/// A further sentence from another passage must itself cover this share of the question.
+const OWN_WORDS: f32 = 0.4;
 /// Added when a unit holds the kind of thing asked for.
 const KIND_BONUS: f32 = 0.18;
 
@@ -25,6 +30,8 @@ pub(crate) struct Ranked {
     /// Index among the units ranked.
     pub unit: usize,
     pub score: f32,
+    /// Share of the question's weight in the unit's own words.
+    pub own: f32,
 }
 
 /// The units best first, with how much of the question they cover.
@@ -52,6 +59,7 @@ pub(crate) fn rank(question: &Question, units: &[Unit]) -> Ranking {
             missing: question.words.clone(),
         };
     }
+    let passages = passage_coverage(question, units, &matches, &weights);
     let mut best = Vec::new();
     let mut coverage = 0.0f32;
     for (i, unit) in units.iter().enumerate() {
@@ -65,15 +73,17 @@ pub(crate) fn rank(question: &Question, units: &[Unit]) -> Ranking {
             .filter(|u| u.origin == unit.origin)
             .and_then(|_| matches.get(i + 1));
         let after = after.map_or(&[][..], Vec::as_slice);
-        let (mut score, mut near) = (0.0, 0.0);
+        let (mut score, mut near, mut mine) = (0.0, 0.0, 0.0);
         for (k, word) in question.words.iter().enumerate() {
             let of = |m: &[f32]| m.get(k).copied().unwrap_or(0.0);
             let above = match_above(word, unit);
             let w = weights.get(k).copied().unwrap_or(0.0);
             score += w * of(own).max(ABOVE * above).max(BEFORE * of(before));
+            mine += w * of(own);
             near += w * of(own).max(above).max(0.8 * of(before)).max(0.8 * of(after));
         }
-        let score = score / total;
+        let around = passages.get(&unit.origin).copied().unwrap_or(0.0);
+        let score = score / total * (PASSAGE_FLOOR + (1.0 - PASSAGE_FLOOR) * around);
         if unit.heading || score < 0.05 {
             continue;
         }
@@ -81,6 +91,7 @@ pub(crate) fn rank(question: &Question, units: &[Unit]) -> Ranking {
         best.push(Ranked {
             unit: i,
             score: adjust(score, question, unit),
+            own: mine / total,
         });
     }
     best.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.unit.cmp(&b.unit)));
@@ -101,6 +112,28 @@ pub(crate) fn rank(question: &Question, units: &[Unit]) -> Ranking {
     }
 }
 
+/// Share of the question's weight that each passage bears anywhere in its text or headings: a sentence that fits from a
+/// passage about something else is not the answer.
+fn passage_coverage(
+    question: &Question,
+    units: &[Unit],
+    matches: &[Vec<f32>],
+    weights: &[f32],
+) -> HashMap<Origin, f32> {
+    let mut found: HashMap<Origin, Vec<f32>> = HashMap::new();
+    for (unit, own) in units.iter().zip(matches) {
+        let words = found.entry(unit.origin).or_insert_with(|| vec![0.0; question.words.len()]);
+        for ((held, word), own) in words.iter_mut().zip(&question.words).zip(own) {
+            *held = held.max(*own).max(match_above(word, unit));
+        }
+    }
+    let total: f32 = weights.iter().sum();
+    found
+        .into_iter()
+        .map(|(origin, words)| (origin, words.iter().zip(weights).map(|(m, w)| m * w).sum::<f32>() / total))
+        .collect()
+}
+
 /// Rarity of each word among the units; longer words tell more than short ones.
 fn weights(question: &Question, units: &[Unit], matches: &[Vec<f32>]) -> Vec<f32> {
     let n = units.len() as f32;
@@ -110,10 +143,10 @@ fn weights(question: &Question, units: &[Unit], matches: &[Vec<f32>]) -> Vec<f32
         .enumerate()
         .map(|(k, word)| {
             let df = matches.iter().filter(|m| m.get(k).is_some_and(|x| *x >= 0.5)).count() as f32;
-            let idf = (1.0 + (n - df + 0.5) / (df + 0.5)).ln().max(0.15);
+            // A word in no unit weighs as one in a single unit: it may only be inflected or worded otherwise.
+            let df = df.max(1.0);
+            let idf = (1.0 + (n - df + 0.5).max(0.0) / (df + 0.5)).ln().max(0.15);
             let length = (word.chars().count() as f32 / 3.0).clamp(0.7, 1.5);
-            // A word in no unit says how far off the question is, but one odd word must not drown the rest.
-            let idf = if df == 0.0 { idf.min(2.5) } else { idf };
             idf * length
         })
         .collect()
@@ -154,6 +187,10 @@ pub(crate) fn choose(ranking: &Ranking, units: &[Unit], count: usize) -> Vec<usi
     let mut chosen: Vec<usize> = Vec::new();
     while chosen.len() < count && !pool.is_empty() {
         let worth = |r: &Ranked| {
+            let beside = |c: &usize| units.get(*c).map(|u| u.origin) == units.get(r.unit).map(|u| u.origin);
+            if !chosen.is_empty() && r.own < OWN_WORDS && !chosen.iter().any(beside) {
+                return f32::NEG_INFINITY;
+            }
             let repeat = chosen
                 .iter()
                 .filter_map(|c| Some(overlap(units.get(*c)?, units.get(r.unit)?)))

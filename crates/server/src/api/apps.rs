@@ -12,6 +12,7 @@ use madang_registry::diff::{self, SheetChange};
 use madang_registry::runner::RunSources;
 use madang_store::apps::{App as StoredApp, AppVersion};
 use madang_store::auth::parse_id;
+use madang_store::lineage::Relative;
 use serde::Serialize;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -30,6 +31,10 @@ struct AppView {
     grade: Grade,
     /// Names of sources that the reader may not read.
     unreadable: Vec<String>,
+    /// The app it was forked from, where the reader may see that.
+    parent: Option<Relative>,
+    /// Apps forked from it that the reader may see.
+    forks: Vec<Relative>,
 }
 
 /// One app with the version that a run uses.
@@ -42,7 +47,9 @@ async fn read(State(app): State<App>, reader: Reader, Path(id): Path<String>) ->
     let grade = app.store.grade_of(&current.sheet.collections()).await?;
     let readable = app.store.readable_collections(scope).await?;
     let unreadable = RunSources::of(&current.sheet, &readable).unreadable;
-    Ok(Json(AppView { app: stored, current, grade, unreadable }))
+    let parent = app.store.forked_from(scope, id).await?;
+    let forks = app.store.forks(scope, id).await?;
+    Ok(Json(AppView { app: stored, current, grade, unreadable, parent, forks }))
 }
 
 #[derive(Serialize)]

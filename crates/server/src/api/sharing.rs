@@ -142,13 +142,16 @@ async fn unpublish(State(app): State<App>, reader: Reader, Path(id): Path<String
 #[derive(Deserialize, ToSchema)]
 struct NamedVersion {
     version: u32,
+    /// For the record.
+    #[serde(default)]
+    reason: String,
 }
 
 /// Puts an earlier approved version in the place of the one in the store.
 #[utoipa::path(post, path = "/api/v1/apps/{id}/rollback", tag = "sharing", params(("id" = String, Path)), request_body = NamedVersion,
     responses((status = 204), (status = 403), (status = 404), (status = 409)))]
 async fn roll_back(State(app): State<App>, reader: Reader, Path(id): Path<String>, Body(body): Body<NamedVersion>) -> Handled<StatusCode> {
-    app.store.roll_back(reader.scope(), parse_id(&id)?, body.version).await?;
+    app.store.roll_back(reader.scope(), parse_id(&id)?, body.version, &body.reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

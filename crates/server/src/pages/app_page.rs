@@ -17,7 +17,7 @@ use madang_registry::exam::Question;
 use madang_store::apps::{App as StoredApp, AppVersion};
 use madang_store::auth::parse_id;
 use madang_store::shelves::AppFigures;
-use madang_store::sharing::SubmissionState;
+use madang_store::sharing::{Submission, SubmissionState};
 
 /// Longest example shown, characters.
 const EXAMPLE: usize = 700;
@@ -66,8 +66,14 @@ async fn app_page(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Pa
         can_rate: app.store.may_rate(scope, id).await?,
         can_edit: stored.owned,
         to_submit: newest.map(|v| v.number),
-        submission: pending.map(|s| (s.id, s.state.korean().to_owned())),
+        submission: pending.map(|s| (s.id, pending_words(&s, l))),
     })
+}
+
+/// Where a submission stands, with the manager's words where it came back.
+fn pending_words(submission: &Submission, l: Lang) -> String {
+    let state = l.t(submission.state.korean());
+    if submission.reason.is_empty() { state.to_owned() } else { format!("{state}. {}", submission.reason) }
 }
 
 async fn app_card(

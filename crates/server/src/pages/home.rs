@@ -20,7 +20,7 @@ use std::collections::HashMap;
 /// Things to go on with.
 const RESUMED: usize = 5;
 /// Cards of a row.
-const CARDS: usize = 3;
+const CARDS: usize = 4;
 /// "Lately" for the department's apps, milliseconds.
 const LATELY_MS: i64 = 90 * 86_400_000;
 

@@ -10,7 +10,7 @@ use crate::views::review::{CheckRow, DecidedRow, ReviewPage, SubmissionPage, Sub
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::routing::MethodRouter;
-use madang_domain::{DesignSheet, Grade, OutsideCalls, Role};
+use madang_domain::{DesignSheet, Grade, OutsideCalls, Role, Source};
 use madang_registry::leak::leaks;
 use madang_store::auth::parse_id;
 use madang_store::sharing::{Readers, SourceReaders, Submission, SubmissionState};
@@ -88,7 +88,7 @@ async fn submission(State(app): State<App>, reader: Reader, uri: Uri, Path(id): 
         note: s.note.clone(),
         sentences: changes::with_sentences(old, &s.sheet),
         first_version: old.is_none(),
-        sources: detail.sources.iter().map(|r| (r.name.clone(), r.grade, readers_line(r, l))).collect(),
+        sources: source_lines(&s.sheet, &detail.sources, l),
         outside_allowed: s.sheet.outside == OutsideCalls::Ask,
         checks: checks(&s.sheet, &detail.sources, l),
         can_decide: s.can_decide,
@@ -102,6 +102,14 @@ fn decision_words(s: &Submission) -> String {
     words.push(s.reason.clone());
     words.retain(|w| !w.is_empty());
     words.join(" · ")
+}
+
+fn source_lines(sheet: &DesignSheet, sources: &[SourceReaders], l: Lang) -> Vec<(String, Option<Grade>, String)> {
+    let readable = sheet.sources.contains(&Source::Readable).then(|| {
+        let readers = l.t("사람마다 다릅니다. 자기가 볼 수 있는 자료에서 답을 받습니다.").to_owned();
+        (l.t("쓰는 사람이 볼 수 있는 모든 자료").to_owned(), None, readers)
+    });
+    sources.iter().map(|r| (r.name.clone(), Some(r.grade), readers_line(r, l))).chain(readable).collect()
 }
 
 /// Who may read a source, and for whom the app will answer without it.
@@ -132,6 +140,7 @@ fn checks(sheet: &DesignSheet, sources: &[SourceReaders], l: Lang) -> Vec<CheckR
     let listed = |found: Vec<madang_registry::leak::Leak>| found.into_iter().map(|f| f.what).collect::<Vec<_>>().join(", ");
     let result = |none: bool| if none { "pass" } else { "fail" };
     let closed = sources.iter().filter(|s| !s.excluded.is_empty()).count();
+    let private = sources.iter().any(|s| matches!(s.readers, Readers::Personal | Readers::Gone));
     let highest = Grade::highest(sources.iter().map(|s| s.grade));
     vec![
         CheckRow {
@@ -146,10 +155,15 @@ fn checks(sheet: &DesignSheet, sources: &[SourceReaders], l: Lang) -> Vec<CheckR
         },
         CheckRow {
             name: "자료를 못 보는 부서".into(),
-            result: if closed == 0 { "pass" } else { "none" },
-            detail: match closed {
-                0 => l.t("모든 부서가 모든 자료를 봅니다.").to_owned(),
-                n => l.f("자료 {}개는 일부 부서만 봅니다.", n),
+            result: match (closed, private) {
+                (0, _) => "pass",
+                (_, true) => "fail",
+                (_, false) => "none",
+            },
+            detail: match (closed, private) {
+                (0, _) => l.t("모든 부서가 모든 자료를 봅니다.").to_owned(),
+                (_, true) => l.t("개인 자료나 지워진 자료가 있어 다른 사람은 그 답을 받지 못합니다.").to_owned(),
+                (n, false) => l.f("자료 {}개에 볼 수 없는 부서가 있습니다.", n),
             },
         },
         CheckRow {

@@ -18,7 +18,9 @@ use std::collections::BTreeMap;
 /// Cards on a page of results.
 const PAGE: usize = 24;
 /// Cards on a shelf.
-const SHELF: usize = 6;
+const SHELF: usize = 4;
+/// Fewer apps than this stand on their kind's shelf only.
+const WORTH_A_SHELF: usize = 2;
 
 pub fn pages() -> Vec<(&'static str, MethodRouter<App>)> {
     vec![page("/store", store)]
@@ -123,15 +125,15 @@ fn shelves(apps: &[StoreApp], l: Lang) -> Vec<Shelf> {
     };
     let used: Vec<&StoreApp> = apps.iter().filter(|a| a.uses > 0).collect();
     let made: Vec<&StoreApp> = apps.iter().filter(|a| a.department.is_some()).collect();
-    let mut out = vec![
-        shelf("많이 쓰는 앱", "/store?sort=used".into(), used, true),
-        shelf("부서가 새로 내놓은 앱", "/store?sort=newest".into(), made, false),
-    ];
+    let mut out = vec![shelf("부서가 새로 내놓은 앱", "/store?sort=newest".into(), made, false)];
+    if used.len() >= WORTH_A_SHELF {
+        out.insert(0, shelf("많이 쓰는 앱", "/store?sort=used".into(), used, true));
+    }
     for task in TaskKind::ALL {
         let of_task = apps.iter().filter(|a| a.sheet.task == task).collect();
         out.push(shelf(task.korean(), format!("/store?task={}", task.as_str()), of_task, true));
     }
-    for ((name, id), of_department) in by_department(apps) {
+    for ((name, id), of_department) in by_department(apps).into_iter().filter(|(_, apps)| apps.len() >= WORTH_A_SHELF) {
         out.push(shelf(name, format!("/store?department={id}"), of_department, true));
     }
     out.retain(|s| !s.apps.is_empty());

@@ -75,8 +75,8 @@ pub struct SubmissionPage {
     pub note: String,
     pub sentences: Vec<SentenceChange>,
     pub first_version: bool,
-    /// Name, grade, readers of each source.
-    pub sources: Vec<(String, Grade, String)>,
+    /// Name, grade (of a collection), readers of each source.
+    pub sources: Vec<(String, Option<Grade>, String)>,
     pub outside_allowed: bool,
     pub checks: Vec<CheckRow>,
     /// I manage the owning department and neither submitted nor wrote it.
