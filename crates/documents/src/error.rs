@@ -11,7 +11,9 @@ pub enum ReadError {
     #[error("읽을 글자가 없는 문서입니다. 그림만 들어 있다면 글자가 있는 원본을 올려 주세요.")]
     Empty,
     /// Not a document that can be read; `what` names what it seems to be.
-    #[error("읽을 수 없는 형식입니다({what}). HWP, HWPX, PDF, DOCX, XLSX, PPTX, TXT, CSV 가운데 하나로 저장해 올려 주세요.")]
+    #[error(
+        "읽을 수 없는 형식입니다({what}). HWP, HWPX, PDF, DOCX, XLSX, PPTX, TXT, CSV 가운데 하나로 저장해 올려 주세요."
+    )]
     Unsupported { what: String },
     /// Encrypted or under rights management.
     #[error("암호나 보안이 걸린 문서입니다. 암호를 푼 문서로 다시 저장해 올려 주세요.")]

@@ -27,22 +27,74 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// Fixed order of the kinds that always nest alike; `None` for those that documents nest as they please.
-    fn rank(self) -> Option<u8> {
-        match self {
-            Kind::Markdown(level) => Some(level),
-            Kind::Chapter(depth) => Some(10 + depth),
-            Kind::Bracketed => Some(15),
-            Kind::Article => Some(16),
-            Kind::Roman => Some(20),
-            Kind::Boxed => Some(21),
-            Kind::Number | Kind::Square | Kind::Syllable => None,
+    /// Starts a passage of its own however short the one before is, and needs nothing under it to be a heading.
+    pub fn is_strong(self) -> bool {
+        !matches!(self, Kind::Number | Kind::Square | Kind::Syllable)
+    }
+}
+
+/// How the kinds nest, outermost least. All but 1. and □ always nest alike.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Order {
+    /// □ stands under 1. in this document, rather than the other way round.
+    number_outside: bool,
+}
+
+impl Order {
+    /// Reads off a document's heading lines, in order, which of 1. and □ stands outside: numbers that run on across
+    /// squares hold them, numbers that run on between two squares are held. Without either, the first met is outside.
+    pub fn of<'a>(found: impl Iterator<Item = &'a Found>) -> Self {
+        let (mut across, mut within) = (0, 0);
+        let mut first = None;
+        let mut last: Option<u32> = None;
+        let mut squares = 0;
+        for heading in found {
+            match heading.kind {
+                Kind::Square => {
+                    first.get_or_insert(Kind::Square);
+                    squares += 1;
+                }
+                Kind::Number => {
+                    first.get_or_insert(Kind::Number);
+                    let digits: String = heading.text.chars().take_while(char::is_ascii_digit).collect();
+                    let number = digits.parse::<u32>().ok();
+                    if number.is_some() && number == last.map(|l| l + 1) {
+                        if squares > 0 { across += 1 } else { within += 1 }
+                    }
+                    (last, squares) = (number, 0);
+                }
+                kind if kind.is_strong() => (last, squares) = (None, 0),
+                _ => {}
+            }
+        }
+        Self {
+            number_outside: across > within || across == within && first == Some(Kind::Number),
         }
     }
 
-    /// Starts a passage of its own however short the one before is.
-    pub fn is_strong(self) -> bool {
-        self.rank().is_some()
+    fn rank(self, kind: Kind) -> u8 {
+        match kind {
+            Kind::Markdown(level) => level,
+            Kind::Chapter(depth) => 10 + depth,
+            Kind::Bracketed => 15,
+            Kind::Article => 16,
+            Kind::Roman => 20,
+            Kind::Boxed => 21,
+            Kind::Number => {
+                if self.number_outside {
+                    30
+                } else {
+                    32
+                }
+            }
+            Kind::Square => 31,
+            Kind::Syllable => 33,
+        }
+    }
+
+    /// Begins something new even after little text: a strong kind, or a number that holds squares.
+    pub fn opens(self, kind: Kind) -> bool {
+        kind.is_strong() || self.number_outside && kind == Kind::Number
     }
 }
 
@@ -58,8 +110,9 @@ pub(crate) struct Found {
 
 static CHAPTER: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^제\s?[0-9]{1,3}\s?(편|장|절|관)(의[0-9]+)?([\s(.:].*)?$").ok());
-static ARTICLE: LazyLock<Option<Regex>> =
-    LazyLock::new(|| Regex::new(r"^(제\s?[0-9]{1,4}\s?조(의\s?[0-9]+)?\s?(\([^()]{1,60}\)|\[[^\[\]]{1,60}\]))(.*)$").ok());
+static ARTICLE: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"^(제\s?[0-9]{1,4}\s?조(의\s?[0-9]+)?\s?(\([^()]{1,60}\)|\[[^\[\]]{1,60}\]))(.*)$").ok()
+});
 static BRACKETED: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^[【\[]\s?[^】\]\[]{1,40}\s?[】\]]$").ok());
 static ROMAN: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^(?:[ⅠⅡⅢⅣⅤⅥⅦⅧⅨⅩ]{1,2}|[IVX]{1,4})\s?[.．]?\s+\S").ok());
@@ -74,15 +127,25 @@ const MAX_HEADING: usize = 70;
 pub(crate) fn find(line: &str) -> Option<Found> {
     let whole = line.trim();
     if let Some((level, text)) = markdown(whole) {
-        return Some(Found { kind: Kind::Markdown(level), text, has_body: false });
+        return Some(Found {
+            kind: Kind::Markdown(level),
+            text,
+            has_body: false,
+        });
     }
     // Emphasis around a whole heading says nothing here.
     let text = whole.trim_matches('*').trim();
     let matches = |re: &LazyLock<Option<Regex>>| re.as_ref().is_some_and(|re| re.is_match(text));
     if let Some(found) = ARTICLE.as_ref().and_then(|re| re.captures(text)) {
         let heading = found.get(1).map(|m| m.as_str().to_owned())?;
-        let has_body = found.get(4).is_some_and(|m| m.as_str().chars().any(char::is_alphanumeric));
-        return Some(Found { kind: Kind::Article, text: heading, has_body });
+        let has_body = found
+            .get(4)
+            .is_some_and(|m| m.as_str().chars().any(char::is_alphanumeric));
+        return Some(Found {
+            kind: Kind::Article,
+            text: heading,
+            has_body,
+        });
     }
     if text.chars().count() > MAX_HEADING || reads_as_sentence(text) {
         return None;
@@ -90,7 +153,9 @@ pub(crate) fn find(line: &str) -> Option<Found> {
     let kind = match text.chars().next()? {
         '제' if matches(&CHAPTER) => Kind::Chapter(depth_of_chapter(text)),
         '【' | '[' if matches(&BRACKETED) => Kind::Bracketed,
-        '□' | '■' | '◆' | '◇' | '❏' | '❑' | '▣' | '◈' if text.chars().nth(1).is_some_and(|c| c == ' ' || is_word(c)) => {
+        '□' | '■' | '◆' | '◇' | '❏' | '❑' | '▣' | '◈'
+            if text.chars().nth(1).is_some_and(|c| c == ' ' || is_word(c)) =>
+        {
             Kind::Square
         }
         c if c.is_ascii_digit() && matches(&NUMBER) => Kind::Number,
@@ -98,7 +163,11 @@ pub(crate) fn find(line: &str) -> Option<Found> {
         _ if matches(&ROMAN) => Kind::Roman,
         _ => return None,
     };
-    Some(Found { kind, text: text.to_owned(), has_body: false })
+    Some(Found {
+        kind,
+        text: text.to_owned(),
+        has_body: false,
+    })
 }
 
 /// A boxed number and its title: `1` above or beside "이동시장실 운영".
@@ -110,14 +179,22 @@ pub(crate) fn boxed(number: &str, title: &str) -> Option<Found> {
         return None;
     }
     let kind = if roman { Kind::Roman } else { Kind::Boxed };
-    Some(Found { kind, text: format!("{number}. {}", title.trim()), has_body: false })
+    Some(Found {
+        kind,
+        text: format!("{number}. {}", title.trim()),
+        has_body: false,
+    })
 }
 
 /// A line that stands alone above a boxed number: the part of the plan that it begins.
 pub(crate) fn part(line: &str) -> Option<Found> {
     const ENDS: [&str; 11] = ["계획", "현황", "업무", "방향", "국", "과", "소", "관", "실", "단", "팀"];
     let names_part = is_title(line) && ENDS.iter().any(|e| line.trim().ends_with(e));
-    names_part.then(|| Found { kind: Kind::Bracketed, text: line.trim().to_owned(), has_body: false })
+    names_part.then(|| Found {
+        kind: Kind::Bracketed,
+        text: line.trim().to_owned(),
+        has_body: false,
+    })
 }
 
 /// Short, one line, words rather than marks, no sentence.
@@ -155,38 +232,43 @@ fn markdown(line: &str) -> Option<(u8, String)> {
 /// A line that ends like a sentence, or lists after a comma, is body text.
 fn reads_as_sentence(text: &str) -> bool {
     let end = text.trim_end_matches(['"', '\'', '”', '’', ')', ' ']);
-    ["다.", "요.", "오.", "음.", "함.", "임.", "됨.", "다", ";", ",", "。", "?"].iter().any(|e| end.ends_with(e))
+    [
+        "다.", "요.", "오.", "음.", "함.", "임.", "됨.", "다", ";", ",", "。", "?",
+    ]
+    .iter()
+    .any(|e| end.ends_with(e))
         && !end.ends_with("마다")
 }
 
 /// The headings above a place, outermost first.
 #[derive(Debug, Default, Clone)]
-pub(crate) struct Path(Vec<(Kind, String)>);
+pub(crate) struct Path {
+    order: Order,
+    above: Vec<(Kind, String)>,
+}
 
 impl Path {
-    /// Moves below `found`. A kind met before closes everything under it; a new weak kind opens a deeper level, since
-    /// documents differ in whether □ stands above 1. or below, but 가. always stands below 1.
-    pub fn enter(&mut self, found: &Found) {
-        let kind = found.kind;
-        match kind.rank() {
-            Some(rank) => self.0.retain(|(k, _)| k.rank().is_some_and(|r| r < rank)),
-            None => {
-                let same = self.0.iter().position(|(k, _)| *k == kind);
-                let below = self.0.iter().position(|(k, _)| *k == Kind::Syllable);
-                if let Some(cut) = same.or(below) {
-                    self.0.truncate(cut);
-                }
-            }
+    pub fn new(order: Order) -> Self {
+        Self {
+            order,
+            above: Vec::new(),
         }
-        self.0.push((kind, found.text.clone()));
+    }
+
+    /// Moves below `found`, closing what stands no further out.
+    pub fn enter(&mut self, found: &Found) {
+        let order = self.order;
+        let rank = order.rank(found.kind);
+        self.above.retain(|(kind, _)| order.rank(*kind) < rank);
+        self.above.push((found.kind, found.text.clone()));
     }
 
     pub fn depth(&self) -> usize {
-        self.0.len()
+        self.above.len()
     }
 
     pub fn texts(&self) -> Vec<String> {
-        self.0.iter().map(|(_, text)| text.clone()).collect()
+        self.above.iter().map(|(_, text)| text.clone()).collect()
     }
 }
 
@@ -208,7 +290,14 @@ mod tests {
         assert_eq!(kind("가. 대상"), Some(Kind::Syllable));
         assert_eq!(kind("【정보통신과】"), Some(Kind::Bracketed));
         assert_eq!(kind("**1. 목적**"), Some(Kind::Number));
-        for body in ["1. 시장은 다음 각 호를 정한다.", "2026. 3. 1.", "가나다라 마바사", "#해시태그", "3.5 퍼센트", "- 항목"] {
+        for body in [
+            "1. 시장은 다음 각 호를 정한다.",
+            "2026. 3. 1.",
+            "가나다라 마바사",
+            "#해시태그",
+            "3.5 퍼센트",
+            "- 항목",
+        ] {
             assert_eq!(kind(body), None, "{body}");
         }
     }
@@ -216,7 +305,10 @@ mod tests {
     #[test]
     fn an_article_may_carry_its_text() {
         let found = find("제3조(지원 대상) 지원 대상은 다음과 같다.").expect("an article");
-        assert_eq!((found.kind, found.text.as_str(), found.has_body), (Kind::Article, "제3조(지원 대상)", true));
+        assert_eq!(
+            (found.kind, found.text.as_str(), found.has_body),
+            (Kind::Article, "제3조(지원 대상)", true)
+        );
         assert_eq!(find("제3조에 따라 지원한다."), None);
     }
 
@@ -225,21 +317,39 @@ mod tests {
         let found = boxed("2", "미래인재 양성").expect("a title");
         assert_eq!((found.kind, found.text.as_str()), (Kind::Boxed, "2. 미래인재 양성"));
         assert_eq!(boxed("Ⅱ", "추진 계획").map(|f| f.kind), Some(Kind::Roman));
-        for (number, title) in [("128", "쪽수"), ("1", "- 항목"), ("1", "지원한다."), ("가", "제목"), ("", "제목")] {
+        for (number, title) in [
+            ("128", "쪽수"),
+            ("1", "- 항목"),
+            ("1", "지원한다."),
+            ("가", "제목"),
+            ("", "제목"),
+        ] {
             assert_eq!(boxed(number, title), None, "{number} {title}");
         }
     }
 
+    fn paths(lines: &[&str]) -> Vec<String> {
+        let found: Vec<Found> = lines.iter().map(|l| find(l).expect(l)).collect();
+        let mut path = Path::new(Order::of(found.iter()));
+        found.iter().for_each(|f| path.enter(f));
+        path.texts()
+    }
+
     #[test]
     fn weak_kinds_nest_as_the_document_does() {
-        let mut path = Path::default();
-        for line in ["# 계획", "□ 현황", "1. 인력", "가. 정원", "2. 예산"] {
-            path.enter(&find(line).expect(line));
-        }
-        assert_eq!(path.texts(), ["계획", "□ 현황", "2. 예산"]);
-        path.enter(&find("□ 향후 계획").expect("square"));
-        assert_eq!(path.texts(), ["계획", "□ 향후 계획"]);
-        path.enter(&find("# 다른 계획").expect("markdown"));
-        assert_eq!(path.texts(), ["다른 계획"]);
+        let squares_outside = [
+            "# 계획",
+            "□ 현황",
+            "1. 인력",
+            "가. 정원",
+            "2. 예산",
+            "□ 향후 계획",
+            "1. 일정",
+        ];
+        assert_eq!(paths(&squares_outside), ["계획", "□ 향후 계획", "1. 일정"]);
+        assert_eq!(paths(&squares_outside[..5]), ["계획", "□ 현황", "2. 예산"]);
+        let numbers_outside = ["□ 목차", "1. 확대 운영", "□ 개요", "□ 예산", "2. 시정 소통", "□ 개요"];
+        assert_eq!(paths(&numbers_outside), ["2. 시정 소통", "□ 개요"]);
+        assert_eq!(paths(&["□ 현황", "# 다른 계획"]), ["다른 계획"]);
     }
 }

@@ -23,14 +23,27 @@ pub(crate) struct Cut {
 }
 
 pub(crate) fn cut(text: &str, pages: &[PageStart], size: PassageSize) -> Cut {
-    let size = PassageSize { target: size.target.max(1), max: size.max.max(size.target).max(1) };
-    let mut cutter = Cutter::new(text, pages, size);
+    let size = PassageSize {
+        target: size.target.max(1),
+        max: size.max.max(size.target).max(1),
+    };
     let units = units(text);
+    let found = units.iter().filter_map(|u| {
+        if let Unit::Heading(_, found) = u {
+            Some(found)
+        } else {
+            None
+        }
+    });
+    let mut cutter = Cutter::new(text, pages, size, headings::Order::of(found));
     for (index, unit) in units.iter().enumerate() {
         cutter.add(unit, units.get(index + 1));
     }
     cutter.flush();
-    Cut { passages: cutter.passages, headings: cutter.headings }
+    Cut {
+        passages: cutter.passages,
+        headings: cutter.headings,
+    }
 }
 
 /// A stretch of the text in bytes and in characters.
@@ -47,7 +60,10 @@ impl Stretch {
 
     /// From the start of `self` to the end of `other`.
     fn to(&self, other: &Stretch) -> Stretch {
-        Stretch { bytes: self.bytes.start..other.bytes.end, chars: self.chars.start..other.chars.end }
+        Stretch {
+            bytes: self.bytes.start..other.bytes.end,
+            chars: self.chars.start..other.chars.end,
+        }
     }
 
     fn of<'a>(&self, text: &'a str) -> &'a str {
@@ -61,7 +77,10 @@ enum Unit {
     /// Lines without a blank one between them.
     Text(Stretch),
     /// Rows of a pipe table; the first `header` of them are its header and rule.
-    Table { rows: Vec<Stretch>, header: usize },
+    Table {
+        rows: Vec<Stretch>,
+        header: usize,
+    },
 }
 
 /// Splits text into units; surrounding white space belongs to none.
@@ -75,7 +94,10 @@ fn units(text: &str) -> Vec<Unit> {
         } else if is_row(content) {
             match (out.last_mut(), open) {
                 (Some(Unit::Table { rows, .. }), true) => rows.push(line),
-                _ => out.push(Unit::Table { rows: vec![line], header: 0 }),
+                _ => out.push(Unit::Table {
+                    rows: vec![line],
+                    header: 0,
+                }),
             }
             open = true;
         } else if let Some(found) = headings::find(content) {
@@ -175,6 +197,7 @@ struct Cutter<'a> {
     text: &'a str,
     pages: &'a [PageStart],
     size: PassageSize,
+    order: headings::Order,
     path: headings::Path,
     /// The passage being filled.
     current: Option<Stretch>,
@@ -187,12 +210,13 @@ struct Cutter<'a> {
 }
 
 impl<'a> Cutter<'a> {
-    fn new(text: &'a str, pages: &'a [PageStart], size: PassageSize) -> Self {
+    fn new(text: &'a str, pages: &'a [PageStart], size: PassageSize, order: headings::Order) -> Self {
         Self {
             text,
             pages,
             size,
-            path: headings::Path::default(),
+            order,
+            path: headings::Path::new(order),
             current: None,
             current_path: Vec::new(),
             has_body: false,
@@ -212,12 +236,16 @@ impl<'a> Cutter<'a> {
     fn heading(&mut self, line: &Stretch, found: &headings::Found) {
         let enough = self.length() >= self.size.target * 2 / 5;
         let full = self.length() + line.len() > self.size.max;
-        if self.has_body && (found.kind.is_strong() || enough || self.crosses_page(line)) || full {
+        if self.has_body && (self.order.opens(found.kind) || enough || self.crosses_page(line)) || full {
             self.flush();
         }
         self.path.enter(found);
         let offset = line.chars.start;
-        self.headings.push(Heading { level: self.path.depth(), text: found.text.clone(), offset });
+        self.headings.push(Heading {
+            level: self.path.depth(),
+            text: found.text.clone(),
+            offset,
+        });
         if found.has_body {
             self.body(line);
         } else {
@@ -237,7 +265,9 @@ impl<'a> Cutter<'a> {
     }
 
     fn table(&mut self, rows: &[Stretch], header: usize) {
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return };
+        let (Some(first), Some(last)) = (rows.first(), rows.last()) else {
+            return;
+        };
         let whole = first.to(last);
         if self.has_body && (self.length() + whole.len() > self.size.max || self.crosses_page(&whole)) {
             self.flush();
@@ -257,7 +287,11 @@ impl<'a> Cutter<'a> {
             _ => "",
         };
         // A header longer than half a passage would crowd out the rows.
-        let head = if head.chars().count() * 2 > self.size.target { "" } else { head };
+        let head = if head.chars().count() * 2 > self.size.target {
+            ""
+        } else {
+            head
+        };
         let head_length = head.chars().count();
         let mut first_chunk = true;
         for (index, row) in rows.iter().enumerate() {
@@ -337,8 +371,16 @@ impl<'a> Cutter<'a> {
     fn flush_with(&mut self, header: &str) {
         let Some(stretch) = self.current.take() else { return };
         let own = stretch.of(self.text);
-        let text = if header.is_empty() { own.to_owned() } else { format!("{header}\n{own}") };
-        let heading_path = if self.has_body { std::mem::take(&mut self.current_path) } else { self.path.texts() };
+        let text = if header.is_empty() {
+            own.to_owned()
+        } else {
+            format!("{header}\n{own}")
+        };
+        let heading_path = if self.has_body {
+            std::mem::take(&mut self.current_path)
+        } else {
+            self.path.texts()
+        };
         self.has_body = false;
         let page = self.page_at(stretch.chars.start).copied();
         self.passages.push(PassageDraft {
@@ -346,7 +388,10 @@ impl<'a> Cutter<'a> {
             page: page.map(|p| p.page),
             page_estimated: page.is_some_and(|p| p.estimated),
             text,
-            span: Span { start: stretch.chars.start, end: stretch.chars.end },
+            span: Span {
+                start: stretch.chars.start,
+                end: stretch.chars.end,
+            },
         });
     }
 }
@@ -376,7 +421,13 @@ fn split(text: &str, whole: &Stretch, size: PassageSize) -> (Stretch, Stretch) {
         }
         if chars > 0 && c.is_whitespace() {
             let sentence = matches!(previous, '.' | '?' | '!' | '。' | ';');
-            let rank = if c == '\n' { 3 } else if sentence { 2 } else { 1 };
+            let rank = if c == '\n' {
+                3
+            } else if sentence {
+                2
+            } else {
+                1
+            };
             // A late break is wanted, but a sentence end in the second half beats a space near the end.
             if best.is_none_or(|(r, _, at)| rank >= r || at * 2 < size.target) {
                 best = Some((rank, byte, chars));

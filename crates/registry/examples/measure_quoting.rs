@@ -42,18 +42,36 @@ fn main() -> Result<(), Box<dyn Error>> {
                 inside_at_three.push(holds);
             }
         }
-        println!("{sentences} sentence(s): answer inside {:.1} %, wrongly refused {:.1} %", share(inside), share(refused));
+        println!(
+            "{sentences} sentence(s): answer inside {:.1} %, wrongly refused {:.1} %",
+            share(inside),
+            share(refused)
+        );
     }
     let of_strangers = |near: bool| -> Vec<f32> {
-        asked.iter().enumerate().map(|(i, q)| coverage(&q.text, &strangers(&corpus, q, i, near))).collect()
+        asked
+            .iter()
+            .enumerate()
+            .map(|(i, q)| coverage(&q.text, &strangers(&corpus, q, i, near)))
+            .collect()
     };
     let (far, near) = (of_strangers(false), of_strangers(true));
     println!("threshold | inside at 3 | wrongly refused | strangers refused | near strangers refused");
     for step in 6..=13 {
         let t = step as f32 * 0.05;
         let below = |all: &[f32]| share(all.iter().filter(|c| **c < t).count());
-        let inside = gold_coverage.iter().zip(&inside_at_three).filter(|(c, holds)| **c >= t && **holds).count();
-        println!("{t:.2} | {:.1} | {:.1} | {:.1} | {:.1}", share(inside), below(&gold_coverage), below(&far), below(&near));
+        let inside = gold_coverage
+            .iter()
+            .zip(&inside_at_three)
+            .filter(|(c, holds)| **c >= t && **holds)
+            .count();
+        println!(
+            "{t:.2} | {:.1} | {:.1} | {:.1} | {:.1}",
+            share(inside),
+            below(&gold_coverage),
+            below(&far),
+            below(&near)
+        );
     }
     Ok(())
 }

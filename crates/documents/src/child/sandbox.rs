@@ -78,12 +78,16 @@ impl Sandbox {
     async fn converse(&self, mut child: Child, bytes: &[u8], file_name: &str) -> Result<Extracted, ReadError> {
         // The group's id is its leader's; the guard must not outlive the reaping below.
         let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
-        let (Some(mut stdin), Some(stdout), Some(stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+        let (Some(mut stdin), Some(stdout), Some(stderr)) =
+            (child.stdin.take(), child.stdout.take(), child.stderr.take())
         else {
             return Err(unavailable("no pipes"));
         };
-        let request =
-            Request { file_name: file_name.to_owned(), length: bytes.len() as u64, limits: self.limits.clone() };
+        let request = Request {
+            file_name: file_name.to_owned(),
+            length: bytes.len() as u64,
+            limits: self.limits.clone(),
+        };
         let mut header = serde_json::to_vec(&request).map_err(|e| unavailable(e.to_string()))?;
         header.push(b'\n');
         let send = async move {

@@ -8,8 +8,7 @@ use crate::{
 use html5ever::{
     tendril::StrTendril,
     tokenizer::{
-        BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts,
-        states::RawKind,
+        BufferQueue, Tag, TagKind, Token, TokenSink, TokenSinkResult, Tokenizer, TokenizerOpts, states::RawKind,
     },
 };
 use std::cell::RefCell;
@@ -42,7 +41,9 @@ impl TokenSink for Sink {
     type Handle = ();
 
     fn process_token(&self, token: Token, _line: u64) -> TokenSinkResult<()> {
-        let Ok(mut reader) = self.0.try_borrow_mut() else { return TokenSinkResult::Continue };
+        let Ok(mut reader) = self.0.try_borrow_mut() else {
+            return TokenSinkResult::Continue;
+        };
         match token {
             Token::CharacterTokens(text) => reader.characters(&text),
             Token::TagToken(tag) => return reader.tag(&tag),
@@ -131,7 +132,8 @@ impl Reader {
         match (self.heading.take(), marker) {
             (Some(level), _) => self.builder.heading(level, &text),
             (None, Some(marker)) if !text.trim().is_empty() => {
-                self.builder.item(self.lists.len().saturating_sub(1).min(8) as u8, &marker, &text);
+                self.builder
+                    .item(self.lists.len().saturating_sub(1).min(8) as u8, &marker, &text);
             }
             (None, Some(marker)) => self.marker = Some(marker),
             (None, None) => self.builder.paragraph(&text),
@@ -140,7 +142,11 @@ impl Reader {
 
     /// A block ends or begins: inside a cell that is only a space.
     fn boundary(&mut self) {
-        if self.tables.is_empty() { self.flush() } else { self.text(" ") }
+        if self.tables.is_empty() {
+            self.flush()
+        } else {
+            self.text(" ")
+        }
     }
 
     fn tag(&mut self, tag: &Tag) -> TokenSinkResult<()> {
@@ -154,7 +160,9 @@ impl Reader {
         }
         match name {
             "script" if opens => return self.hide(name, RawKind::ScriptData),
-            "style" | "noscript" | "iframe" | "noembed" | "noframes" if opens => return self.hide(name, RawKind::Rawtext),
+            "style" | "noscript" | "iframe" | "noembed" | "noframes" if opens => {
+                return self.hide(name, RawKind::Rawtext);
+            }
             "title" => {
                 self.in_title = opens && self.title.is_empty();
                 self.builder.title = Some(one_line(&self.title));
@@ -168,7 +176,11 @@ impl Reader {
             "br" => self.line_break(),
             "pre" => {
                 self.boundary();
-                self.preformatted = if opens { self.preformatted + 1 } else { self.preformatted.saturating_sub(1) };
+                self.preformatted = if opens {
+                    self.preformatted + 1
+                } else {
+                    self.preformatted.saturating_sub(1)
+                };
             }
             "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => {
                 self.boundary();
@@ -234,7 +246,9 @@ impl Reader {
             }
             ("table", false) => self.close_table(),
             _ => {
-                let Some(table) = self.tables.last_mut() else { return self.boundary() };
+                let Some(table) = self.tables.last_mut() else {
+                    return self.boundary();
+                };
                 match (name, opens) {
                     ("tr", true) => table.rows.push(Vec::new()),
                     ("tr", false) => table.in_cell = false,
@@ -270,7 +284,9 @@ impl Reader {
 /// A span attribute within reason.
 fn span(tag: &Tag, name: &str) -> usize {
     let value = tag.attrs.iter().find(|a| &*a.name.local == name);
-    value.and_then(|a| a.value.trim().parse::<usize>().ok()).map_or(1, |n| n.clamp(1, 1000))
+    value
+        .and_then(|a| a.value.trim().parse::<usize>().ok())
+        .map_or(1, |n| n.clamp(1, 1000))
 }
 
 #[cfg(test)]
@@ -302,7 +318,11 @@ mod tests {
 
     #[test]
     fn depth_is_no_danger() {
-        let deep = format!("{}글{}", "<div><table><tr><td><ul>".repeat(20_000), "</ul></td></tr></table></div>".repeat(20_000));
+        let deep = format!(
+            "{}글{}",
+            "<div><table><tr><td><ul>".repeat(20_000),
+            "</ul></td></tr></table></div>".repeat(20_000)
+        );
         assert!(markdown(&deep).contains('글'));
     }
 }

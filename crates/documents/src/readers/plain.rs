@@ -48,7 +48,8 @@ mod tests {
 
     #[test]
     fn text_stays_and_markup_goes() {
-        let source = "| 가 | 나 |\n|-----------|:--|\n| <ul style=\"x\"> ■ 하나<br/>둘 | 2 |\n\n<개정 2020. 1. 1.> a < b\r\n";
+        let source =
+            "| 가 | 나 |\n|-----------|:--|\n| <ul style=\"x\"> ■ 하나<br/>둘 | 2 |\n\n<개정 2020. 1. 1.> a < b\r\n";
         let body = read(source.as_bytes(), &Limits::default()).expect("text");
         let expected = "| 가 | 나 |\n| --- | --- |\n|   ■ 하나 둘 | 2 |\n\n<개정 2020. 1. 1.> a < b";
         assert_eq!(body.text, expected);

@@ -78,7 +78,9 @@ fn finish(mut builder: Builder, unreadable: usize, sheets: usize) -> Result<Body
         if builder.is_empty() {
             return Err(ReadError::Damaged);
         }
-        builder.warnings.push(format!("시트 {sheets}개 가운데 {unreadable}개는 손상되어 다 읽지 못했습니다."));
+        builder.warnings.push(format!(
+            "시트 {sheets}개 가운데 {unreadable}개는 손상되어 다 읽지 못했습니다."
+        ));
     }
     builder.finish()
 }
@@ -102,7 +104,12 @@ impl Grid {
     fn fill_down(&mut self, merged: &[Dimensions]) {
         for area in merged {
             let (top, column) = area.start;
-            let label = self.rows.get(&top).and_then(|r| r.get(&column)).filter(|l| l.chars().count() <= 40).cloned();
+            let label = self
+                .rows
+                .get(&top)
+                .and_then(|r| r.get(&column))
+                .filter(|l| l.chars().count() <= 40)
+                .cloned();
             if let Some(label) = label
                 && area.end.0 > top
             {
@@ -122,7 +129,8 @@ impl Grid {
             builder.heading(2, name);
         }
         let columns: BTreeSet<u32> = self.rows.values().flat_map(|r| r.keys().copied()).collect();
-        let dense = |mut row: BTreeMap<u32, String>| columns.iter().map(|c| row.remove(c).unwrap_or_default()).collect();
+        let dense =
+            |mut row: BTreeMap<u32, String>| columns.iter().map(|c| row.remove(c).unwrap_or_default()).collect();
         push_sheet(builder, self.rows.into_values().map(dense).collect());
     }
 }
@@ -155,7 +163,11 @@ fn shown(value: &Data) -> String {
 /// Without the noise of binary fractions (0.1 + 0.2).
 fn shown_number(number: f64) -> String {
     let rounded = (number * 1e9).round() / 1e9;
-    if rounded.is_finite() && number.abs() < 1e15 { format!("{rounded}") } else { format!("{number}") }
+    if rounded.is_finite() && number.abs() < 1e15 {
+        format!("{rounded}")
+    } else {
+        format!("{number}")
+    }
 }
 
 #[cfg(test)]

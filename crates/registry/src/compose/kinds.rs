@@ -465,7 +465,10 @@ fn required_items(prompt: &Prompt) -> Option<Vec<String>> {
         r"(.{2,80}?)(?:이|가|은|는|을|를|도)?\s*(?:다|모두|전부|제대로|\s)*(?:빠졌|빠진|빠뜨|누락|들어\s*있는지|들어갔는지|포함(?:됐|되었|돼)|있는지)"
     );
     let list = after_object(after_place(MISSING.captures(&prompt.text)?.get(1)?.as_str()));
-    let list = ["에 ", "에는 "].iter().find_map(|p| list.rsplit_once(p)).map_or(list, |(_, rest)| rest);
+    let list = ["에 ", "에는 "]
+        .iter()
+        .find_map(|p| list.rsplit_once(p))
+        .map_or(list, |(_, rest)| rest);
     let personal = [
         "개인정보",
         "주민",

@@ -164,7 +164,10 @@ pub(crate) fn is_schedule_word(word: &str) -> bool {
         "한달",
         "보름",
     ];
-    WORDS.iter().any(|w| word.starts_with(w)) || word.contains("요일")
+    // "9시에", "30분", "6일": what is left without the figure names nothing.
+    let unit = word.trim_start_matches(|c: char| c.is_ascii_digit());
+    let clock = unit.len() < word.len() && ["시", "분", "일"].iter().any(|u| unit.starts_with(u));
+    clock || WORDS.iter().any(|w| word.starts_with(w)) || word.contains("요일")
 }
 
 fn before_date(text: &str, hour: u8, minute: u8, time_guessed: bool) -> Option<Found> {

@@ -348,3 +348,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_hour_is_not_the_subject() {
+    let made = compose("당직 규정에 대한 질문에 답해줘. 매월 6일 아침 9시에 돌려줘", &[]).expect("composes");
+    assert_eq!(made.sheet.title, "당직 규정 질의응답");
+    let schedule = Some(Schedule::Monthly { day: 6, hour: 9, minute: 0 });
+    assert_eq!(made.sheet.schedule, schedule);
+}

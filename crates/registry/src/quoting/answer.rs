@@ -10,8 +10,14 @@ use madang_domain::OutputForm;
 use madang_inference::{EngineError, EngineTask, Finish};
 use std::collections::HashSet;
 
-pattern!(ANNOUNCES, r"다음\s*각\s*(?:호|목)|다음\s*(?:과|각|의|사항|서류|항목)|아래(?:와| )");
-pattern!(ITEM, r"^(?:[0-9]{1,2}[.)]|\([0-9]{1,2}\)|[가-하][.)]|[①-⑳㉮-㉻]|[-*•·○ㅇ])\s*\S");
+pattern!(
+    ANNOUNCES,
+    r"다음\s*각\s*(?:호|목)|다음\s*(?:과|각|의|사항|서류|항목)|아래(?:와| )"
+);
+pattern!(
+    ITEM,
+    r"^(?:[0-9]{1,2}[.)]|\([0-9]{1,2}\)|[가-하][.)]|[①-⑳㉮-㉻]|[-*•·○ㅇ])\s*\S"
+);
 
 /// Items of an announced list that are quoted.
 const MOST_LISTED: usize = 12;
@@ -39,7 +45,9 @@ pub(super) async fn write(
     let bullets = task.plan.form == OutputForm::Bullets;
     let mut told: HashSet<usize> = HashSet::new();
     for index in choose(&ranking, units, task.plan.max_items.max(1)) {
-        let Some(unit) = units.get(index).filter(|_| told.insert(index)) else { continue };
+        let Some(unit) = units.get(index).filter(|_| told.insert(index)) else {
+            continue;
+        };
         let quoted = writer.quote(unit).await?;
         let items = listed_after(index, units);
         let piece = match (bullets, items.is_empty()) {
@@ -68,10 +76,16 @@ pub(super) async fn write(
 
 /// The list items that a sentence such as "다음 각 호의 …" announces: what it says stands in them.
 fn listed_after(index: usize, units: &[Unit]) -> Vec<usize> {
-    let Some(unit) = units.get(index).filter(|u| ANNOUNCES.is_match(&u.text)) else { return vec![] };
+    let Some(unit) = units.get(index).filter(|u| ANNOUNCES.is_match(&u.text)) else {
+        return vec![];
+    };
     (index + 1..units.len())
         .take(MOST_LISTED)
-        .take_while(|i| units.get(*i).is_some_and(|u| u.origin == unit.origin && ITEM.is_match(u.text.trim_start())))
+        .take_while(|i| {
+            units
+                .get(*i)
+                .is_some_and(|u| u.origin == unit.origin && ITEM.is_match(u.text.trim_start()))
+        })
         .collect()
 }
 

@@ -81,7 +81,11 @@ pub(super) async fn write(
 
 /// Sentences of a section: a limit below the number of sections can only be meant for each of them ("항목마다 두 문장").
 fn each(limit: usize, sections: usize) -> usize {
-    if limit < sections { limit.clamp(1, 8) } else { (limit / sections.max(1)).clamp(1, 8) }
+    if limit < sections {
+        limit.clamp(1, 8)
+    } else {
+        (limit / sections.max(1)).clamp(1, 8)
+    }
 }
 
 fn one_line(text: &str) -> String {
@@ -104,7 +108,13 @@ struct About {
 fn relevance(material: &Material, task: &EngineTask) -> Vec<About> {
     let units: Vec<Unit> = material.passage_units.iter().filter(|u| !u.heading).cloned().collect();
     let inputs = material.input_units.iter().filter(|u| !u.heading).count();
-    let mut out = vec![About { unit: 1.0, document: 1.0 }; inputs];
+    let mut out = vec![
+        About {
+            unit: 1.0,
+            document: 1.0
+        };
+        inputs
+    ];
     let ranking = rank(&subject(material, task), &units);
     let top = ranking.best.first().map_or(1.0, |r| r.score).max(f32::EPSILON);
     let mut scores = vec![0.0f32; units.len()];
@@ -148,7 +158,10 @@ fn fitting(section: &str, units: &[&Unit], relevance: &[About], used: &HashSet<u
         .enumerate()
         .filter(|(i, _)| !used.contains(i))
         .map(|(i, unit)| {
-            let about = relevance.get(i).copied().unwrap_or(About { unit: 0.0, document: 0.0 });
+            let about = relevance.get(i).copied().unwrap_or(About {
+                unit: 0.0,
+                document: 0.0,
+            });
             (i, fit(section, &own, &words, unit), about)
         })
         .filter(|(_, fit, about)| {
@@ -213,7 +226,13 @@ mod tests {
             "□ 추진배경\n- 장비가 낡아 통화가 끊긴다.\n□ 예산\n- 21백만 원(시비)\n- 만족도가 향상될 것으로 기대된다.",
         );
         let units: Vec<&Unit> = all.iter().filter(|u| !u.heading).collect();
-        let relevance = vec![About { unit: 1.0, document: 1.0 }; units.len()];
+        let relevance = vec![
+            About {
+                unit: 1.0,
+                document: 1.0
+            };
+            units.len()
+        ];
         let texts = |section: &str| {
             fitting(section, &units, &relevance, &HashSet::new(), 1)
                 .iter()

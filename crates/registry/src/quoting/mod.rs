@@ -61,7 +61,11 @@ impl TextEngine for QuotingEngine {
 /// How much of the question the best sentence of the passages and its surroundings cover, from 0 to 1; answers are
 /// refused below [`ANSWER_THRESHOLD`].
 pub fn coverage(question: &str, passages: &[Passage]) -> f32 {
-    let units: Vec<Unit> = passages.iter().enumerate().flat_map(|(i, p)| units::of_passage(i, p)).collect();
+    let units: Vec<Unit> = passages
+        .iter()
+        .enumerate()
+        .flat_map(|(i, p)| units::of_passage(i, p))
+        .collect();
     rank::rank(&question::Question::read(question), &units).coverage
 }
 

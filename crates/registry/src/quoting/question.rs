@@ -125,7 +125,8 @@ impl Question {
 /// Adverbs of manner ("늦게") and bare nouns of time ("날이"): documents say these in other words.
 fn is_manner(word: &str) -> bool {
     let n = word.chars().count();
-    (n <= 3 && word.ends_with('게') && !matches!(word, "가게" | "무게" | "휴게")) || matches!(word, "날이" | "날은" | "때가" | "경우")
+    (n <= 3 && word.ends_with('게') && !matches!(word, "가게" | "무게" | "휴게"))
+        || matches!(word, "날이" | "날은" | "때가" | "경우")
 }
 
 /// Words that ask for a kind of answer and need not stand in it.

@@ -122,7 +122,9 @@ fn passage_coverage(
 ) -> HashMap<Origin, f32> {
     let mut found: HashMap<Origin, Vec<f32>> = HashMap::new();
     for (unit, own) in units.iter().zip(matches) {
-        let words = found.entry(unit.origin).or_insert_with(|| vec![0.0; question.words.len()]);
+        let words = found
+            .entry(unit.origin)
+            .or_insert_with(|| vec![0.0; question.words.len()]);
         for ((held, word), own) in words.iter_mut().zip(&question.words).zip(own) {
             *held = held.max(*own).max(match_above(word, unit));
         }
@@ -130,7 +132,12 @@ fn passage_coverage(
     let total: f32 = weights.iter().sum();
     found
         .into_iter()
-        .map(|(origin, words)| (origin, words.iter().zip(weights).map(|(m, w)| m * w).sum::<f32>() / total))
+        .map(|(origin, words)| {
+            (
+                origin,
+                words.iter().zip(weights).map(|(m, w)| m * w).sum::<f32>() / total,
+            )
+        })
         .collect()
 }
 

@@ -54,10 +54,19 @@ pub(super) async fn write(
 
 /// What the sheet's sentences ask a summary to keep first, with the words that show it.
 const KEPT_FIRST: [(&[&str], &[&str]); 4] = [
-    (&["결정", "결과", "합의"], &["결정하", "결정되", "하기로", "정하였", "정했", "의결", "합의", "쓰기로"]),
-    (&["할 일", "조치", "과제", "담당"], &["하기로", "까지", "담당은", "담당:", "맡", "제출", "마치"]),
+    (
+        &["결정", "결과", "합의"],
+        &["결정하", "결정되", "하기로", "정하였", "정했", "의결", "합의", "쓰기로"],
+    ),
+    (
+        &["할 일", "조치", "과제", "담당"],
+        &["하기로", "까지", "담당은", "담당:", "맡", "제출", "마치"],
+    ),
     (&["기한", "일정", "날짜", "마감"], &["까지", "기한", "마감"]),
-    (&["미룬", "보류", "미결", "남은"], &["미루", "보류", "다음 회의에서", "다시 논의", "재논의"]),
+    (
+        &["미룬", "보류", "미결", "남은"],
+        &["미루", "보류", "다음 회의에서", "다시 논의", "재논의"],
+    ),
 ];
 
 /// Signs of the sentences that a summary should keep first; empty where the sheet asks for none.
@@ -67,12 +76,22 @@ pub(super) struct Wanted(Vec<&'static [&'static str]>);
 impl Wanted {
     pub fn of(instructions: &[String]) -> Self {
         let named = |cues: &[&str]| instructions.iter().any(|s| cues.iter().any(|c| s.contains(c)));
-        Self(KEPT_FIRST.iter().filter(|(cues, _)| named(cues)).map(|(_, signs)| *signs).collect())
+        Self(
+            KEPT_FIRST
+                .iter()
+                .filter(|(cues, _)| named(cues))
+                .map(|(_, signs)| *signs)
+                .collect(),
+        )
     }
 
     /// 1 for a sentence that shows nothing of what is wanted, more for each kind that it shows.
     fn factor(&self, text: &str) -> f32 {
-        let kinds = self.0.iter().filter(|signs| signs.iter().any(|s| text.contains(s))).count();
+        let kinds = self
+            .0
+            .iter()
+            .filter(|signs| signs.iter().any(|s| text.contains(s)))
+            .count();
         1.0 + 1.5 * kinds.min(3) as f32
     }
 }

@@ -29,7 +29,22 @@ pattern!(
 );
 /// Units that a column's name may give for bare figures.
 const UNITS: [&str; 16] = [
-    "원", "천원", "만원", "백만원", "천만원", "억원", "명", "개", "개소", "대", "건", "회", "%", "㎡", "km", "시간",
+    "원",
+    "천원",
+    "만원",
+    "백만원",
+    "천만원",
+    "억원",
+    "명",
+    "개",
+    "개소",
+    "대",
+    "건",
+    "회",
+    "%",
+    "㎡",
+    "km",
+    "시간",
 ];
 
 pattern!(PHONES, r"0[0-9]{1,2}-[0-9]{3,4}-[0-9]{4}");
@@ -244,13 +259,20 @@ fn records<'a>(fields: &[String], task: &EngineTask, material: &'a Material) -> 
         .iter()
         .flat_map(|units| {
             let rows = table_rows(fields, &material.query, units);
-            if rows.is_empty() { label_records(fields, units) } else { rows }
+            if rows.is_empty() {
+                label_records(fields, units)
+            } else {
+                rows
+            }
         })
         .filter(|record| filled(record) > 0)
         .collect();
     let fullest = records.iter().map(filled).max().unwrap_or_default();
     // Beside full records, one with a stray word is noise.
-    records.into_iter().filter(|record| 2 * filled(record) > fullest || fullest < 2).collect()
+    records
+        .into_iter()
+        .filter(|record| 2 * filled(record) > fullest || fullest < 2)
+        .collect()
 }
 
 fn filled(record: &Record<'_>) -> usize {
@@ -264,7 +286,9 @@ fn by_document<'a>(task: &EngineTask, material: &'a Material) -> Vec<Vec<&'a Uni
     let about = passages_about(task, material);
     for unit in &material.passage_units {
         let Origin::Passage(i) = unit.origin else { continue };
-        let Some(document) = task.passages.get(i).map(|p| p.document).filter(|_| about.contains(&i)) else { continue };
+        let Some(document) = task.passages.get(i).map(|p| p.document).filter(|_| about.contains(&i)) else {
+            continue;
+        };
         match groups.iter_mut().find(|(d, _)| *d == document) {
             Some((_, group)) => group.push(unit),
             None => groups.push((document, vec![unit])),
@@ -282,8 +306,12 @@ fn passages_about(task: &EngineTask, material: &Material) -> HashSet<usize> {
     }
     let question = Question::read(&material.query);
     let covers = |i: &usize| {
-        let units: Vec<Unit> =
-            material.passage_units.iter().filter(|u| u.origin == Origin::Passage(*i)).cloned().collect();
+        let units: Vec<Unit> = material
+            .passage_units
+            .iter()
+            .filter(|u| u.origin == Origin::Passage(*i))
+            .cloned()
+            .collect();
         rank(&question, &units).coverage >= ANSWER_THRESHOLD
     };
     let direct: Vec<usize> = all.clone().filter(covers).collect();
@@ -309,11 +337,19 @@ fn table_rows<'a>(fields: &[String], query: &str, units: &[&'a Unit]) -> Vec<Rec
     let question = Question::read(query);
     let rows: Vec<(bool, Record<'a>)> = units
         .iter()
-        .map(|u| (about(&question, u), fields.iter().map(|f| cell(u, f)).collect::<Record<'a>>()))
+        .map(|u| {
+            (
+                about(&question, u),
+                fields.iter().map(|f| cell(u, f)).collect::<Record<'a>>(),
+            )
+        })
         .filter(|(_, r)| r.iter().flatten().count() >= 2.min(fields.len()))
         .collect();
     let some = rows.iter().any(|(about, _)| *about);
-    rows.into_iter().filter(|(about, _)| *about || !some).map(|(_, r)| r).collect()
+    rows.into_iter()
+        .filter(|(about, _)| *about || !some)
+        .map(|(_, r)| r)
+        .collect()
 }
 
 /// Does the row itself bear most of the words asked for?
@@ -325,13 +361,17 @@ fn about(question: &Question, unit: &Unit) -> bool {
 /// "소요예산(백만 원)" → 백만 원: the unit that a column's name gives for its figures.
 fn unit_of(column: &str) -> Option<String> {
     let inside = column.rsplit_once(['(', '（'])?.1.trim_end_matches([')', '）', ' ']);
-    let unit = inside.trim_start_matches("단위").trim_start_matches([':', '：', ' ']).trim();
+    let unit = inside
+        .trim_start_matches("단위")
+        .trim_start_matches([':', '：', ' '])
+        .trim();
     UNITS.contains(&unspaced(unit).as_str()).then(|| unit.to_owned())
 }
 
 /// A bare figure with its column's unit; anything else as it stands.
 fn with_unit(unit: &Option<String>, value: &str) -> String {
-    let bare = value.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '.')) && value.chars().any(|c| c.is_ascii_digit());
+    let bare = value.chars().all(|c| c.is_ascii_digit() || matches!(c, ',' | '.'))
+        && value.chars().any(|c| c.is_ascii_digit());
     match unit {
         Some(unit) if bare => format!("{value}{unit}"),
         _ => value.to_owned(),
@@ -476,12 +516,16 @@ mod tests {
 
     #[test]
     fn rows_asked_for_come_alone_and_figures_bear_their_unit() {
-        let units = of_input("| 사업명 | 소요예산(백만 원) |\n|---|---|\n| 전화 교체 | 274 |\n| 공공와이파이 운영 | 318 |\n| 교육 | 비예산 |");
+        let units = of_input(
+            "| 사업명 | 소요예산(백만 원) |\n|---|---|\n| 전화 교체 | 274 |\n| 공공와이파이 운영 | 318 |\n| 교육 | 비예산 |",
+        );
         let refs: Vec<&Unit> = units.iter().collect();
         let fields = ["사업명".to_owned(), "예산".to_owned()];
         let words = |query: &str| {
             let rows = table_rows(&fields, query, &refs);
-            rows.iter().map(|r| r[1].as_ref().map(|(_, w)| w.clone()).unwrap_or_default()).collect::<Vec<_>>()
+            rows.iter()
+                .map(|r| r[1].as_ref().map(|(_, w)| w.clone()).unwrap_or_default())
+                .collect::<Vec<_>>()
         };
         assert_eq!(words("공공와이파이"), ["318백만 원"]);
         assert_eq!(words(""), ["274백만 원", "318백만 원", "비예산"]);

@@ -108,7 +108,10 @@ fn an_announced_list_is_quoted_with_its_sentence() {
         vec![passage("당직 규칙", text, 0)],
     );
     let (text, citations, finish) = run(&t);
-    assert!(finish.answered && text.contains("- 임신 중인 사람 [2]\n- 만 8세 이하의 자녀를 혼자 돌보는 사람 [3]"), "{text}");
+    assert!(
+        finish.answered && text.contains("- 임신 중인 사람 [2]\n- 만 8세 이하의 자녀를 혼자 돌보는 사람 [3]"),
+        "{text}"
+    );
     assert!(!text.contains("제7조") && citations.len() == 3, "{text}");
 }
 
@@ -116,13 +119,18 @@ fn an_announced_list_is_quoted_with_its_sentence() {
 fn an_app_without_sources_reads_what_is_typed() {
     let mut t = task(
         TaskKind::Draft,
-        OutputForm::Draft { sections: vec!["일시".into(), "장소".into(), "예산".into()] },
+        OutputForm::Draft {
+            sections: vec!["일시".into(), "장소".into(), "예산".into()],
+        },
         &[("facts", "일시: 2026. 5. 16. 10:00\n장소: 강변 마당")],
         vec![],
     );
     t.has_sources = false;
     let (text, _, finish) = run(&t);
-    assert!(finish.answered && text.contains("강변 마당") && finish.unfilled == ["예산"], "{text}");
+    assert!(
+        finish.answered && text.contains("강변 마당") && finish.unfilled == ["예산"],
+        "{text}"
+    );
 }
 
 #[test]

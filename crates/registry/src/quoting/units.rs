@@ -7,7 +7,10 @@ use madang_domain::Passage;
 use madang_korean::{content_words, normalise, sentences, without_marker};
 use std::collections::HashSet;
 
-pattern!(ARTICLE, r"^제[0-9]+(?:조|장|절|편)(?:의[0-9]+)?\s*(?:\([^()]{1,40}\)|[^.다]{1,30})?$");
+pattern!(
+    ARTICLE,
+    r"^제[0-9]+(?:조|장|절|편)(?:의[0-9]+)?\s*(?:\([^()]{1,40}\)|[^.다]{1,30})?$"
+);
 
 /// Longest unit that is quoted whole; a run-on longer than this is passed over.
 pub(crate) const MAX_UNIT: usize = 600;
