@@ -42,9 +42,16 @@ impl Browser {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let http = reqwest::Client::builder().no_proxy().build()?;
         let port = std::net::TcpListener::bind("127.0.0.1:0")?.local_addr()?.port();
-        let child = Command::new(driver).arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let child =
+            Command::new(driver).arg(format!("--port={port}")).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
         let profile = tempfile::tempdir()?;
-        let mut browser = Self { driver: child, http, session: format!("http://127.0.0.1:{port}"), base: base.to_owned(), _profile: profile };
+        let mut browser = Self {
+            driver: child,
+            http,
+            session: format!("http://127.0.0.1:{port}"),
+            base: base.to_owned(),
+            _profile: profile,
+        };
         crate::eventually("chromedriver answers", || async {
             let ready = browser.http.get(format!("{}/status", browser.session)).send().await;
             Ok(ready.is_ok_and(|answer| answer.status().is_success()).then_some(()))
@@ -58,8 +65,15 @@ impl Browser {
 
     fn capabilities(&self, chromium: &std::path::Path) -> Value {
         let arguments = json!([
-            "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-background-networking",
-            "--disable-dev-shm-usage", "--no-first-run", "--no-proxy-server", "--lang=ko",
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--hide-scrollbars",
+            "--disable-background-networking",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--no-proxy-server",
+            "--lang=ko",
             format!("--user-data-dir={}", self._profile.path().display()),
         ]);
         json!({ "capabilities": { "alwaysMatch": {
@@ -97,13 +111,17 @@ impl Browser {
 
     /// Runs a script and returns what it returns.
     pub async fn run(&self, script: &str) -> anyhow::Result<Value> {
-        self.send(Method::POST, "/execute/sync", json!({ "script": script, "args": [] })).await.with_context(|| script.to_owned())
+        self.send(Method::POST, "/execute/sync", json!({ "script": script, "args": [] }))
+            .await
+            .with_context(|| script.to_owned())
     }
 
     /// Waits until the script's expression is true; a page that is just being left answers later.
     pub async fn until(&self, what: &str, expression: &str) -> anyhow::Result<()> {
         let script = format!("return Boolean({expression})");
-        let reached = crate::eventually(what, || async { Ok(self.run(&script).await.is_ok_and(|v| v == true).then_some(())) }).await;
+        let reached =
+            crate::eventually(what, || async { Ok(self.run(&script).await.is_ok_and(|v| v == true).then_some(())) })
+                .await;
         if reached.is_err() {
             let text = self.run("return location.pathname + '\\n' + document.body.innerText.slice(0, 1500)").await?;
             bail!("never happened: {what}; the page shows: {}", text.as_str().unwrap_or_default());
@@ -133,7 +151,8 @@ impl Browser {
     /// Clicks the first visible element, brought to the middle first: a header that stays may lie over its edge.
     pub async fn click(&self, css: &str) -> anyhow::Result<()> {
         let id = self.element(css).await?;
-        let to_middle = json!({ "script": "arguments[0].scrollIntoView({ block: 'center' })", "args": [{ ELEMENT: id }] });
+        let to_middle =
+            json!({ "script": "arguments[0].scrollIntoView({ block: 'center' })", "args": [{ ELEMENT: id }] });
         self.send(Method::POST, "/execute/sync", to_middle).await?;
         self.send(Method::POST, &format!("/element/{id}/click"), json!({})).await.with_context(|| css.to_owned())?;
         Ok(())
@@ -142,7 +161,9 @@ impl Browser {
     /// Types into the first visible element, as a keyboard would.
     pub async fn type_in(&self, css: &str, text: &str) -> anyhow::Result<()> {
         let id = self.element(css).await?;
-        self.send(Method::POST, &format!("/element/{id}/value"), json!({ "text": text })).await.with_context(|| css.to_owned())?;
+        self.send(Method::POST, &format!("/element/{id}/value"), json!({ "text": text }))
+            .await
+            .with_context(|| css.to_owned())?;
         Ok(())
     }
 
@@ -150,9 +171,19 @@ impl Browser {
     pub async fn keys(&self, text: &str) -> anyhow::Result<()> {
         let strokes: Vec<Value> = text
             .chars()
-            .flat_map(|c| [json!({ "type": "keyDown", "value": c.to_string() }), json!({ "type": "keyUp", "value": c.to_string() })])
+            .flat_map(|c| {
+                [
+                    json!({ "type": "keyDown", "value": c.to_string() }),
+                    json!({ "type": "keyUp", "value": c.to_string() }),
+                ]
+            })
             .collect();
-        self.send(Method::POST, "/actions", json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": strokes }] })).await?;
+        self.send(
+            Method::POST,
+            "/actions",
+            json!({ "actions": [{ "type": "key", "id": "keyboard", "actions": strokes }] }),
+        )
+        .await?;
         Ok(())
     }
 
@@ -192,7 +223,8 @@ impl Browser {
     /// Fails when something is wrong that every page must do right.
     pub async fn check_page(&self, path: &str) -> anyhow::Result<()> {
         let faults = self.run(CHECKS).await?;
-        let mut faults: Vec<String> = faults.as_array().into_iter().flatten().filter_map(|f| f.as_str().map(str::to_owned)).collect();
+        let mut faults: Vec<String> =
+            faults.as_array().into_iter().flatten().filter_map(|f| f.as_str().map(str::to_owned)).collect();
         let bad = |line: &String| line.contains("Content Security Policy") || line.contains("Uncaught");
         faults.extend(self.console().await?.into_iter().filter(bad));
         ensure!(faults.is_empty(), "{path}:\n  {}", faults.join("\n  "));

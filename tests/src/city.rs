@@ -80,7 +80,14 @@ impl City {
     }
 }
 
-async fn member(admin: &Member, base: &str, department: &str, login: &str, title: &str, role: &str) -> anyhow::Result<Member> {
+async fn member(
+    admin: &Member,
+    base: &str,
+    department: &str,
+    login: &str,
+    title: &str,
+    role: &str,
+) -> anyhow::Result<Member> {
     let body = json!({ "department": department, "title": title, "roles": [role] });
     let post = admin.client.ok(Method::POST, "/api/v1/posts", body).await?["id"].as_str().context("no id")?.to_owned();
     let body = json!({ "login": login, "name": login, "password": PASSWORD, "posts": [post] });

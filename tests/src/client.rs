@@ -130,7 +130,12 @@ impl Client {
     }
 
     /// Uploads one file, waits until it is read, and returns its id.
-    pub async fn upload_ready(&self, collection: &str, name: &str, bytes: impl Into<Vec<u8>>) -> anyhow::Result<String> {
+    pub async fn upload_ready(
+        &self,
+        collection: &str,
+        name: &str,
+        bytes: impl Into<Vec<u8>>,
+    ) -> anyhow::Result<String> {
         let answer = self.upload(collection, name, bytes).await?;
         let status = answer.status();
         let text = answer.text().await?;

@@ -76,10 +76,11 @@ impl Drop for Postgres {
 }
 
 fn is_root() -> bool {
-    std::env::var("USER").is_ok_and(|user| user == "root") || Path::new("/proc/self").metadata().is_ok_and(|m| {
-        use std::os::unix::fs::MetadataExt;
-        m.uid() == 0
-    })
+    std::env::var("USER").is_ok_and(|user| user == "root")
+        || Path::new("/proc/self").metadata().is_ok_and(|m| {
+            use std::os::unix::fs::MetadataExt;
+            m.uid() == 0
+        })
 }
 
 /// Folder of `initdb` and `pg_ctl`: Debian keeps them off the path.

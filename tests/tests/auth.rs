@@ -11,9 +11,7 @@ async fn set_up_link_works_once() -> Test {
     let server = Madang::start()?;
     let secret = server.setup.clone().expect("fresh server prints the link");
     let client = Client::new(&server.base)?;
-    let body = |token: &str| {
-        json!({ "token": token, "body_name": "시험시", "department": "운영과", "post": "주무관", "login": "first", "name": "첫 운영자", "password": PASSWORD })
-    };
+    let body = |token: &str| json!({ "token": token, "body_name": "시험시", "department": "운영과", "post": "주무관", "login": "first", "name": "첫 운영자", "password": PASSWORD });
     let wrong = client.post("/api/v1/setup", body(&"0".repeat(64))).await?;
     assert_eq!(wrong.status(), StatusCode::FORBIDDEN);
     let (status, page) = client.page(&format!("/setup/{secret}")).await?;
@@ -30,7 +28,9 @@ async fn five_wrong_passwords_lock_the_account() -> Test {
     let server = Madang::start()?;
     let city = City::build(&server).await?;
     let client = Client::new(&server.base)?;
-    let attempt = async |login: &str, password: &str| client.post("/api/v1/session", json!({ "login": login, "password": password })).await;
+    let attempt = async |login: &str, password: &str| {
+        client.post("/api/v1/session", json!({ "login": login, "password": password })).await
+    };
     for _ in 0..5 {
         assert_eq!(attempt("jihun", "틀린-비밀번호-1").await?.status(), StatusCode::UNAUTHORIZED);
     }
@@ -83,7 +83,8 @@ async fn tokens_are_limited_and_die_with_the_account() -> Test {
     let city = City::build(&server).await?;
     let admin = &city.admin.client;
     let token = async |scope: &str| -> anyhow::Result<Client> {
-        let made = admin.ok(Method::POST, "/api/v1/tokens", json!({ "name": scope, "scope": scope, "days": 7 })).await?;
+        let made =
+            admin.ok(Method::POST, "/api/v1/tokens", json!({ "name": scope, "scope": scope, "days": 7 })).await?;
         Client::with_token(&server.base, made["secret"].as_str().unwrap_or_default())
     };
     let (read, write) = (token("read").await?, token("write").await?);
@@ -91,18 +92,25 @@ async fn tokens_are_limited_and_die_with_the_account() -> Test {
     let collection = json!({ "name": "모음", "description": "", "grade": "O" });
     assert_eq!(read.post("/api/v1/collections", collection.clone()).await?.status(), StatusCode::FORBIDDEN);
     assert_eq!(write.post("/api/v1/collections", collection).await?.status(), StatusCode::CREATED);
-    for (method, path) in [(Method::POST, "/api/v1/departments"), (Method::POST, "/api/v1/tokens"), (Method::DELETE, "/api/v1/sessions")] {
+    for (method, path) in
+        [(Method::POST, "/api/v1/departments"), (Method::POST, "/api/v1/tokens"), (Method::DELETE, "/api/v1/sessions")]
+    {
         let body = json!({ "name": "새 부서", "scope": "read", "days": 1 });
         assert_eq!(write.send(method, path, body).await?.status(), StatusCode::FORBIDDEN, "{path} by token");
     }
     assert_eq!(write.get("/api/v1/people").await?.status(), StatusCode::FORBIDDEN, "tokens do not administer");
     let official = &city.ict_official;
-    let made = official.client.ok(Method::POST, "/api/v1/tokens", json!({ "name": "t", "scope": "read", "days": 7 })).await?;
+    let made =
+        official.client.ok(Method::POST, "/api/v1/tokens", json!({ "name": "t", "scope": "read", "days": 7 })).await?;
     let script = Client::with_token(&server.base, made["secret"].as_str().unwrap_or_default())?;
     assert_eq!(script.get("/api/v1/me").await?.status(), StatusCode::OK);
     admin.ok(Method::POST, &format!("/api/v1/people/{}/deactivate", official.id), json!({})).await?;
     assert_eq!(script.get("/api/v1/me").await?.status(), StatusCode::UNAUTHORIZED, "token of a suspended person");
-    assert_eq!(official.client.get("/api/v1/me").await?.status(), StatusCode::UNAUTHORIZED, "session of a suspended person");
+    assert_eq!(
+        official.client.get("/api/v1/me").await?.status(),
+        StatusCode::UNAUTHORIZED,
+        "session of a suspended person"
+    );
     Ok(())
 }
 
@@ -178,7 +186,12 @@ async fn bad_input_is_the_senders_fault() -> Test {
         let problem: serde_json::Value = answer.json().await?;
         assert!(problem["error"]["message"].as_str().is_some_and(|m| !m.is_empty()), "{problem}");
     }
-    let garbage = admin.request(Method::POST, "/api/v1/departments").header("content-type", "application/json").body("{").send().await?;
+    let garbage = admin
+        .request(Method::POST, "/api/v1/departments")
+        .header("content-type", "application/json")
+        .body("{")
+        .send()
+        .await?;
     assert_eq!(garbage.status(), StatusCode::BAD_REQUEST);
     assert_eq!(admin.get("/api/v1/collections/not-an-id").await?.status(), StatusCode::NOT_FOUND);
     assert_eq!(admin.get("/no/such/page").await?.status(), StatusCode::NOT_FOUND);
@@ -194,7 +207,10 @@ async fn pages_lead_to_sign_in_and_load_nothing_from_elsewhere() -> Test {
     assert_eq!(answer.headers()["location"], "/sign-in?next=%2Fstore%3Ftask%3Dsummary");
     let page = client.request(Method::GET, "/sign-in").header("accept", "text/html").send().await?;
     let policy = page.headers()["content-security-policy"].to_str()?.to_owned();
-    assert!(policy.starts_with("default-src 'self'") && !policy.contains("unsafe") && !policy.contains("http"), "{policy}");
+    assert!(
+        policy.starts_with("default-src 'self'") && !policy.contains("unsafe") && !policy.contains("http"),
+        "{policy}"
+    );
     let html = page.text().await?;
     assert!(!html.contains("http://") && !html.contains("https://"), "a page names another host");
     assert_eq!(client.get("/healthz").await?.status(), StatusCode::OK);

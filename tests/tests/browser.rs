@@ -57,7 +57,12 @@ async fn build_by_prompt(browser: &Browser) -> Test {
     browser.until_at("/build/").await?;
     browser.type_in("[data-sentences] textarea", key::END).await?;
     browser.type_in("[data-sentences] textarea", " 짧게 답한다.").await?;
-    browser.until("the sheet is saved", "document.querySelector('[data-save-state]').textContent.startsWith('저장했습니다')").await?;
+    browser
+        .until(
+            "the sheet is saved",
+            "document.querySelector('[data-save-state]').textContent.startsWith('저장했습니다')",
+        )
+        .await?;
     ask(browser, "form[data-run-path*='trial']").await
 }
 
@@ -67,8 +72,15 @@ async fn ask(browser: &Browser, form: &str) -> Test {
     browser.run(&format!("document.querySelector({}).value = ''", json!(field))).await?;
     browser.type_in(&field, QUESTION).await?;
     browser.click(&format!("{form} [data-send]")).await?;
-    browser.until("the answer is complete", "document.querySelector('[data-answer] [data-foot]').checkVisibility()").await?;
-    browser.until("the figure is in it", "document.querySelector('[data-answer] [data-text]').innerText.includes('30분 이내')").await
+    browser
+        .until("the answer is complete", "document.querySelector('[data-answer] [data-foot]').checkVisibility()")
+        .await?;
+    browser
+        .until(
+            "the figure is in it",
+            "document.querySelector('[data-answer] [data-text]').innerText.includes('30분 이내')",
+        )
+        .await
 }
 
 /// Saves a version, asks to share it; the app's id.
@@ -96,7 +108,9 @@ async fn rate_and_fork(browser: &Browser, app: &str) -> Test {
     browser.click("label[for='star-5']").await?;
     browser.type_in("#comment", "바로 썼습니다").await?;
     browser.click("form.rate button").await?;
-    browser.until("the rating is shown", "document.querySelector('#ratings .lines')?.innerText.includes('바로 썼습니다')").await?;
+    browser
+        .until("the rating is shown", "document.querySelector('#ratings .lines')?.innerText.includes('바로 썼습니다')")
+        .await?;
     browser.click(&format!("button[data-api='POST /api/v1/apps/{app}/fork']")).await?;
     browser.until_at("/build/").await?;
     browser.until("where it came from is said", &format!("document.querySelector('a[href=\"/apps/{app}\"]')")).await
@@ -108,8 +122,10 @@ async fn provider() -> anyhow::Result<(String, Arc<AtomicUsize>)> {
     let counted = Arc::clone(&calls);
     let reply = async move |Json(_): Json<Value>| {
         counted.fetch_add(1, Ordering::SeqCst);
-        Json(json!({ "id": "x", "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": "밖에서 다듬은 **답**입니다." } }],
-            "usage": { "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15 } }))
+        Json(
+            json!({ "id": "x", "choices": [{ "index": 0, "finish_reason": "stop", "message": { "role": "assistant", "content": "밖에서 다듬은 **답**입니다." } }],
+            "usage": { "prompt_tokens": 10, "completion_tokens": 5, "total_tokens": 15 } }),
+        )
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let base = format!("http://{}/v1", listener.local_addr()?);
@@ -133,7 +149,9 @@ async fn an_outside_call_is_asked_for_read_approved_and_recorded() -> Test {
     browser.until_at("/runs/").await?;
     let run = browser.path().await?;
     browser.click("a[href$='/outside']").await?;
-    browser.until("the outgoing text is shown", "document.querySelector('pre.outgoing')?.innerText.includes('당직')").await?;
+    browser
+        .until("the outgoing text is shown", "document.querySelector('pre.outgoing')?.innerText.includes('당직')")
+        .await?;
     browser.type_in("#purpose", "민원인에게 줄 글로 다듬어야 합니다").await?;
     browser.click("form[data-api$='/outside'] button.primary").await?;
     browser.until_at("/review/outside/").await?;
@@ -152,7 +170,12 @@ async fn an_outside_call_is_asked_for_read_approved_and_recorded() -> Test {
     browser.until("the reply is shown", "document.body.innerText.includes('밖에서 다듬은')").await?;
     assert_eq!(calls.load(Ordering::SeqCst), 1, "sent once");
     browser.open(&run).await?;
-    browser.until("the reply stands with the run", "document.querySelector('.outside-reply')?.innerText.includes('밖에서 다듬은')").await?;
+    browser
+        .until(
+            "the reply stands with the run",
+            "document.querySelector('.outside-reply')?.innerText.includes('밖에서 다듬은')",
+        )
+        .await?;
     browser.sign_in(&city.security.login, PASSWORD).await?;
     browser.open("/ledger").await?;
     browser.until("the record lists it", "document.querySelectorAll('table a[href^=\"/ledger/\"]').length > 5").await?;
@@ -171,7 +194,8 @@ async fn asking_app(city: &City) -> anyhow::Result<String> {
     let draft = by.ok(Method::POST, "/api/v1/drafts", json!({ "sheet": sheet })).await?;
     let draft = draft["id"].as_str().context("no draft")?;
     let revision = by.json(&format!("/api/v1/drafts/{draft}")).await?["revision"].clone();
-    let saved = by.ok(Method::POST, &format!("/api/v1/drafts/{draft}/versions"), json!({ "revision": revision })).await?;
+    let saved =
+        by.ok(Method::POST, &format!("/api/v1/drafts/{draft}/versions"), json!({ "revision": revision })).await?;
     Ok(saved["app"].as_str().context("no app")?.to_owned())
 }
 
@@ -190,12 +214,18 @@ async fn the_keyboard_alone_is_enough() -> Test {
     browser.keys(key::ENTER).await?;
     browser.until_at("/build/").await?;
     browser.until("the sheet is drawn", "document.querySelector('[data-sentences] textarea')").await?;
-    tab_to(&browser, "document.activeElement.closest('[data-trial-fields]') && document.activeElement.matches('textarea, input')").await?;
+    tab_to(
+        &browser,
+        "document.activeElement.closest('[data-trial-fields]') && document.activeElement.matches('textarea, input')",
+    )
+    .await?;
     browser.run("document.activeElement.select()").await?;
     browser.keys(QUESTION).await?;
     tab_to(&browser, "document.activeElement.matches('[data-send]')").await?;
     browser.keys(key::ENTER).await?;
-    browser.until("the answer is complete", "document.querySelector('[data-answer] [data-foot]').checkVisibility()").await?;
+    browser
+        .until("the answer is complete", "document.querySelector('[data-answer] [data-foot]').checkVisibility()")
+        .await?;
     tab_to(&browser, "document.activeElement.matches('[data-save]')").await?;
     browser.keys(key::ENTER).await?;
     browser.until("the version is saved", "document.querySelector('[data-save-state] a[href^=\"/apps/\"]')").await
@@ -282,7 +312,10 @@ async fn every_page_fits_a_phone_and_loads_nothing_from_elsewhere() -> Test {
     browser.open("/language/en?next=/").await?;
     browser.until("English", "document.documentElement.lang === 'en'").await?;
     let menu = browser.run("return document.querySelector('nav.menu').textContent").await?;
-    assert!(!menu.as_str().context("menu")?.chars().any(|c| ('가'..='힣').contains(&c)), "Korean left in the menu: {menu}");
+    assert!(
+        !menu.as_str().context("menu")?.chars().any(|c| ('가'..='힣').contains(&c)),
+        "Korean left in the menu: {menu}"
+    );
     Ok(())
 }
 
@@ -290,16 +323,25 @@ async fn every_page_fits_a_phone_and_loads_nothing_from_elsewhere() -> Test {
 async fn visitable(city: &City) -> anyhow::Result<Vec<String>> {
     let by = &city.ict_official.client;
     let app = asking_app(city).await?;
-    let run = by.ok(Method::POST, &format!("/api/v1/apps/{app}/runs"), json!({ "inputs": { "question": QUESTION } })).await?;
+    let run =
+        by.ok(Method::POST, &format!("/api/v1/apps/{app}/runs"), json!({ "inputs": { "question": QUESTION } })).await?;
     let draft = by.ok(Method::POST, "/api/v1/drafts", json!({ "prompt": PROMPT })).await?;
-    let submission = by.ok(Method::POST, &format!("/api/v1/apps/{app}/submissions"), json!({ "version": 1, "note": "" })).await?;
+    let submission =
+        by.ok(Method::POST, &format!("/api/v1/apps/{app}/submissions"), json!({ "version": 1, "note": "" })).await?;
     let collection = by.json("/api/v1/collections").await?[0]["id"].clone();
-    let documents = by.json(&format!("/api/v1/collections/{}/documents", collection.as_str().context("collection")?)).await?;
+    let documents =
+        by.json(&format!("/api/v1/collections/{}/documents", collection.as_str().context("collection")?)).await?;
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let values = [
-        ("/apps/", app), ("/runs/", text(&run["id"])), ("/build/", text(&draft["id"])), ("/collections/", text(&collection)),
-        ("/documents/", text(&documents["documents"][0]["id"])), ("/submissions/", text(&submission["id"])), ("/ledger/", "1".into()),
-        ("/moves/", city.civil_official.id.clone()), ("/people/", city.civil_official.id.clone()),
+        ("/apps/", app),
+        ("/runs/", text(&run["id"])),
+        ("/build/", text(&draft["id"])),
+        ("/collections/", text(&collection)),
+        ("/documents/", text(&documents["documents"][0]["id"])),
+        ("/submissions/", text(&submission["id"])),
+        ("/ledger/", "1".into()),
+        ("/moves/", city.civil_official.id.clone()),
+        ("/people/", city.civil_official.id.clone()),
     ];
     let mut paths = vec!["/search?q=당직".to_owned(), "/store?q=당직".to_owned()];
     for path in madang_server::pages::paths() {
@@ -311,7 +353,8 @@ async fn visitable(city: &City) -> anyhow::Result<Vec<String>> {
             paths.push(path.to_owned());
             continue;
         };
-        let (_, value) = values.iter().find(|(end, _)| before.ends_with(end)).with_context(|| format!("no value for {path}"))?;
+        let (_, value) =
+            values.iter().find(|(end, _)| before.ends_with(end)).with_context(|| format!("no value for {path}"))?;
         let after = rest.split_once('}').map_or("", |(_, after)| after);
         paths.push(format!("{before}{value}{after}"));
     }
@@ -356,7 +399,9 @@ async fn try_with(browser: &Browser, form: &str, question: &str) -> Test {
     browser.run(&format!("document.querySelector({}).value = ''", json!(field))).await?;
     browser.type_in(&field, question).await?;
     browser.click(&format!("{form} [data-send]")).await?;
-    browser.until("the answer is complete", "document.querySelector('[data-answer] [data-foot]').checkVisibility()").await
+    browser
+        .until("the answer is complete", "document.querySelector('[data-answer] [data-foot]').checkVisibility()")
+        .await
 }
 
 async fn shoot(browser: &Browser, folder: &std::path::Path, name: &str, path: &str) -> Test {

@@ -49,7 +49,9 @@ fn bomb() -> anyhow::Result<Vec<u8>> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     let options = zip::write::SimpleFileOptions::default().compression_method(zip::CompressionMethod::Deflated);
     zip.start_file("[Content_Types].xml", options)?;
-    zip.write_all(br#"<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>"#)?;
+    zip.write_all(
+        br#"<?xml version="1.0"?><Types xmlns="http://schemas.openxmlformats.org/package/2006/content-types"/>"#,
+    )?;
     zip.start_file("word/document.xml", options)?;
     let chunk = vec![b'a'; 1 << 20];
     for _ in 0..600 {
@@ -165,7 +167,8 @@ async fn what_is_deleted_is_gone_at_once_and_its_original_with_the_last_document
     let there = client.upload_ready(&second, "안내.md", GUIDE).await?;
     let found = hits(&city.civil_official.client, "대강당 신청은 언제까지").await?;
     let passage = found.first().context("found")?["id"].as_str().context("id")?.to_owned();
-    let digest = client.json(&format!("/api/v1/documents/{here}")).await?["original"].as_str().context("digest")?.to_owned();
+    let digest =
+        client.json(&format!("/api/v1/documents/{here}")).await?["original"].as_str().context("digest")?.to_owned();
     let original = server.home().join("originals").join(&digest[..2]).join(&digest);
     client.ok(Method::DELETE, &format!("/api/v1/documents/{here}"), json!({})).await?;
     let found = hits(&city.civil_official.client, "대강당 신청은 언제까지").await?;
@@ -245,7 +248,8 @@ async fn foreign_ids_are_not_found_wherever_they_are_put() -> Test {
     for (method, path, body) in changes {
         assert_eq!(outsider.send(method, &path, body).await?.status(), StatusCode::NOT_FOUND, "{path}");
     }
-    for path in [format!("/api/v1/collections/{secret}/documents"), format!("/api/v1/documents/{document}/replacement")] {
+    for path in [format!("/api/v1/collections/{secret}/documents"), format!("/api/v1/documents/{document}/replacement")]
+    {
         let form = Form::new().part("file", Part::bytes(b"x".to_vec()).file_name("x.txt"));
         let answer = outsider.request(Method::POST, &path).multipart(form).send().await?;
         assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
@@ -288,7 +292,10 @@ async fn a_replacement_takes_over_when_it_is_read() -> Test {
 fn long_text() -> String {
     let mut text = String::from("# 시설 점검 대장\n");
     for number in 1..=30_000 {
-        text.push_str(&format!("\n{number}번 시설은 {}월에 점검하고 담당자가 대장에 적는다. 점검하지 못한 까닭도 함께 적는다.\n", number % 12 + 1));
+        text.push_str(&format!(
+            "\n{number}번 시설은 {}월에 점검하고 담당자가 대장에 적는다. 점검하지 못한 까닭도 함께 적는다.\n",
+            number % 12 + 1
+        ));
     }
     text.push_str("\n## 부록\n혜성관측소 시설은 따로 점검한다.\n");
     text
@@ -318,7 +325,11 @@ async fn killed_while_reading_it_reads_on_and_nobody_saw_half_a_document() -> Te
     assert_eq!(end_of(&client, &id).await?.0, "ready");
     let document = client.json(&path).await?;
     let found = hits(&client, "혜성관측소").await?;
-    assert_eq!(found.iter().filter(|h| h["text"].as_str().is_some_and(|t| t.contains("혜성관측소"))).count(), 1, "once");
+    assert_eq!(
+        found.iter().filter(|h| h["text"].as_str().is_some_and(|t| t.contains("혜성관측소"))).count(),
+        1,
+        "once"
+    );
     assert!(document["passages"].as_u64().is_some_and(|n| n > 1000), "{document}");
     assert_eq!(client.json(&format!("/api/v1/documents/{small}")).await?["state"], "ready");
     assert!(!hits(&client, "대강당 열쇠").await?.is_empty(), "what was ready stays so");

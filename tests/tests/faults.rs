@@ -18,7 +18,11 @@ impl SmallDisk {
     fn new(mebibytes: usize) -> anyhow::Result<Option<Self>> {
         let dir = tempfile::tempdir()?;
         let size = format!("size={mebibytes}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "none"]).arg(dir.path()).stderr(Stdio::null()).status();
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &size, "none"])
+            .arg(dir.path())
+            .stderr(Stdio::null())
+            .status();
         if mounted.is_ok_and(|status| status.success()) {
             return Ok(Some(Self(dir)));
         }
@@ -84,8 +88,10 @@ async fn killed_while_reading_files_and_started_again() -> Test {
     let collection = city.collection("많은 자료", "O", true).await?;
     let mut accepted = Vec::new();
     for n in 0..FILES {
-        let text = format!("# 규정 {n}\n\n") + &format!("제{n}호 규정의 보고 기한은 {n}일이다. 담당자는 빠짐없이 적는다.\n\n").repeat(400);
-        let answer: Value = city.ict_official.client.upload(&collection, &format!("규정 {n}.md"), text).await?.json().await?;
+        let text = format!("# 규정 {n}\n\n")
+            + &format!("제{n}호 규정의 보고 기한은 {n}일이다. 담당자는 빠짐없이 적는다.\n\n").repeat(400);
+        let answer: Value =
+            city.ict_official.client.upload(&collection, &format!("규정 {n}.md"), text).await?.json().await?;
         accepted.push(answer["documents"][0]["id"].as_str().context("not accepted")?.to_owned());
     }
     server.kill()?;
@@ -104,7 +110,8 @@ async fn killed_while_reading_files_and_started_again() -> Test {
     })
     .await?;
     for document in &documents {
-        let failed_with_reason = document["state"] == "failed" && document["note"].as_str().is_some_and(|n| !n.is_empty());
+        let failed_with_reason =
+            document["state"] == "failed" && document["note"].as_str().is_some_and(|n| !n.is_empty());
         ensure!(document["state"] == "ready" || failed_with_reason, "{document}");
         ensure!(accepted.iter().any(|id| document["id"] == id.as_str()), "nobody uploaded {document}");
     }
@@ -131,7 +138,8 @@ async fn a_browser_that_goes_away_mid_answer_ends_the_run() -> Test {
     let city = City::build(&server).await?;
     let official = &city.ict_official.client;
     let collection = city.collection("자료", "O", true).await?;
-    let text = "# 당직\n\n".to_owned() + &"당직자는 사고가 나면 30분 이내에 당직사령에게 보고하여야 한다.\n\n".repeat(50);
+    let text =
+        "# 당직\n\n".to_owned() + &"당직자는 사고가 나면 30분 이내에 당직사령에게 보고하여야 한다.\n\n".repeat(50);
     official.upload_ready(&collection, "당직.md", text).await?;
     let sheet = json!({ "title": "당직 질문", "purpose": "당직 규정을 찾는다.", "task": "question_answering",
         "sentences": [{ "text": "당직 규정에서 답을 찾는다." }], "output": { "type": "answer" }, "sources": [{ "type": "readable" }],
@@ -140,7 +148,8 @@ async fn a_browser_that_goes_away_mid_answer_ends_the_run() -> Test {
     let path = format!("/api/v1/drafts/{}/trial", draft["id"].as_str().context("no draft")?);
     for _ in 0..10 {
         let body = json!({ "inputs": { "question": "당직자는 언제 보고합니까?" } });
-        let answer = official.request(Method::POST, &path).header("accept", "text/event-stream").json(&body).send().await?;
+        let answer =
+            official.request(Method::POST, &path).header("accept", "text/event-stream").json(&body).send().await?;
         assert_eq!(answer.status(), StatusCode::OK);
         drop(answer); // the connection closes with the answer unread
     }
@@ -177,7 +186,8 @@ async fn term_ends_it_in_order_and_it_starts_again_quickly() -> Test {
 async fn a_second_server_on_the_same_home_is_refused() -> Test {
     let home = tempfile::tempdir()?;
     let server = Madang::start_in(home.path(), &[])?;
-    let second = Command::new(binary()?).args(["serve", "--addr", "127.0.0.1:0", "--home"]).arg(home.path()).output()?;
+    let second =
+        Command::new(binary()?).args(["serve", "--addr", "127.0.0.1:0", "--home"]).arg(home.path()).output()?;
     assert!(!second.status.success(), "two servers on one home");
     let words = String::from_utf8_lossy(&second.stderr);
     let korean = words.lines().filter(|l| l.chars().any(|c| ('가'..='힣').contains(&c))).count();

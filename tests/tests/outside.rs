@@ -52,7 +52,12 @@ impl Provider {
     }
 }
 
-async fn answer(mut socket: tokio::net::TcpStream, database: &PathBuf, tell: &mpsc::UnboundedSender<Seen>, answers: bool) -> Test {
+async fn answer(
+    mut socket: tokio::net::TcpStream,
+    database: &PathBuf,
+    tell: &mpsc::UnboundedSender<Seen>,
+    answers: bool,
+) -> Test {
     let (head, body) = request(&mut socket).await?;
     let store = Store::open_sqlite(database, Clock::System).await?;
     let intended = store.ledger_chain(1, 100_000).await?.iter().any(|e| e.payload.contains("\"outside_call_intent\""));
@@ -63,7 +68,10 @@ async fn answer(mut socket: tokio::net::TcpStream, database: &PathBuf, tell: &mp
     }
     let words = "매월 1일 아침 9시에 예약하세요. 문의 [전화번호-1], 900101-1970000 <script>alert(1)</script>";
     let reply = json!({ "id": "r-1", "choices": [{ "message": { "content": words } }], "usage": { "prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12 } }).to_string();
-    let http = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{reply}", reply.len());
+    let http = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{reply}",
+        reply.len()
+    );
     Ok(socket.write_all(http.as_bytes()).await?)
 }
 
@@ -90,7 +98,8 @@ fn start(home: &Path) -> anyhow::Result<Madang> {
 /// Registers a provider and switches it on.
 async fn register(city: &City, url: &str) -> anyhow::Result<String> {
     let admin = &city.admin.client;
-    let body = json!({ "name": "시험 제공자", "base_url": url, "model": "model-1", "api_key": "secret-key-0123456789" });
+    let body =
+        json!({ "name": "시험 제공자", "base_url": url, "model": "model-1", "api_key": "secret-key-0123456789" });
     let id = admin.ok(Method::POST, "/api/v1/providers", body).await?["id"].as_str().context("id")?.to_owned();
     let listed = admin.json("/api/v1/providers").await?;
     assert_eq!((&listed[0]["enabled"], &listed[0]["key_hint"]), (&json!(false), &json!("6789")), "off by default");
@@ -152,9 +161,12 @@ impl Stage {
 async fn approved(stage: &Stage, question: &str) -> anyhow::Result<String> {
     let (official, officer) = (&stage.city.ict_official.client, &stage.city.security.client);
     let run = run(official, &stage.app, question).await?;
-    let asked = official.ok(Method::POST, &format!("/api/v1/runs/{run}/outside"), json!({ "purpose": PURPOSE })).await?;
+    let asked =
+        official.ok(Method::POST, &format!("/api/v1/runs/{run}/outside"), json!({ "purpose": PURPOSE })).await?;
     let call = asked["id"].as_str().context("call")?.to_owned();
-    officer.ok(Method::POST, &format!("/api/v1/outside/{call}/approve"), json!({ "hours": 1, "reason": "공개 자료" })).await?;
+    officer
+        .ok(Method::POST, &format!("/api/v1/outside/{call}/approve"), json!({ "hours": 1, "reason": "공개 자료" }))
+        .await?;
     Ok(call)
 }
 
@@ -168,14 +180,21 @@ async fn what_was_approved_arrives_once_after_its_intent() -> Test {
     let preview = official.ok(Method::POST, &format!("/api/v1/runs/{run}/outside/preview"), json!({})).await?;
     let body = preview["body"].as_str().context("body")?;
     assert!(!body.contains(PHONE) && body.contains("[전화번호-1]") && body.contains("매월 1일"), "{preview}");
-    assert_eq!((&preview["findings"][0]["words"], &preview["findings"][0]["token"]), (&json!(PHONE), &json!("[전화번호-1]")));
+    assert_eq!(
+        (&preview["findings"][0]["words"], &preview["findings"][0]["token"]),
+        (&json!(PHONE), &json!("[전화번호-1]"))
+    );
     let ask = json!({ "purpose": PURPOSE, "legal_basis": "" });
     let asked = official.ok(Method::POST, &format!("/api/v1/runs/{run}/outside"), ask.clone()).await?;
     let call = asked["id"].as_str().context("call")?.to_owned();
     let again = official.post(&format!("/api/v1/runs/{run}/outside"), ask).await?;
     assert_eq!(again.status(), StatusCode::CONFLICT, "one at a time");
     let path = format!("/api/v1/outside/{call}");
-    assert_eq!(official.post(&format!("{path}/send"), json!({})).await?.status(), StatusCode::CONFLICT, "not before approval");
+    assert_eq!(
+        official.post(&format!("{path}/send"), json!({})).await?.status(),
+        StatusCode::CONFLICT,
+        "not before approval"
+    );
     assert_eq!(official.post(&format!("{path}/approve"), json!({})).await?.status(), StatusCode::FORBIDDEN);
     assert_eq!(stage.city.civil_official.client.get(&path).await?.status(), StatusCode::NOT_FOUND);
     officer.ok(Method::POST, &format!("{path}/approve"), json!({ "reason": "공개 자료" })).await?;
@@ -243,7 +262,10 @@ async fn what_may_not_leave_is_refused() -> Test {
     let blocked = run(&official, &stage.app, "900101-1970000의 캠핑장 예약은 언제 받습니까?").await?;
     let preview = official.ok(Method::POST, &format!("/api/v1/runs/{blocked}/outside/preview"), json!({})).await?;
     assert_eq!(preview["findings"][0]["block"], true, "{preview}");
-    assert!(preview["findings"][0]["place"].as_str().is_some_and(|p| p.contains("입력")) && !preview.to_string().contains("1970000"));
+    assert!(
+        preview["findings"][0]["place"].as_str().is_some_and(|p| p.contains("입력"))
+            && !preview.to_string().contains("1970000")
+    );
     let asked = official.post(&format!("/api/v1/runs/{blocked}/outside"), json!({ "purpose": PURPOSE })).await?;
     assert_eq!(asked.status(), StatusCode::UNPROCESSABLE_ENTITY);
     // An approved call is void when its provider is switched off, and one whose bytes were altered never opens.
@@ -256,7 +278,10 @@ async fn what_may_not_leave_is_refused() -> Test {
     assert_eq!(official.json(&format!("/api/v1/outside/{call}")).await?["state"], "cancelled");
     // Grade S: no app over it may ask, and what was asked for while it was O may not be asked for once it is S.
     let refused = app_over(&official, &stage.collection_of("S").await?).await;
-    assert!(refused.is_err_and(|e| e.to_string().contains("outside")), "an app over S cannot be saved as one that asks");
+    assert!(
+        refused.is_err_and(|e| e.to_string().contains("outside")),
+        "an app over S cannot be saved as one that asks"
+    );
     let open = run(&official, &stage.app, "캠핑장 예약은 언제 받습니까?").await?;
     official.ok(Method::PATCH, &format!("/api/v1/collections/{}", stage.collection), json!({ "grade": "S" })).await?;
     let refused = official.post(&format!("/api/v1/runs/{open}/outside/preview"), json!({})).await?;

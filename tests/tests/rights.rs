@@ -21,8 +21,14 @@ type Test = anyhow::Result<()>;
 const ACTORS: [&str; 7] = ["anonymous", "other", "owner", "manager", "security", "admin", "token"];
 
 /// Open to anybody at all.
-const PUBLIC: [&str; 6] =
-    ["GET /sign-in", "GET /setup/{token}", "GET /language/{code}", "POST /api/v1/session", "POST /api/v1/setup", "DELETE /api/v1/session"];
+const PUBLIC: [&str; 6] = [
+    "GET /sign-in",
+    "GET /setup/{token}",
+    "GET /language/{code}",
+    "POST /api/v1/session",
+    "POST /api/v1/setup",
+    "DELETE /api/v1/session",
+];
 
 /// Refused to all these actors by a rule that other tests prove: who made an app does not rate it, and set-up is over.
 const NOBODY: [&str; 2] = ["PUT /api/v1/apps/{id}/rating", "POST /api/v1/setup"];
@@ -58,7 +64,11 @@ fn routes() -> anyhow::Result<Vec<Route>> {
             routes.push(Route { path: path.clone(), method: method.to_uppercase(), multipart });
         }
     }
-    routes.extend(madang_server::pages::paths().iter().map(|path| Route { path: (*path).to_owned(), method: "GET".into(), multipart: false }));
+    routes.extend(madang_server::pages::paths().iter().map(|path| Route {
+        path: (*path).to_owned(),
+        method: "GET".into(),
+        multipart: false,
+    }));
     routes.sort();
     Ok(routes)
 }
@@ -173,7 +183,12 @@ impl World {
         }
         self.document().await?;
         let collection = self.collection().await?;
-        let found = self.city.ict_official.client.json(&format!("/api/v1/search?q=감사 대상 부서 통보&collection={collection}")).await?;
+        let found = self
+            .city
+            .ict_official
+            .client
+            .json(&format!("/api/v1/search?q=감사 대상 부서 통보&collection={collection}"))
+            .await?;
         self.keep("passage", &found["hits"][0]["id"])
     }
 
@@ -237,7 +252,9 @@ impl World {
             return Ok(id.clone());
         }
         let app = self.app().await?;
-        let made = self.owner(Method::POST, &format!("/api/v1/apps/{app}/submissions"), json!({ "version": 1, "note": "" })).await?;
+        let made = self
+            .owner(Method::POST, &format!("/api/v1/apps/{app}/submissions"), json!({ "version": 1, "note": "" }))
+            .await?;
         self.keep("submission", &made["id"])
     }
 
@@ -255,7 +272,8 @@ impl World {
             return Ok(id.clone());
         }
         let login = self.unique("spare");
-        let body = json!({ "login": login, "name": "여분", "password": PASSWORD, "posts": [self.city.ict_official.post] });
+        let body =
+            json!({ "login": login, "name": "여분", "password": PASSWORD, "posts": [self.city.ict_official.post] });
         let made = self.city.admin.client.ok(Method::POST, "/api/v1/people", body).await?;
         self.keep("person", &made["id"])
     }
@@ -264,7 +282,8 @@ impl World {
         if let Some(id) = self.made.get("token") {
             return Ok(id.clone());
         }
-        let made = self.owner(Method::POST, "/api/v1/tokens", json!({ "name": "여분", "scope": "run", "days": 1 })).await?;
+        let made =
+            self.owner(Method::POST, "/api/v1/tokens", json!({ "name": "여분", "scope": "run", "days": 1 })).await?;
         self.keep("token", &made["id"])
     }
 
@@ -273,7 +292,8 @@ impl World {
         if let Some(id) = self.made.get("session") {
             return Ok(id.clone());
         }
-        let ids = |list: &Value| -> Vec<Value> { list.as_array().into_iter().flatten().map(|s| s["id"].clone()).collect() };
+        let ids =
+            |list: &Value| -> Vec<Value> { list.as_array().into_iter().flatten().map(|s| s["id"].clone()).collect() };
         let before = ids(&self.owner(Method::GET, "/api/v1/sessions", Value::Null).await?);
         Client::new(&self.server.base)?.sign_in(&self.city.ict_official.login, PASSWORD).await?;
         let after = ids(&self.owner(Method::GET, "/api/v1/sessions", Value::Null).await?);
@@ -299,12 +319,17 @@ impl World {
         self.city.admin.client.ok(Method::POST, &format!("/api/v1/providers/{provider}/enable"), json!({})).await?;
         let name = self.unique("열린 자료 ");
         let open = self.city.collection(&name, "O", true).await?;
-        self.city.ict_official.client.upload_ready(&open, "안내.md", "# 안내\n\n민원실은 아홉 시에 문을 연다.\n").await?;
+        self.city
+            .ict_official
+            .client
+            .upload_ready(&open, "안내.md", "# 안내\n\n민원실은 아홉 시에 문을 연다.\n")
+            .await?;
         let sheet = self.sheet(&json!({ "type": "collection", "id": open, "name": name }), "ask");
         let draft = self.owner(Method::POST, "/api/v1/drafts", json!({ "sheet": sheet })).await?;
         let app = self.save(draft["id"].as_str().context("no draft")?).await?;
         let run = self.ask(&app).await?["id"].as_str().context("no run")?.to_owned();
-        let purpose = json!({ "provider": provider, "purpose": "어려운 글을 다듬기 위함", "legal_basis": "업무 지침 제3조" });
+        let purpose =
+            json!({ "provider": provider, "purpose": "어려운 글을 다듬기 위함", "legal_basis": "업무 지침 제3조" });
         let made = self.owner(Method::POST, &format!("/api/v1/runs/{run}/outside"), purpose).await?;
         self.keep("call", &made["id"])
     }
@@ -328,20 +353,28 @@ impl World {
         let stale = -1; // a revision that no draft has: refused after the right was judged
         let sheet = self.sheet(&json!({ "type": "readable" }), "never");
         match route.name().as_str() {
-            "POST /api/v1/collections" => json!({ "name": self.unique("새 "), "grade": "O", "department": self.city.ict }),
+            "POST /api/v1/collections" => {
+                json!({ "name": self.unique("새 "), "grade": "O", "department": self.city.ict })
+            }
             "POST /api/v1/drafts" => json!({ "sheet": sheet }),
             "PUT /api/v1/drafts/{id}" => json!({ "revision": stale, "sheet": sheet }),
             "POST /api/v1/drafts/{id}/answers" => json!({ "revision": stale, "question": "q", "option": 0 }),
             "POST /api/v1/drafts/{id}/versions" => json!({ "revision": stale, "note": "" }),
-            "POST /api/v1/drafts/{id}/trial" | "POST /api/v1/apps/{id}/runs" => json!({ "inputs": { "question": "감사 통보" } }),
+            "POST /api/v1/drafts/{id}/trial" | "POST /api/v1/apps/{id}/runs" => {
+                json!({ "inputs": { "question": "감사 통보" } })
+            }
             "POST /api/v1/apps/{id}/rollback" => json!({ "version": 1, "reason": "되돌림" }),
             "PUT /api/v1/apps/{id}/rating" => json!({ "stars": 5 }),
             "POST /api/v1/runs/{id}/reports" => json!({ "note": "틀린 답" }),
             "POST /api/v1/submissions/{id}/return" => json!({ "reason": "다시" }),
             "POST /api/v1/outside/{id}/return" => json!({ "reason": "다시" }),
-            "POST /api/v1/runs/{id}/outside" => json!({ "purpose": "어려운 글을 다듬기 위함", "legal_basis": "업무 지침" }),
+            "POST /api/v1/runs/{id}/outside" => {
+                json!({ "purpose": "어려운 글을 다듬기 위함", "legal_basis": "업무 지침" })
+            }
             "POST /api/v1/session" => json!({ "login": "nobody", "password": PASSWORD }),
-            "POST /api/v1/setup" => json!({ "token": "0".repeat(64), "body_name": "가", "department": "가", "post": "가", "login": "late", "name": "가", "password": PASSWORD }),
+            "POST /api/v1/setup" => {
+                json!({ "token": "0".repeat(64), "body_name": "가", "department": "가", "post": "가", "login": "late", "name": "가", "password": PASSWORD })
+            }
             _ => json!({}),
         }
     }
@@ -412,7 +445,10 @@ async fn every_route_answers_every_actor_as_written() -> Test {
             cells.push(world.ask_route(&route, actor).await.with_context(|| format!("{} as {actor}", route.name()))?);
         }
         let codes: String = cells.iter().map(|s| format!("{:<10}", s.as_u16())).collect();
-        rows.insert(format!("{} {}", route.path, route.method), format!("{:<6} {:<44} {}", route.method, route.path, codes.trim_end()));
+        rows.insert(
+            format!("{} {}", route.path, route.method),
+            format!("{:<6} {:<44} {}", route.method, route.path, codes.trim_end()),
+        );
         problems.extend(faults(&route, &cells));
     }
     let head: String = ACTORS.iter().map(|a| format!("{a:<10}")).collect();
@@ -434,6 +470,10 @@ fn compare(table: &str) -> Test {
     let gone = golden.lines().filter(|line| !table.lines().any(|l| l == *line)).map(|line| format!("- {line}"));
     let new = table.lines().filter(|line| !golden.lines().any(|l| l == *line)).map(|line| format!("+ {line}"));
     let difference: Vec<_> = gone.chain(new).collect();
-    ensure!(difference.is_empty(), "tests/golden/rights.txt differs (MADANG_BLESS=1 rewrites it):\n{}", difference.join("\n"));
+    ensure!(
+        difference.is_empty(),
+        "tests/golden/rights.txt differs (MADANG_BLESS=1 rewrites it):\n{}",
+        difference.join("\n")
+    );
     Ok(())
 }

@@ -24,12 +24,15 @@ async fn save(by: &Client, draft: &str, change: impl Fn(&mut Value)) -> Result<u
     let mut sheet = read["sheet"].clone();
     change(&mut sheet);
     let put = by.ok(Method::PUT, &path, json!({ "revision": read["revision"], "sheet": sheet })).await?;
-    let saved = by.ok(Method::POST, &format!("{path}/versions"), json!({ "revision": put["revision"], "note": "" })).await?;
+    let saved =
+        by.ok(Method::POST, &format!("{path}/versions"), json!({ "revision": put["revision"], "note": "" })).await?;
     saved["version"].as_u64().context("no version")
 }
 
 async fn submit(by: &Client, app: &str, version: u64) -> Result<String> {
-    let made = by.ok(Method::POST, &format!("/api/v1/apps/{app}/submissions"), json!({ "version": version, "note": "함께" })).await?;
+    let made = by
+        .ok(Method::POST, &format!("/api/v1/apps/{app}/submissions"), json!({ "version": version, "note": "함께" }))
+        .await?;
     Ok(made["id"].as_str().context("no submission")?.to_owned())
 }
 
@@ -48,7 +51,8 @@ async fn only_the_right_manager_decides_and_never_their_own() -> Result<()> {
     let (official, manager) = (&city.ict_official.client, &city.ict_manager.client);
     let (app, _) = own_app(official, titled("규정 도우미")).await?;
     let path = format!("/api/v1/apps/{app}/submissions");
-    for stranger in [&city.civil_official.client, &city.civil_manager.client, &city.security.client, &city.admin.client] {
+    for stranger in [&city.civil_official.client, &city.civil_manager.client, &city.security.client, &city.admin.client]
+    {
         assert_eq!(status(stranger, Method::POST, &path, json!({ "version": 2 })).await?, 404);
     }
     let id = submit(official, &app, 2).await?;
@@ -57,20 +61,43 @@ async fn only_the_right_manager_decides_and_never_their_own() -> Result<()> {
         let path = format!("/api/v1/submissions/{id}/{decision}");
         let body = json!({ "reason": "까닭" });
         assert_eq!(status(official, Method::POST, &path, body.clone()).await?, 403, "an official, {decision}");
-        assert_eq!(status(&city.civil_manager.client, Method::POST, &path, body.clone()).await?, 404, "another department's manager");
+        assert_eq!(
+            status(&city.civil_manager.client, Method::POST, &path, body.clone()).await?,
+            404,
+            "another department's manager"
+        );
         assert_eq!(status(&city.admin.client, Method::POST, &path, body).await?, 403, "an admin is no manager");
     }
-    assert_eq!(city.civil_manager.client.get(&format!("/api/v1/submissions/{id}")).await?.status(), StatusCode::NOT_FOUND);
-    let token = manager.ok(Method::POST, "/api/v1/tokens", json!({ "name": "script", "scope": "write", "days": 1 })).await?;
+    assert_eq!(
+        city.civil_manager.client.get(&format!("/api/v1/submissions/{id}")).await?.status(),
+        StatusCode::NOT_FOUND
+    );
+    let token =
+        manager.ok(Method::POST, "/api/v1/tokens", json!({ "name": "script", "scope": "write", "days": 1 })).await?;
     let script = Client::with_token(&server.base, token["secret"].as_str().context("no secret")?)?;
-    assert_eq!(status(&script, Method::POST, &format!("/api/v1/submissions/{id}/approve"), json!({})).await?, 403, "a token approves nothing");
-    assert_eq!(status(manager, Method::POST, &format!("/api/v1/submissions/{id}/return"), json!({ "reason": " " })).await?, 422);
+    assert_eq!(
+        status(&script, Method::POST, &format!("/api/v1/submissions/{id}/approve"), json!({})).await?,
+        403,
+        "a token approves nothing"
+    );
+    assert_eq!(
+        status(manager, Method::POST, &format!("/api/v1/submissions/{id}/return"), json!({ "reason": " " })).await?,
+        422
+    );
 
     manager.ok(Method::POST, &format!("/api/v1/submissions/{id}/approve"), json!({})).await?;
-    assert_eq!(status(manager, Method::POST, &format!("/api/v1/submissions/{id}/approve"), json!({})).await?, 409, "twice");
+    assert_eq!(
+        status(manager, Method::POST, &format!("/api/v1/submissions/{id}/approve"), json!({})).await?,
+        409,
+        "twice"
+    );
     let (theirs, _) = own_app(manager, titled("과장의 앱")).await?;
     let own = submit(manager, &theirs, 2).await?;
-    assert_eq!(status(manager, Method::POST, &format!("/api/v1/submissions/{own}/approve"), json!({})).await?, 403, "one's own");
+    assert_eq!(
+        status(manager, Method::POST, &format!("/api/v1/submissions/{own}/approve"), json!({})).await?,
+        403,
+        "one's own"
+    );
     let (_, page) = manager.page(&format!("/review/submissions/{own}")).await?;
     assert!(!page.contains("승인해서 스토어에 올리기"), "no button for what is refused");
     official.ok(Method::POST, &format!("/api/v1/submissions/{own}/withdraw"), json!({})).await?;
@@ -115,7 +142,8 @@ async fn the_leak_test_stands_before_the_store() -> Result<()> {
 async fn rolling_back_withdrawing_and_what_people_say() -> Result<()> {
     let server = Madang::start()?;
     let city = City::build(&server).await?;
-    let (official, manager, reader) = (&city.ict_official.client, &city.ict_manager.client, &city.civil_official.client);
+    let (official, manager, reader) =
+        (&city.ict_official.client, &city.ict_manager.client, &city.civil_official.client);
     let (app, draft) = own_app(official, titled("둘째 이름")).await?;
     let approve = async |version: u64| -> Result<()> {
         let id = submit(official, &app, version).await?;
@@ -130,7 +158,10 @@ async fn rolling_back_withdrawing_and_what_people_say() -> Result<()> {
     assert_eq!(status(reader, Method::POST, &rollback, json!({ "version": 2 })).await?, 403);
     official.ok(Method::POST, &rollback, json!({ "version": 2, "reason": "새 이름이 헷갈립니다." })).await?;
     let (_, page) = reader.page(&format!("/apps/{app}")).await?;
-    assert!(page.contains("<h1>둘째 이름</h1>") && page.contains("넷째 이름"), "the store's version on top, both in the history");
+    assert!(
+        page.contains("<h1>둘째 이름</h1>") && page.contains("넷째 이름"),
+        "the store's version on top, both in the history"
+    );
     assert!(!page.contains("아무도 승인하지 않은 이름"), "what nobody approved stays in the department");
     assert_eq!(reader.get(&format!("/api/v1/apps/{app}/versions/2/diff/4")).await?.status(), StatusCode::OK);
     assert_eq!(reader.get(&format!("/api/v1/apps/{app}/versions/2/diff/3")).await?.status(), StatusCode::NOT_FOUND);
@@ -145,14 +176,19 @@ async fn rolling_back_withdrawing_and_what_people_say() -> Result<()> {
         .filter_map(|i| Some((i["key"].as_str()?.to_owned(), json!("당직 수당을 알려 주세요."))))
         .collect();
     reader.ok(Method::POST, &format!("/api/v1/apps/{app}/runs"), json!({ "inputs": inputs })).await?;
-    for bad in [json!({ "stars": 0 }), json!({ "stars": 6 }), json!({ "stars": 4, "comment": "900101-1970000 님 감사합니다" })] {
+    for bad in
+        [json!({ "stars": 0 }), json!({ "stars": 6 }), json!({ "stars": 4, "comment": "900101-1970000 님 감사합니다" })]
+    {
         assert_eq!(status(reader, Method::PUT, &rating, bad.clone()).await?, 422, "{bad}");
     }
     reader.ok(Method::PUT, &rating, json!({ "stars": 4, "comment": "<b>빨라요</b>" })).await?;
     official.ok(Method::POST, &format!("/api/v1/apps/{app}/runs"), json!({ "inputs": inputs })).await?;
     assert_eq!(status(official, Method::PUT, &rating, json!({ "stars": 5 })).await?, 403, "its author");
     let (_, page) = manager.page(&format!("/apps/{app}")).await?;
-    assert!(page.contains("&#60;b&#62;빨라요") && page.contains("4.0") && page.contains("민원여권과"), "escaped, averaged, by department");
+    assert!(
+        page.contains("&#60;b&#62;빨라요") && page.contains("4.0") && page.contains("민원여권과"),
+        "escaped, averaged, by department"
+    );
 
     let unpublish = format!("/api/v1/apps/{app}/unpublish");
     assert_eq!(status(reader, Method::POST, &unpublish, json!({})).await?, 403);
@@ -165,7 +201,8 @@ async fn rolling_back_withdrawing_and_what_people_say() -> Result<()> {
 async fn the_store_filters_offers_and_outlives_a_department() -> Result<()> {
     let server = Madang::start()?;
     let city = City::build(&server).await?;
-    let (official, manager, reader) = (&city.ict_official.client, &city.ict_manager.client, &city.civil_official.client);
+    let (official, manager, reader) =
+        (&city.ict_official.client, &city.ict_manager.client, &city.civil_official.client);
     let collection = city.collection("우리 과 지침", "S", false).await?;
     let closed = |sheet: &mut Value| {
         sheet["title"] = json!("통신공사 감리 도우미");
@@ -175,7 +212,10 @@ async fn the_store_filters_offers_and_outlives_a_department() -> Result<()> {
     let (app, _) = own_app(official, closed).await?;
     let id = submit(official, &app, 2).await?;
     let (_, page) = manager.page(&format!("/review/submissions/{id}")).await?;
-    assert!(page.contains("볼 수 있는 부서: 정보통신과.") && page.contains("민원여권과"), "who reads the source and who cannot");
+    assert!(
+        page.contains("볼 수 있는 부서: 정보통신과.") && page.contains("민원여권과"),
+        "who reads the source and who cannot"
+    );
     let (_, home) = manager.page("/").await?;
     assert!(home.contains(&format!("/review/submissions/{id}")), "it waits on the manager's home");
     manager.ok(Method::POST, &format!("/api/v1/submissions/{id}/approve"), json!({})).await?;
@@ -209,9 +249,17 @@ async fn the_store_filters_offers_and_outlives_a_department() -> Result<()> {
     assert_eq!(status(admin, Method::DELETE, &path, json!({})).await?, 409, "it owns an app");
     admin.ok(Method::DELETE, &path, json!({ "heir": city.civil })).await?;
     let kept = reader.json(&format!("/api/v1/apps/{app}")).await?;
-    assert_eq!((kept["owned"].as_bool(), kept["owner_department"].as_str()), (Some(true), Some(city.civil.as_str())), "{kept}");
+    assert_eq!(
+        (kept["owned"].as_bool(), kept["owner_department"].as_str()),
+        (Some(true), Some(city.civil.as_str())),
+        "{kept}"
+    );
     let mut moved = Client::new(&server.base)?;
     moved.sign_in(&city.ict_official.login, PASSWORD).await?;
-    assert_eq!(status(&moved, Method::POST, &format!("/api/v1/apps/{app}/unpublish"), json!({})).await?, 403, "the author left");
+    assert_eq!(
+        status(&moved, Method::POST, &format!("/api/v1/apps/{app}/unpublish"), json!({})).await?,
+        403,
+        "the author left"
+    );
     Ok(())
 }

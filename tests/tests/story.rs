@@ -48,7 +48,8 @@ async fn collect_and_find(city: &City) -> anyhow::Result<String> {
 async fn build_and_run(city: &City, collection: &str) -> anyhow::Result<String> {
     let official = &city.ict_official.client;
     let prompt = json!({ "prompt": "당직 근무 지침에 대한 질문에 근거를 붙여 답해줘" });
-    let draft = official.ok(Method::POST, "/api/v1/drafts", prompt).await?["id"].as_str().context("no draft")?.to_owned();
+    let draft =
+        official.ok(Method::POST, "/api/v1/drafts", prompt).await?["id"].as_str().context("no draft")?.to_owned();
     let read = official.json(&format!("/api/v1/drafts/{draft}")).await?;
     let sheet = &read["sheet"];
     assert_eq!(sheet["task"], "question_answering", "{read}");
@@ -63,7 +64,10 @@ async fn build_and_run(city: &City, collection: &str) -> anyhow::Result<String> 
     assert_eq!(names.get(1), Some(&"engine"), "the engine is named before it speaks");
     assert_eq!(names.last(), Some(&"done"), "{names:?}");
     let stale = json!({ "revision": -1, "sheet": sheet });
-    assert_eq!(official.send(Method::PUT, &format!("/api/v1/drafts/{draft}"), stale).await?.status(), StatusCode::CONFLICT);
+    assert_eq!(
+        official.send(Method::PUT, &format!("/api/v1/drafts/{draft}"), stale).await?.status(),
+        StatusCode::CONFLICT
+    );
     let save = json!({ "revision": read["revision"], "note": "첫 판" });
     let saved = official.ok(Method::POST, &format!("/api/v1/drafts/{draft}/versions"), save).await?;
     assert_eq!(saved["version"], 1);
@@ -110,7 +114,9 @@ async fn share(city: &City, app: &str) -> Test {
     let first = submitted(official, app, submit.clone()).await?;
     let foreign = city.civil_manager.client.post(&format!("/api/v1/submissions/{first}/approve"), json!({})).await?;
     assert!([StatusCode::FORBIDDEN, StatusCode::NOT_FOUND].contains(&foreign.status()), "another department's manager");
-    manager.ok(Method::POST, &format!("/api/v1/submissions/{first}/return"), json!({ "reason": "제목을 다듬어 주세요" })).await?;
+    manager
+        .ok(Method::POST, &format!("/api/v1/submissions/{first}/return"), json!({ "reason": "제목을 다듬어 주세요" }))
+        .await?;
     assert_eq!(city.civil_official.client.get(&path).await?.status(), StatusCode::NOT_FOUND);
     let second = submitted(official, app, submit).await?;
     let own = official.post(&format!("/api/v1/submissions/{second}/approve"), json!({})).await?;
@@ -132,7 +138,9 @@ async fn reuse(city: &City, app: &str, collection: &str) -> Test {
     let question = json!({ "inputs": first_input(&read, "당직 수당은 얼마입니까?")? });
     let run = other.ok(Method::POST, &format!("/api/v1/apps/{app}/runs"), question.clone()).await?;
     assert!(run["answer"].as_str().is_some_and(|a| a.contains("60,000원")), "{run}");
-    other.ok(Method::PUT, &format!("/api/v1/apps/{app}/rating"), json!({ "stars": 5, "comment": "바로 썼습니다" })).await?;
+    other
+        .ok(Method::PUT, &format!("/api/v1/apps/{app}/rating"), json!({ "stars": 5, "comment": "바로 썼습니다" }))
+        .await?;
     let fork = other.ok(Method::POST, &format!("/api/v1/apps/{app}/fork"), json!({})).await?;
     let fork = fork["app"].as_str().or(fork["id"].as_str()).context("no fork")?.to_owned();
     let forked = other.json(&format!("/api/v1/apps/{fork}")).await?;
@@ -159,19 +167,19 @@ async fn improve(city: &City, app: &str) -> Test {
     let draft = draft["id"].as_str().context("no draft")?.to_owned();
     let read = official.json(&format!("/api/v1/drafts/{draft}")).await?;
     let mut sheet = read["sheet"].clone();
-    sheet["sentences"].as_array_mut().context("sentences")?.push(json!({ "text": "답은 세 문장 이내로 쓴다." }));
+    sheet["sentences"].as_array_mut().context("sentences")?.push(json!({ "text": "담당 부서를 함께 밝힌다." }));
     let path = format!("/api/v1/drafts/{draft}");
     let put = official.ok(Method::PUT, &path, json!({ "revision": read["revision"], "sheet": sheet })).await?;
     let save = json!({ "revision": put["revision"], "note": "짧게" });
     let saved = official.ok(Method::POST, &format!("/api/v1/drafts/{draft}/versions"), save).await?;
     assert_eq!(saved["version"], 2);
     let diff = official.json(&format!("/api/v1/apps/{app}/versions/1/diff/2")).await?;
-    assert!(diff.to_string().contains("세 문장 이내"), "{diff}");
+    assert!(diff.to_string().contains("담당 부서를 함께"), "{diff}");
     let second = submitted(official, app, json!({ "version": 2, "note": "짧게" })).await?;
     city.ict_manager.client.ok(Method::POST, &format!("/api/v1/submissions/{second}/approve"), json!({})).await?;
     let rollback = json!({ "version": 1, "reason": "다시 첫 판으로" });
     city.ict_manager.client.ok(Method::POST, &format!("/api/v1/apps/{app}/rollback"), rollback).await?;
     let first = official.json(&format!("/api/v1/apps/{app}/versions/1")).await?;
-    assert!(!first.to_string().contains("세 문장 이내"), "versions are immutable");
+    assert!(!first.to_string().contains("담당 부서를 함께"), "versions are immutable");
     Ok(())
 }

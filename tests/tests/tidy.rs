@@ -71,7 +71,10 @@ fn literals<'a>(files: &'a BTreeMap<String, String>, call: &str) -> anyhow::Resu
     for (name, text) in files {
         for words in pattern.captures_iter(text) {
             let literal = words.get(1).map_or("", |m| m.as_str());
-            found.push((name.as_str(), serde_json::from_str(&format!("\"{literal}\"")).unwrap_or_else(|_| literal.to_owned())));
+            found.push((
+                name.as_str(),
+                serde_json::from_str(&format!("\"{literal}\"")).unwrap_or_else(|_| literal.to_owned()),
+            ));
         }
     }
     ensure!(!found.is_empty(), "no call of {call} found");
@@ -80,7 +83,8 @@ fn literals<'a>(files: &'a BTreeMap<String, String>, call: &str) -> anyhow::Resu
 
 #[test]
 fn pages_have_all_their_english() -> Test {
-    let english: HashMap<String, String> = toml::from_str(&std::fs::read_to_string(root().join("web/locales/en.toml"))?)?;
+    let english: HashMap<String, String> =
+        toml::from_str(&std::fs::read_to_string(root().join("web/locales/en.toml"))?)?;
     let mut sources = files("web/templates", &[".html"])?;
     sources.extend(files("crates/server/src", &[".rs"])?);
     sources.remove("crates/server/src/views/lang.rs"); // the translator itself and its tests
@@ -145,21 +149,40 @@ fn nothing_is_loaded_from_elsewhere() -> Test {
     let loads = Regex::new(
         r#"(?i)(?:\b(?:src|href|srcset|action|poster|data)\s*=\s*["']|url\(\s*["']?|@import\s+["']|\bfrom\s+["']|\bimport\s*\(?\s*["']|\bfetch\(\s*["'`]|EventSource\(\s*["'`])(?:https?:)?//"#,
     )?;
-    let faults: Vec<_> = web.iter().filter_map(|(name, text)| Some(format!("{name}: {}", loads.find(text)?.as_str()))).collect();
+    let faults: Vec<_> =
+        web.iter().filter_map(|(name, text)| Some(format!("{name}: {}", loads.find(text)?.as_str()))).collect();
     none("loaded from another host", &faults)
 }
 
 fn metadata() -> anyhow::Result<Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo).args(["metadata", "--offline", "--locked", "--format-version", "1"]).current_dir(root()).output()?;
+    let output = Command::new(cargo)
+        .args(["metadata", "--offline", "--locked", "--format-version", "1"])
+        .current_dir(root())
+        .output()?;
     ensure!(output.status.success(), "cargo metadata: {}", String::from_utf8_lossy(&output.stderr));
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
 /// May be linked into a public body's server without giving its source away. MPL-2.0 reaches as far as its own files.
 const LICENCES: [&str; 17] = [
-    "0BSD", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0", "MPL-2.0",
-    "Unicode-3.0", "Unicode-DFS-2016", "Unlicense", "Zlib", "bzip2-1.0.6", "Apache-2.0 WITH LLVM-exception",
+    "0BSD",
+    "Apache-2.0",
+    "BSD-2-Clause",
+    "BSD-3-Clause",
+    "BSL-1.0",
+    "CC0-1.0",
+    "CDLA-Permissive-2.0",
+    "ISC",
+    "MIT",
+    "MIT-0",
+    "MPL-2.0",
+    "Unicode-3.0",
+    "Unicode-DFS-2016",
+    "Unlicense",
+    "Zlib",
+    "bzip2-1.0.6",
+    "Apache-2.0 WITH LLVM-exception",
 ];
 
 /// Reads `A OR B AND (C OR D)`, AND binding tighter; the old `/` is OR.

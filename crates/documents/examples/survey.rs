@@ -31,18 +31,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         collect(Path::new(folder), &mut files)?;
     }
     files.sort();
-    let sandbox = Sandbox {
-        program: std::env::current_exe()?,
-        args: vec!["parse-child".into()],
-        limits: Limits::default(),
-    };
+    let sandbox =
+        Sandbox { program: std::env::current_exe()?, args: vec!["parse-child".into()], limits: Limits::default() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut rows: BTreeMap<String, Row> = BTreeMap::new();
     for path in &files {
-        let name = path
-            .file_name()
-            .map(|n| n.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let bytes = std::fs::read(path)?;
         let started = Instant::now();
         let outcome = runtime.block_on(sandbox.read(&bytes, &name));
@@ -89,10 +83,8 @@ fn collect(folder: &Path, out: &mut Vec<PathBuf>) -> std::io::Result<()> {
 }
 
 fn print(rows: &BTreeMap<String, Row>) {
-    let mut out = format!(
-        "{:<10} {:>5} {:>5} {:>8} {:>9}  refused\n",
-        "format", "files", "text", "passages", "slowest"
-    );
+    let mut out =
+        format!("{:<10} {:>5} {:>5} {:>8} {:>9}  refused\n", "format", "files", "text", "passages", "slowest");
     for (format, row) in rows {
         let refused: Vec<String> = row.refused.iter().map(|(kind, n)| format!("{kind} {n}")).collect();
         let line = format!(

@@ -17,11 +17,7 @@ pub(crate) fn zip_format(bytes: &[u8]) -> Result<Format, ReadError> {
     let has = |wanted: &str| names.iter().any(|n| n == wanted);
     let starts = |wanted: &str| names.iter().any(|n| n.starts_with(wanted));
     if has("Contents/content.hpf") || starts("Contents/section") {
-        return if hwpx_is_encrypted(&mut archive) {
-            Err(ReadError::PasswordProtected)
-        } else {
-            Ok(Format::Hwpx)
-        };
+        return if hwpx_is_encrypted(&mut archive) { Err(ReadError::PasswordProtected) } else { Ok(Format::Hwpx) };
     }
     if has("EncryptedPackage") {
         return Err(ReadError::PasswordProtected);
@@ -79,11 +75,7 @@ pub(crate) fn ole_format(bytes: &[u8]) -> Result<Format, ReadError> {
             return Err(ReadError::Distribution);
         }
         let sealed = hwp_flags::ENCRYPTED | hwp_flags::DRM | hwp_flags::PUBLIC_KEY | hwp_flags::CERTIFICATE_DRM;
-        return if flags & sealed != 0 {
-            Err(ReadError::PasswordProtected)
-        } else {
-            Ok(Format::Hwp)
-        };
+        return if flags & sealed != 0 { Err(ReadError::PasswordProtected) } else { Ok(Format::Hwp) };
     }
     if file.is_stream("/EncryptedPackage") || file.is_stream("/EncryptionInfo") {
         return Err(ReadError::PasswordProtected);
@@ -138,12 +130,8 @@ fn check_zip(bytes: &[u8], limits: &Limits) -> Result<(), ReadError> {
         if entry.size() > left {
             return Err(ReadError::ZipBomb);
         }
-        let xml = entry
-            .name()
-            .is_ok_and(|n| n.ends_with(".xml") || n.ends_with(".hpf") || n.ends_with(".rels"));
-        left = left
-            .checked_sub(drain(entry, left, xml.then_some(limits.depth))?)
-            .ok_or(ReadError::ZipBomb)?;
+        let xml = entry.name().is_ok_and(|n| n.ends_with(".xml") || n.ends_with(".hpf") || n.ends_with(".rels"));
+        left = left.checked_sub(drain(entry, left, xml.then_some(limits.depth))?).ok_or(ReadError::ZipBomb)?;
     }
     Ok(())
 }
@@ -221,11 +209,7 @@ impl Nesting {
 fn check_hwp(bytes: &[u8], limits: &Limits) -> Result<(), ReadError> {
     let mut file = open_ole(bytes)?;
     let compressed = hwp_properties(&mut file)? & hwp_flags::COMPRESSED != 0;
-    let streams: Vec<_> = file
-        .walk()
-        .filter(|e| e.is_stream())
-        .map(|e| e.path().to_path_buf())
-        .collect();
+    let streams: Vec<_> = file.walk().filter(|e| e.is_stream()).map(|e| e.path().to_path_buf()).collect();
     if streams.len() > limits.entries {
         return Err(ReadError::ZipBomb);
     }

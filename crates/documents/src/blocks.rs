@@ -24,19 +24,11 @@ pub(crate) struct Cell {
 
 impl Cell {
     pub fn new(text: impl Into<String>) -> Self {
-        Self {
-            text: text.into(),
-            rows: 1,
-            columns: 1,
-        }
+        Self { text: text.into(), rows: 1, columns: 1 }
     }
 
     pub fn spanning(text: impl Into<String>, rows: usize, columns: usize) -> Self {
-        Self {
-            text: text.into(),
-            rows: rows.max(1),
-            columns: columns.max(1),
-        }
+        Self { text: text.into(), rows: rows.max(1), columns: columns.max(1) }
     }
 }
 
@@ -76,11 +68,7 @@ impl Builder {
 
     /// What follows stands on this page.
     pub fn page(&mut self, page: u32) {
-        self.waiting = Some(PageStart {
-            page,
-            offset: 0,
-            estimated: false,
-        });
+        self.waiting = Some(PageStart { page, offset: 0, estimated: false });
     }
 
     /// A heading; a line of a table of contents is a paragraph instead.
@@ -98,11 +86,8 @@ impl Builder {
     /// A paragraph; its line feeds stay, blank lines in it do not.
     pub fn paragraph(&mut self, text: &str) {
         let text = normalise(text);
-        let lines: Vec<String> = text
-            .lines()
-            .map(|l| escaped(without_leaders(l).trim_end()))
-            .filter(|l| !l.trim().is_empty())
-            .collect();
+        let lines: Vec<String> =
+            text.lines().map(|l| escaped(without_leaders(l).trim_end())).filter(|l| !l.trim().is_empty()).collect();
         if !lines.is_empty() {
             self.block(&lines.join("\n"), false);
         }
@@ -192,16 +177,8 @@ impl Builder {
         if self.overflow {
             return Err(ReadError::TooLarge);
         }
-        let title = self
-            .title
-            .map(|t| one_line(&t))
-            .filter(|t| !t.is_empty() && t.chars().count() <= 200);
-        Ok(Body {
-            title,
-            text: self.out,
-            pages: self.pages,
-            warnings: self.warnings,
-        })
+        let title = self.title.map(|t| one_line(&t)).filter(|t| !t.is_empty() && t.chars().count() <= 200);
+        Ok(Body { title, text: self.out, pages: self.pages, warnings: self.warnings })
     }
 }
 
@@ -213,9 +190,7 @@ pub(crate) fn one_line(text: &str) -> String {
 /// Rows of dots that lead the eye to a page number become one ellipsis.
 fn without_leaders(line: &str) -> String {
     static LEADERS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\s*(?:[.·・‥…]\s?){6,}\s*").ok());
-    LEADERS
-        .as_ref()
-        .map_or_else(|| line.to_owned(), |re| re.replace_all(line, " … ").into_owned())
+    LEADERS.as_ref().map_or_else(|| line.to_owned(), |re| re.replace_all(line, " … ").into_owned())
 }
 
 /// A paragraph's line that Markdown would take for a heading or a table row is escaped.
@@ -223,11 +198,7 @@ fn escaped(line: &str) -> String {
     let rest = line.trim_start();
     let hashes = rest.bytes().take_while(|b| *b == b'#').count();
     let heading = (1..=6).contains(&hashes) && rest.as_bytes().get(hashes).is_none_or(|b| *b == b' ');
-    if heading || rest.starts_with('|') {
-        format!("\\{rest}")
-    } else {
-        line.to_owned()
-    }
+    if heading || rest.starts_with('|') { format!("\\{rest}") } else { line.to_owned() }
 }
 
 fn push_row(out: &mut String, row: &[String], width: usize) {
@@ -272,11 +243,7 @@ fn grid(rows: &[Vec<Cell>]) -> Vec<Vec<String>> {
         grid.push(line);
     }
     grid.retain(|row| row.iter().any(|c| !c.is_empty()));
-    let width = grid
-        .iter()
-        .map(|r| r.iter().rposition(|c| !c.is_empty()).map_or(0, |i| i + 1))
-        .max()
-        .unwrap_or(0);
+    let width = grid.iter().map(|r| r.iter().rposition(|c| !c.is_empty()).map_or(0, |i| i + 1)).max().unwrap_or(0);
     for row in &mut grid {
         row.truncate(width);
     }
@@ -285,11 +252,7 @@ fn grid(rows: &[Vec<Cell>]) -> Vec<Vec<String>> {
 
 fn place(line: &mut Vec<String>, covered: &mut Vec<(usize, String)>, cell: &Cell) {
     let text = one_line(&cell.text).replace('|', "\\|");
-    let repeated = if text.chars().count() <= MAX_REPEATED {
-        text.clone()
-    } else {
-        String::new()
-    };
+    let repeated = if text.chars().count() <= MAX_REPEATED { text.clone() } else { String::new() };
     for column in 0..cell.columns.min(MAX_COLUMNS) {
         let at = line.len();
         line.push(if column == 0 { text.clone() } else { String::new() });
@@ -298,10 +261,7 @@ fn place(line: &mut Vec<String>, covered: &mut Vec<(usize, String)>, cell: &Cell
                 covered.resize(at + 1, (0, String::new()));
             }
             if let Some(slot) = covered.get_mut(at) {
-                *slot = (
-                    cell.rows - 1,
-                    if column == 0 { repeated.clone() } else { String::new() },
-                );
+                *slot = (cell.rows - 1, if column == 0 { repeated.clone() } else { String::new() });
             }
         }
     }
@@ -338,10 +298,7 @@ mod tests {
         builder.item(1, "-", "둘");
         let body = builder.finish().expect("small");
         assert_eq!(body.text, "첫째\n 줄\n\n- 하나\n  - 둘");
-        assert_eq!(
-            body.pages.iter().map(|p| (p.page, p.offset)).collect::<Vec<_>>(),
-            [(1, 0), (3, 7)]
-        );
+        assert_eq!(body.pages.iter().map(|p| (p.page, p.offset)).collect::<Vec<_>>(), [(1, 0), (3, 7)]);
     }
 
     #[test]

@@ -110,24 +110,19 @@ pub fn detect(bytes: &[u8], file_name: &str) -> Result<Detected, ReadError> {
     if bytes.is_empty() {
         return Err(ReadError::Empty);
     }
-    let extension = file_name
-        .rsplit_once('.')
-        .map(|(_, e)| e.trim().to_lowercase())
-        .unwrap_or_default();
+    let extension = file_name.rsplit_once('.').map(|(_, e)| e.trim().to_lowercase()).unwrap_or_default();
     let named = Format::of_extension(&extension);
     let format = match by_magic(bytes)? {
         Some(format) => format,
         None => by_text(bytes, named)?,
     };
     let warning = match named {
-        Some(n) if n != format && !(n.is_text() && format.is_text()) => Some(format!(
-            "확장자는 .{extension}이지만 내용은 {} 문서라 그렇게 읽었습니다.",
-            format.label()
-        )),
-        None if !extension.is_empty() && extension.len() <= 12 && format.is_text() => Some(format!(
-            "알지 못하는 확장자(.{extension})라 {} 문서로 읽었습니다.",
-            format.label()
-        )),
+        Some(n) if n != format && !(n.is_text() && format.is_text()) => {
+            Some(format!("확장자는 .{extension}이지만 내용은 {} 문서라 그렇게 읽었습니다.", format.label()))
+        }
+        None if !extension.is_empty() && extension.len() <= 12 && format.is_text() => {
+            Some(format!("알지 못하는 확장자(.{extension})라 {} 문서로 읽었습니다.", format.label()))
+        }
         _ => None,
     };
     Ok(Detected { format, warning })
@@ -158,10 +153,7 @@ fn by_magic(bytes: &[u8]) -> Result<Option<Format>, ReadError> {
         return Err(ReadError::Hwp3);
     }
     // The signature of a PDF may stand anywhere in the first kilobyte.
-    if bytes
-        .get(..bytes.len().min(1024))
-        .is_some_and(|head| find(head, b"%PDF-").is_some())
-    {
+    if bytes.get(..bytes.len().min(1024)).is_some_and(|head| find(head, b"%PDF-").is_some()) {
         return Ok(Some(Format::Pdf));
     }
     if bytes.starts_with(b"PK\x03\x04") || bytes.starts_with(b"PK\x05\x06") {
@@ -221,15 +213,8 @@ mod tests {
     fn refuses_what_is_no_document() {
         assert_eq!(detect(b"", "a.txt"), Err(ReadError::Empty));
         assert_eq!(detect(b"HWP Document File V3.00", "a.hwp"), Err(ReadError::Hwp3));
-        for bytes in [
-            &b"\x89PNG\r\n\x1a\n"[..],
-            b"MZ\x90\0",
-            &[1, 2, 3, 0, 0, 7, 9, 200, 0, 0, 1, 2, 5, 1, 0, 3],
-        ] {
-            assert!(
-                matches!(detect(bytes, "a.pdf"), Err(ReadError::Unsupported { .. })),
-                "{bytes:?}"
-            );
+        for bytes in [&b"\x89PNG\r\n\x1a\n"[..], b"MZ\x90\0", &[1, 2, 3, 0, 0, 7, 9, 200, 0, 0, 1, 2, 5, 1, 0, 3]] {
+            assert!(matches!(detect(bytes, "a.pdf"), Err(ReadError::Unsupported { .. })), "{bytes:?}");
         }
     }
 }

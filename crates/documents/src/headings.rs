@@ -67,9 +67,7 @@ impl Order {
                 _ => {}
             }
         }
-        Self {
-            number_outside: across > within || across == within && first == Some(Kind::Number),
-        }
+        Self { number_outside: across > within || across == within && first == Some(Kind::Number) }
     }
 
     fn rank(self, kind: Kind) -> u8 {
@@ -127,25 +125,15 @@ const MAX_HEADING: usize = 70;
 pub(crate) fn find(line: &str) -> Option<Found> {
     let whole = line.trim();
     if let Some((level, text)) = markdown(whole) {
-        return Some(Found {
-            kind: Kind::Markdown(level),
-            text,
-            has_body: false,
-        });
+        return Some(Found { kind: Kind::Markdown(level), text, has_body: false });
     }
     // Emphasis around a whole heading says nothing here.
     let text = whole.trim_matches('*').trim();
     let matches = |re: &LazyLock<Option<Regex>>| re.as_ref().is_some_and(|re| re.is_match(text));
     if let Some(found) = ARTICLE.as_ref().and_then(|re| re.captures(text)) {
         let heading = found.get(1).map(|m| m.as_str().to_owned())?;
-        let has_body = found
-            .get(4)
-            .is_some_and(|m| m.as_str().chars().any(char::is_alphanumeric));
-        return Some(Found {
-            kind: Kind::Article,
-            text: heading,
-            has_body,
-        });
+        let has_body = found.get(4).is_some_and(|m| m.as_str().chars().any(char::is_alphanumeric));
+        return Some(Found { kind: Kind::Article, text: heading, has_body });
     }
     if text.chars().count() > MAX_HEADING || reads_as_sentence(text) {
         return None;
@@ -163,11 +151,7 @@ pub(crate) fn find(line: &str) -> Option<Found> {
         _ if matches(&ROMAN) => Kind::Roman,
         _ => return None,
     };
-    Some(Found {
-        kind,
-        text: text.to_owned(),
-        has_body: false,
-    })
+    Some(Found { kind, text: text.to_owned(), has_body: false })
 }
 
 /// A boxed number and its title: `1` above or beside "이동시장실 운영".
@@ -179,22 +163,14 @@ pub(crate) fn boxed(number: &str, title: &str) -> Option<Found> {
         return None;
     }
     let kind = if roman { Kind::Roman } else { Kind::Boxed };
-    Some(Found {
-        kind,
-        text: format!("{number}. {}", title.trim()),
-        has_body: false,
-    })
+    Some(Found { kind, text: format!("{number}. {}", title.trim()), has_body: false })
 }
 
 /// A line that stands alone above a boxed number: the part of the plan that it begins.
 pub(crate) fn part(line: &str) -> Option<Found> {
     const ENDS: [&str; 11] = ["계획", "현황", "업무", "방향", "국", "과", "소", "관", "실", "단", "팀"];
     let names_part = is_title(line) && ENDS.iter().any(|e| line.trim().ends_with(e));
-    names_part.then(|| Found {
-        kind: Kind::Bracketed,
-        text: line.trim().to_owned(),
-        has_body: false,
-    })
+    names_part.then(|| Found { kind: Kind::Bracketed, text: line.trim().to_owned(), has_body: false })
 }
 
 /// Short, one line, words rather than marks, no sentence.
@@ -232,11 +208,7 @@ fn markdown(line: &str) -> Option<(u8, String)> {
 /// A line that ends like a sentence, or lists after a comma, is body text.
 fn reads_as_sentence(text: &str) -> bool {
     let end = text.trim_end_matches(['"', '\'', '”', '’', ')', ' ']);
-    [
-        "다.", "요.", "오.", "음.", "함.", "임.", "됨.", "다", ";", ",", "。", "?",
-    ]
-    .iter()
-    .any(|e| end.ends_with(e))
+    ["다.", "요.", "오.", "음.", "함.", "임.", "됨.", "다", ";", ",", "。", "?"].iter().any(|e| end.ends_with(e))
         && !end.ends_with("마다")
 }
 
@@ -249,10 +221,7 @@ pub(crate) struct Path {
 
 impl Path {
     pub fn new(order: Order) -> Self {
-        Self {
-            order,
-            above: Vec::new(),
-        }
+        Self { order, above: Vec::new() }
     }
 
     /// Moves below `found`, closing what stands no further out.
@@ -290,14 +259,9 @@ mod tests {
         assert_eq!(kind("가. 대상"), Some(Kind::Syllable));
         assert_eq!(kind("【정보통신과】"), Some(Kind::Bracketed));
         assert_eq!(kind("**1. 목적**"), Some(Kind::Number));
-        for body in [
-            "1. 시장은 다음 각 호를 정한다.",
-            "2026. 3. 1.",
-            "가나다라 마바사",
-            "#해시태그",
-            "3.5 퍼센트",
-            "- 항목",
-        ] {
+        for body in
+            ["1. 시장은 다음 각 호를 정한다.", "2026. 3. 1.", "가나다라 마바사", "#해시태그", "3.5 퍼센트", "- 항목"]
+        {
             assert_eq!(kind(body), None, "{body}");
         }
     }
@@ -305,10 +269,7 @@ mod tests {
     #[test]
     fn an_article_may_carry_its_text() {
         let found = find("제3조(지원 대상) 지원 대상은 다음과 같다.").expect("an article");
-        assert_eq!(
-            (found.kind, found.text.as_str(), found.has_body),
-            (Kind::Article, "제3조(지원 대상)", true)
-        );
+        assert_eq!((found.kind, found.text.as_str(), found.has_body), (Kind::Article, "제3조(지원 대상)", true));
         assert_eq!(find("제3조에 따라 지원한다."), None);
     }
 
@@ -317,13 +278,8 @@ mod tests {
         let found = boxed("2", "미래인재 양성").expect("a title");
         assert_eq!((found.kind, found.text.as_str()), (Kind::Boxed, "2. 미래인재 양성"));
         assert_eq!(boxed("Ⅱ", "추진 계획").map(|f| f.kind), Some(Kind::Roman));
-        for (number, title) in [
-            ("128", "쪽수"),
-            ("1", "- 항목"),
-            ("1", "지원한다."),
-            ("가", "제목"),
-            ("", "제목"),
-        ] {
+        for (number, title) in [("128", "쪽수"), ("1", "- 항목"), ("1", "지원한다."), ("가", "제목"), ("", "제목")]
+        {
             assert_eq!(boxed(number, title), None, "{number} {title}");
         }
     }
@@ -337,15 +293,7 @@ mod tests {
 
     #[test]
     fn weak_kinds_nest_as_the_document_does() {
-        let squares_outside = [
-            "# 계획",
-            "□ 현황",
-            "1. 인력",
-            "가. 정원",
-            "2. 예산",
-            "□ 향후 계획",
-            "1. 일정",
-        ];
+        let squares_outside = ["# 계획", "□ 현황", "1. 인력", "가. 정원", "2. 예산", "□ 향후 계획", "1. 일정"];
         assert_eq!(paths(&squares_outside), ["계획", "□ 향후 계획", "1. 일정"]);
         assert_eq!(paths(&squares_outside[..5]), ["계획", "□ 현황", "2. 예산"]);
         let numbers_outside = ["□ 목차", "1. 확대 운영", "□ 개요", "□ 예산", "2. 시정 소통", "□ 개요"];

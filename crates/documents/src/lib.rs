@@ -98,8 +98,5 @@ pub fn read(bytes: &[u8], file_name: &str, limits: &Limits) -> Result<Extracted,
 
 /// A heading near the top serves as the title of a document that names none.
 fn leading_title(headings: &[Heading]) -> Option<String> {
-    headings
-        .first()
-        .filter(|h| h.offset < 400 && h.level == 1)
-        .map(|h| h.text.clone())
+    headings.first().filter(|h| h.offset < 400 && h.level == 1).map(|h| h.text.clone())
 }

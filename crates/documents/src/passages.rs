@@ -23,27 +23,15 @@ pub(crate) struct Cut {
 }
 
 pub(crate) fn cut(text: &str, pages: &[PageStart], size: PassageSize) -> Cut {
-    let size = PassageSize {
-        target: size.target.max(1),
-        max: size.max.max(size.target).max(1),
-    };
+    let size = PassageSize { target: size.target.max(1), max: size.max.max(size.target).max(1) };
     let units = units(text);
-    let found = units.iter().filter_map(|u| {
-        if let Unit::Heading(_, found) = u {
-            Some(found)
-        } else {
-            None
-        }
-    });
+    let found = units.iter().filter_map(|u| if let Unit::Heading(_, found) = u { Some(found) } else { None });
     let mut cutter = Cutter::new(text, pages, size, headings::Order::of(found));
     for (index, unit) in units.iter().enumerate() {
         cutter.add(unit, units.get(index + 1));
     }
     cutter.flush();
-    Cut {
-        passages: cutter.passages,
-        headings: cutter.headings,
-    }
+    Cut { passages: cutter.passages, headings: cutter.headings }
 }
 
 /// A stretch of the text in bytes and in characters.
@@ -60,10 +48,7 @@ impl Stretch {
 
     /// From the start of `self` to the end of `other`.
     fn to(&self, other: &Stretch) -> Stretch {
-        Stretch {
-            bytes: self.bytes.start..other.bytes.end,
-            chars: self.chars.start..other.chars.end,
-        }
+        Stretch { bytes: self.bytes.start..other.bytes.end, chars: self.chars.start..other.chars.end }
     }
 
     fn of<'a>(&self, text: &'a str) -> &'a str {
@@ -94,10 +79,7 @@ fn units(text: &str) -> Vec<Unit> {
         } else if is_row(content) {
             match (out.last_mut(), open) {
                 (Some(Unit::Table { rows, .. }), true) => rows.push(line),
-                _ => out.push(Unit::Table {
-                    rows: vec![line],
-                    header: 0,
-                }),
+                _ => out.push(Unit::Table { rows: vec![line], header: 0 }),
             }
             open = true;
         } else if let Some(found) = headings::find(content) {
@@ -175,10 +157,7 @@ fn lines(text: &str) -> impl Iterator<Item = Stretch> {
         let content = line.trim();
         let lead_chars = line.get(..lead).map_or(0, |l| l.chars().count());
         let (bytes, chars) = (byte + lead, char + lead_chars);
-        let stretch = Stretch {
-            bytes: bytes..bytes + content.len(),
-            chars: chars..chars + content.chars().count(),
-        };
+        let stretch = Stretch { bytes: bytes..bytes + content.len(), chars: chars..chars + content.chars().count() };
         byte += line.len();
         char += line.chars().count();
         stretch
@@ -241,11 +220,7 @@ impl<'a> Cutter<'a> {
         }
         self.path.enter(found);
         let offset = line.chars.start;
-        self.headings.push(Heading {
-            level: self.path.depth(),
-            text: found.text.clone(),
-            offset,
-        });
+        self.headings.push(Heading { level: self.path.depth(), text: found.text.clone(), offset });
         if found.has_body {
             self.body(line);
         } else {
@@ -287,11 +262,7 @@ impl<'a> Cutter<'a> {
             _ => "",
         };
         // A header longer than half a passage would crowd out the rows.
-        let head = if head.chars().count() * 2 > self.size.target {
-            ""
-        } else {
-            head
-        };
+        let head = if head.chars().count() * 2 > self.size.target { "" } else { head };
         let head_length = head.chars().count();
         let mut first_chunk = true;
         for (index, row) in rows.iter().enumerate() {
@@ -371,16 +342,8 @@ impl<'a> Cutter<'a> {
     fn flush_with(&mut self, header: &str) {
         let Some(stretch) = self.current.take() else { return };
         let own = stretch.of(self.text);
-        let text = if header.is_empty() {
-            own.to_owned()
-        } else {
-            format!("{header}\n{own}")
-        };
-        let heading_path = if self.has_body {
-            std::mem::take(&mut self.current_path)
-        } else {
-            self.path.texts()
-        };
+        let text = if header.is_empty() { own.to_owned() } else { format!("{header}\n{own}") };
+        let heading_path = if self.has_body { std::mem::take(&mut self.current_path) } else { self.path.texts() };
         self.has_body = false;
         let page = self.page_at(stretch.chars.start).copied();
         self.passages.push(PassageDraft {
@@ -388,10 +351,7 @@ impl<'a> Cutter<'a> {
             page: page.map(|p| p.page),
             page_estimated: page.is_some_and(|p| p.estimated),
             text,
-            span: Span {
-                start: stretch.chars.start,
-                end: stretch.chars.end,
-            },
+            span: Span { start: stretch.chars.start, end: stretch.chars.end },
         });
     }
 }

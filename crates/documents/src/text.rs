@@ -58,10 +58,7 @@ fn unmarked_utf16(bytes: &[u8]) -> Option<&'static Encoding> {
 
 /// No NULs and few other control bytes.
 fn looks_like_text(bytes: &[u8]) -> bool {
-    let strange = bytes
-        .iter()
-        .filter(|b| matches!(b, 1..=8 | 14..=26 | 28..=31 | 127))
-        .count();
+    let strange = bytes.iter().filter(|b| matches!(b, 1..=8 | 14..=26 | 28..=31 | 127)).count();
     !bytes.contains(&0) && strange * 200 <= bytes.len()
 }
 
@@ -70,10 +67,7 @@ pub(crate) fn decode_markup(bytes: &[u8]) -> Option<String> {
     let head = String::from_utf8_lossy(bytes.get(..bytes.len().min(2048))?).to_ascii_lowercase();
     let label = head.split("charset=").nth(1).or_else(|| head.split("encoding=").nth(1));
     let label = label.map(|l| l.trim_start_matches(['"', '\'']));
-    let label = label.and_then(|l| {
-        l.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_')
-            .next()
-    });
+    let label = label.and_then(|l| l.split(|c: char| !c.is_ascii_alphanumeric() && c != '-' && c != '_').next());
     match label.and_then(|l| Encoding::for_label(l.as_bytes())) {
         Some(encoding) if Encoding::for_bom(bytes).is_none() && encoding != UTF_8 && utf8_prefix(bytes).is_none() => {
             Some(encoding.decode_without_bom_handling(bytes).0.into_owned())
@@ -130,18 +124,13 @@ fn replaced(c: char) -> Option<&'static str> {
     })
 }
 
-const CIRCLED: &[&str] = &[
-    "①", "②", "③", "④", "⑤", "⑥", "⑦", "⑧", "⑨", "⑩", "⑪", "⑫", "⑬", "⑭", "⑮", "⑯", "⑰", "⑱", "⑲", "⑳",
-];
-const BLACK_CIRCLED: &[&str] = &[
-    "❶", "❷", "❸", "❹", "❺", "❻", "❼", "❽", "❾", "❿", "⓫", "⓬", "⓭", "⓮", "⓯", "⓰", "⓱", "⓲", "⓳", "⓴",
-];
+const CIRCLED: &[&str] =
+    &["①", "②", "③", "④", "⑤", "⑥", "⑦", "⑧", "⑨", "⑩", "⑪", "⑫", "⑬", "⑭", "⑮", "⑯", "⑰", "⑱", "⑲", "⑳"];
+const BLACK_CIRCLED: &[&str] =
+    &["❶", "❷", "❸", "❹", "❺", "❻", "❼", "❽", "❾", "❿", "⓫", "⓬", "⓭", "⓮", "⓯", "⓰", "⓱", "⓲", "⓳", "⓴"];
 
 fn circled(c: char, first: char, signs: &[&'static str]) -> &'static str {
-    signs
-        .get((c as usize).saturating_sub(first as usize))
-        .copied()
-        .unwrap_or("○")
+    signs.get((c as usize).saturating_sub(first as usize)).copied().unwrap_or("○")
 }
 
 #[cfg(test)]
@@ -157,10 +146,7 @@ mod tests {
         assert_eq!(decode(&cp949).as_deref(), Some(SENTENCE));
         assert_eq!(decode(SENTENCE.as_bytes()).as_deref(), Some(SENTENCE));
         let utf16 = |swap: bool| -> Vec<u8> {
-            SENTENCE
-                .encode_utf16()
-                .flat_map(|u| if swap { u.to_be_bytes() } else { u.to_le_bytes() })
-                .collect()
+            SENTENCE.encode_utf16().flat_map(|u| if swap { u.to_be_bytes() } else { u.to_le_bytes() }).collect()
         };
         for (mark, swap) in [(&b"\xFF\xFE"[..], false), (b"\xFE\xFF", true)] {
             assert_eq!(decode(&[mark, &utf16(swap)].concat()).as_deref(), Some(SENTENCE));
@@ -179,10 +165,7 @@ mod tests {
 
     #[test]
     fn normal_form() {
-        assert_eq!(
-            normalise("\u{1112}\u{1161}\u{11AB}글\r\n\u{F0B7}\u{0}끝\u{200B}"),
-            "한글\n•끝"
-        );
+        assert_eq!(normalise("\u{1112}\u{1161}\u{11AB}글\r\n\u{F0B7}\u{0}끝\u{200B}"), "한글\n•끝");
         assert!(matches!(normalise("그대로\n"), Cow::Borrowed(_)));
     }
 }

@@ -19,16 +19,8 @@ fn refused(bytes: &[u8], name: &str) -> ReadError {
 fn every_format_gives_its_text() {
     for (name, bytes) in all() {
         let read = text_of(&bytes, name);
-        assert!(
-            !read.passages.is_empty() && read.warnings.is_empty(),
-            "{name}: {:?}",
-            read.warnings
-        );
-        let expected = if read.format == Format::Pdf {
-            "Second page of the plan"
-        } else {
-            "정보통신과"
-        };
+        assert!(!read.passages.is_empty() && read.warnings.is_empty(), "{name}: {:?}", read.warnings);
+        let expected = if read.format == Format::Pdf { "Second page of the plan" } else { "정보통신과" };
         assert!(read.text.contains(expected), "{name}: {}", read.text);
     }
 }
@@ -60,33 +52,19 @@ fn written_answers_read_back() {
     ] {
         assert!(hwpx.text.contains(part), "{part:?} in {}", hwpx.text);
     }
-    let heading = hwpx
-        .text
-        .lines()
-        .find(|l| l.contains("추진 배경"))
-        .expect("the heading");
+    let heading = hwpx.text.lines().find(|l| l.contains("추진 배경")).expect("the heading");
     let numbers = heading.chars().filter(char::is_ascii_digit).count();
-    assert!(
-        numbers <= 1,
-        "the written number came on top of the automatic one: {heading}"
-    );
+    assert!(numbers <= 1, "the written number came on top of the automatic one: {heading}");
 }
 
 #[test]
 fn pages_of_a_pdf_and_slides_are_exact() {
     let pdf = text_of(&pdf(&[&pdf_text("Alpha plan"), &pdf_text("Beta plan")], ""), "a.pdf");
-    let page_of = |read: &Extracted, word: &str| {
-        read.passages
-            .iter()
-            .find(|p| p.text.contains(word))
-            .and_then(|p| p.page)
-    };
+    let page_of =
+        |read: &Extracted, word: &str| read.passages.iter().find(|p| p.text.contains(word)).and_then(|p| p.page);
     assert_eq!((page_of(&pdf, "Alpha"), page_of(&pdf, "Beta")), (Some(1), Some(2)));
     let slides = text_of(&pptx(&["가나다 현황", "라마바 계획"]), "a.pptx");
-    assert_eq!(
-        (page_of(&slides, "가나다"), page_of(&slides, "라마바")),
-        (Some(1), Some(2))
-    );
+    assert_eq!((page_of(&slides, "가나다"), page_of(&slides, "라마바")), (Some(1), Some(2)));
 }
 
 #[test]
@@ -99,9 +77,7 @@ fn a_workbook_keeps_numbers_merged_labels_and_far_cells() {
 
 #[test]
 fn mislabelled_files_are_read_as_what_they_are() {
-    for (name, bytes) in all()
-        .into_iter()
-        .filter(|(n, _)| n.ends_with("x") || n.ends_with("hwp") || n.ends_with("pdf"))
+    for (name, bytes) in all().into_iter().filter(|(n, _)| n.ends_with("x") || n.ends_with("hwp") || n.ends_with("pdf"))
     {
         let read = text_of(&bytes, "이름.txt");
         assert_eq!(read.warnings.len(), 1, "{name}");
@@ -131,56 +107,30 @@ fn empty_documents_are_never_a_silent_success() {
 #[test]
 fn each_bad_file_has_its_reason() {
     assert_eq!(refused(&pdf(&[PICTURE], ""), "scan.pdf"), ReadError::Scanned);
-    assert_eq!(
-        refused(&ole(&[("/FileHeader", &hwp_header(1 << 2))]), "a.hwp"),
-        ReadError::Distribution
-    );
-    assert_eq!(
-        refused(&ole(&[("/FileHeader", &hwp_header(1 << 1))]), "a.hwp"),
-        ReadError::PasswordProtected
-    );
+    assert_eq!(refused(&ole(&[("/FileHeader", &hwp_header(1 << 2))]), "a.hwp"), ReadError::Distribution);
+    assert_eq!(refused(&ole(&[("/FileHeader", &hwp_header(1 << 1))]), "a.hwp"), ReadError::PasswordProtected);
     let sealed = ole(&[("/EncryptionInfo", b"x"), ("/EncryptedPackage", b"y")]);
     assert_eq!(refused(&sealed, "a.docx"), ReadError::PasswordProtected);
     let encrypted = "/Encrypt << /Filter /Standard /V 1 /R 2 /O (aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa) /U (bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb) /P -4 >> /ID [(1) (1)]";
-    assert_eq!(
-        refused(&pdf(&[&pdf_text("secret")], encrypted), "a.pdf"),
-        ReadError::PasswordProtected
-    );
-    let hwpx = zip(&[
-        ("Contents/section0.xml", b"<x/>"),
-        ("META-INF/manifest.xml", b"<a><odf:encryption-data/></a>"),
-    ]);
+    assert_eq!(refused(&pdf(&[&pdf_text("secret")], encrypted), "a.pdf"), ReadError::PasswordProtected);
+    let hwpx = zip(&[("Contents/section0.xml", b"<x/>"), ("META-INF/manifest.xml", b"<a><odf:encryption-data/></a>")]);
     assert_eq!(refused(&hwpx, "a.hwpx"), ReadError::PasswordProtected);
     assert_eq!(refused(b"PK\x03\x04 cut short", "a.docx"), ReadError::Damaged);
     assert_eq!(refused(b"%PDF-1.7 nothing follows", "a.pdf"), ReadError::Damaged);
-    assert!(matches!(
-        refused(&ole(&[("/WordDocument", b"x")]), "a.doc"),
-        ReadError::Unsupported { .. }
-    ));
-    assert!(matches!(
-        refused(&zip(&[("a.exe", b"x")]), "a.zip"),
-        ReadError::Unsupported { .. }
-    ));
+    assert!(matches!(refused(&ole(&[("/WordDocument", b"x")]), "a.doc"), ReadError::Unsupported { .. }));
+    assert!(matches!(refused(&zip(&[("a.exe", b"x")]), "a.zip"), ReadError::Unsupported { .. }));
 }
 
 #[test]
 fn bombs_and_giants_are_refused_before_a_library_sees_them() {
-    let limits = Limits {
-        inflated_bytes: 1 << 20,
-        entries: 100,
-        text_chars: 10_000,
-        ..Limits::default()
-    };
+    let limits = Limits { inflated_bytes: 1 << 20, entries: 100, text_chars: 10_000, ..Limits::default() };
     let zeroes = vec![b' '; 4 << 20];
     let bomb = zip(&[("word/document.xml", &zeroes)]);
     assert!(bomb.len() < 64 << 10);
     assert_eq!(read(&bomb, "a.docx", &limits).map(|e| e.text), Err(ReadError::ZipBomb));
     let names: Vec<String> = (0..200).map(|i| format!("word/{i}.xml")).collect();
     let many: Vec<(&str, &[u8])> = names.iter().map(|n| (n.as_str(), &b"x"[..])).collect();
-    assert_eq!(
-        read(&zip(&many), "a.docx", &limits).map(|e| e.text),
-        Err(ReadError::ZipBomb)
-    );
+    assert_eq!(read(&zip(&many), "a.docx", &limits).map(|e| e.text), Err(ReadError::ZipBomb));
     let deep = format!("{}{}", "<w:p>".repeat(5_000), "</w:p>".repeat(5_000));
     assert_eq!(
         read(&zip(&[("word/document.xml", deep.as_bytes())]), "a.docx", &limits).map(|e| e.text),
@@ -192,18 +142,9 @@ fn bombs_and_giants_are_refused_before_a_library_sees_them() {
     let hwp = ole(&[("/FileHeader", &hwp_header(1)), ("/BodyText/Section0", &body)]);
     assert_eq!(read(&hwp, "a.hwp", &limits).map(|e| e.text), Err(ReadError::ZipBomb));
     let line = "가".repeat(20_000);
-    assert_eq!(
-        read(line.as_bytes(), "a.txt", &limits).map(|e| e.text),
-        Err(ReadError::TooLarge)
-    );
-    let small = Limits {
-        input_bytes: 10,
-        ..Limits::default()
-    };
-    assert_eq!(
-        read(KOREAN.as_bytes(), "a.txt", &small).map(|e| e.text),
-        Err(ReadError::TooLarge)
-    );
+    assert_eq!(read(line.as_bytes(), "a.txt", &limits).map(|e| e.text), Err(ReadError::TooLarge));
+    let small = Limits { input_bytes: 10, ..Limits::default() };
+    assert_eq!(read(KOREAN.as_bytes(), "a.txt", &small).map(|e| e.text), Err(ReadError::TooLarge));
 }
 
 #[test]
@@ -215,10 +156,7 @@ fn a_giant_line_is_cut_into_passages() {
 
 /// Reads whatever it is and checks what holds for any outcome.
 fn check(bytes: &[u8], name: &str) {
-    let limits = Limits {
-        inflated_bytes: 8 << 20,
-        ..Limits::default()
-    };
+    let limits = Limits { inflated_bytes: 8 << 20, ..Limits::default() };
     if let Ok(read) = read(bytes, name, &limits) {
         assert!(read.text.chars().any(char::is_alphanumeric) && !read.passages.is_empty());
         assert!(unicode_normalization::is_nfc(&read.text));
@@ -227,13 +165,7 @@ fn check(bytes: &[u8], name: &str) {
     }
 }
 
-const MAGICS: &[&[u8]] = &[
-    b"",
-    b"PK\x03\x04",
-    b"%PDF-1.4\n",
-    b"<html>",
-    b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1",
-];
+const MAGICS: &[&[u8]] = &[b"", b"PK\x03\x04", b"%PDF-1.4\n", b"<html>", b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1"];
 
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(128))]

@@ -5,10 +5,7 @@ use madang_domain::PassageDraft;
 use proptest::prelude::*;
 
 fn slice(text: &str, passage: &PassageDraft) -> String {
-    text.chars()
-        .skip(passage.span.start)
-        .take(passage.span.end - passage.span.start)
-        .collect()
+    text.chars().skip(passage.span.start).take(passage.span.end - passage.span.start).collect()
 }
 
 fn line() -> impl Strategy<Value = String> {
@@ -86,9 +83,7 @@ fn headings_stay_with_their_text_and_make_the_path() {
 #[test]
 fn each_chunk_of_a_long_table_carries_its_header() {
     let header = "| 부서 | 사업 | 예산 |\n| --- | --- | --- |";
-    let rows: Vec<String> = (0..60)
-        .map(|i| format!("| 부서{i} | 공공시설 정비 사업 {i} | {} |", i * 100))
-        .collect();
+    let rows: Vec<String> = (0..60).map(|i| format!("| 부서{i} | 공공시설 정비 사업 {i} | {} |", i * 100)).collect();
     let text = format!("## 사업 목록\n\n{header}\n{}", rows.join("\n"));
     let cut = passages(&text, &[], PassageSize { target: 300, max: 450 });
     assert!(cut.len() > 3);
@@ -104,11 +99,7 @@ fn each_chunk_of_a_long_table_carries_its_header() {
 fn pages_are_not_crossed() {
     let text = "첫 쪽의 글입니다.\n\n둘째 쪽의 글입니다.";
     let second = text.chars().position(|c| c == '둘').expect("second page");
-    let page = |page, offset| PageStart {
-        page,
-        offset,
-        estimated: false,
-    };
+    let page = |page, offset| PageStart { page, offset, estimated: false };
     let cut = passages(text, &[page(1, 0), page(2, second)], PassageSize::default());
     assert_eq!(cut.iter().map(|p| p.page).collect::<Vec<_>>(), [Some(1), Some(2)]);
 }
@@ -117,10 +108,7 @@ fn pages_are_not_crossed() {
 fn boxed_titles_of_work_plans_make_the_path() {
     let text = "총무과 주요업무 추진계획\n\n1\n\n열린 청사 운영\n\n□ 현황\n\n- 개방 3회\n\n| 2 | 인재 양성 |\n| --- | --- |\n\n교육을 한다.";
     let cut = passages(text, &[], PassageSize::default());
-    assert_eq!(
-        cut[0].heading_path,
-        ["총무과 주요업무 추진계획", "1. 열린 청사 운영", "□ 현황"]
-    );
+    assert_eq!(cut[0].heading_path, ["총무과 주요업무 추진계획", "1. 열린 청사 운영", "□ 현황"]);
     assert!(cut[0].text.starts_with("총무과") && cut[0].text.ends_with("개방 3회"));
     assert_eq!(cut[1].heading_path, ["총무과 주요업무 추진계획", "2. 인재 양성"]);
 }

@@ -15,24 +15,12 @@ fn sandbox(limits: Limits) -> Sandbox {
     program.pop();
     program.pop();
     program.push("examples/survey");
-    assert!(
-        program.exists(),
-        "{} is missing: run `cargo build --release --examples` first",
-        program.display()
-    );
-    Sandbox {
-        program,
-        args: vec!["parse-child".into()],
-        limits,
-    }
+    assert!(program.exists(), "{} is missing: run `cargo build --release --examples` first", program.display());
+    Sandbox { program, args: vec!["parse-child".into()], limits }
 }
 
 fn shell(script: &str, limits: Limits) -> Sandbox {
-    Sandbox {
-        program: "/bin/sh".into(),
-        args: vec!["-c".into(), script.into()],
-        limits,
-    }
+    Sandbox { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()], limits }
 }
 
 #[tokio::test]
@@ -40,11 +28,7 @@ async fn answers_and_refusals_come_back_whole() {
     let sandbox = sandbox(Limits::default());
     for (name, bytes) in all() {
         let there = sandbox.read(&bytes, name).await;
-        assert_eq!(
-            there,
-            madang_documents::read(&bytes, name, &Limits::default()),
-            "{name}"
-        );
+        assert_eq!(there, madang_documents::read(&bytes, name, &Limits::default()), "{name}");
     }
     let refused = sandbox.read(&ole(&[("/FileHeader", &hwp_header(4))]), "a.hwp").await;
     assert_eq!(refused, Err(ReadError::Distribution));
@@ -53,62 +37,31 @@ async fn answers_and_refusals_come_back_whole() {
 
 #[tokio::test]
 async fn memory_is_limited() {
-    let limits = Limits {
-        memory_bytes: 160 << 20,
-        ..Limits::default()
-    };
+    let limits = Limits { memory_bytes: 160 << 20, ..Limits::default() };
     let text = "가나다라 ".repeat(8 << 20);
-    assert_eq!(
-        sandbox(limits)
-            .read(text.as_bytes(), "a.txt")
-            .await
-            .map(|e| e.text.len()),
-        Err(ReadError::TooLarge)
-    );
+    assert_eq!(sandbox(limits).read(text.as_bytes(), "a.txt").await.map(|e| e.text.len()), Err(ReadError::TooLarge));
 }
 
 #[tokio::test]
 async fn deaths_are_told_apart() {
-    let limits = || Limits {
-        time: Duration::from_secs(1),
-        output_bytes: 1000,
-        ..Limits::default()
-    };
+    let limits = || Limits { time: Duration::from_secs(1), output_bytes: 1000, ..Limits::default() };
     let run = async |script: &str| shell(script, limits()).read(b"x", "a.txt").await.expect_err(script);
     assert_eq!(run("kill -SEGV $$").await, ReadError::Damaged);
     assert_eq!(run("kill -XCPU $$").await, ReadError::Timeout);
-    assert_eq!(
-        run("echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$").await,
-        ReadError::TooLarge
-    );
-    assert_eq!(
-        run("echo 'thread has overflowed its stack' >&2; kill -ABRT $$").await,
-        ReadError::TooDeep
-    );
+    assert_eq!(run("echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$").await, ReadError::TooLarge);
+    assert_eq!(run("echo 'thread has overflowed its stack' >&2; kill -ABRT $$").await, ReadError::TooDeep);
     assert_eq!(run("yes").await, ReadError::TooLarge);
-    assert!(matches!(
-        run("echo broken >&2; exit 3").await,
-        ReadError::Unavailable { .. }
-    ));
+    assert!(matches!(run("echo broken >&2; exit 3").await, ReadError::Unavailable { .. }));
     let started = Instant::now();
     assert_eq!(run("exec sleep 600").await, ReadError::Timeout);
     assert!(started.elapsed() < Duration::from_secs(20));
-    let missing = Sandbox {
-        program: PathBuf::from("/nonexistent/program"),
-        args: vec![],
-        limits: limits(),
-    };
-    assert!(matches!(
-        missing.read(b"x", "a.txt").await,
-        Err(ReadError::Unavailable { .. })
-    ));
+    let missing = Sandbox { program: PathBuf::from("/nonexistent/program"), args: vec![], limits: limits() };
+    assert!(matches!(missing.read(b"x", "a.txt").await, Err(ReadError::Unavailable { .. })));
 }
 
 #[tokio::test]
 async fn the_child_sees_no_environment_and_a_cancelled_one_dies() {
-    let told = shell("env | grep -v -E '^(PWD|SHLVL|_)=' >&2; exit 1", Limits::default())
-        .read(b"x", "a")
-        .await;
+    let told = shell("env | grep -v -E '^(PWD|SHLVL|_)=' >&2; exit 1", Limits::default()).read(b"x", "a").await;
     match told {
         Err(ReadError::Unavailable { detail }) => assert!(detail.ends_with(": "), "{detail}"),
         other => panic!("{other:?}"),
@@ -119,11 +72,7 @@ async fn the_child_sees_no_environment_and_a_cancelled_one_dies() {
     let sandbox = shell(&script, Limits::default());
     let reading = sandbox.read(b"x", "a.txt");
     assert!(tokio::time::timeout(Duration::from_millis(500), reading).await.is_err());
-    let freed = std::process::Command::new("flock")
-        .args(["-w", "5"])
-        .arg(&lock)
-        .arg("true")
-        .status();
+    let freed = std::process::Command::new("flock").args(["-w", "5"]).arg(&lock).arg("true").status();
     let _ = std::fs::remove_file(&lock);
     assert!(freed.expect("flock runs").success());
 }
@@ -151,43 +100,26 @@ async fn real_documents_neither_crash_nor_hang_nor_come_back_empty() {
             eprintln!("skipped: {} is absent", data.join(folder).display());
         }
     }
-    let sandbox = sandbox(Limits {
-        time: Duration::from_secs(20),
-        ..Limits::default()
-    });
+    let sandbox = sandbox(Limits { time: Duration::from_secs(20), ..Limits::default() });
     let mut read = 0;
     for path in &paths {
         let bytes = std::fs::read(path).expect("readable");
-        let name = path
-            .file_name()
-            .map(|n| n.to_string_lossy().into_owned())
-            .unwrap_or_default();
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         match sandbox.read(&bytes, &name).await {
             Ok(extracted) => {
-                assert!(
-                    extracted.text.chars().any(char::is_alphanumeric),
-                    "silent empty: {}",
-                    path.display()
-                );
+                assert!(extracted.text.chars().any(char::is_alphanumeric), "silent empty: {}", path.display());
                 assert!(!extracted.passages.is_empty(), "no passages: {}", path.display());
                 let notice = extracted.format == Format::Hwp && extracted.text.contains("상위 버전의 배포용 문서");
                 assert!(!notice, "a notice was read: {}", path.display());
                 read += 1;
             }
             Err(error) => assert!(
-                !matches!(
-                    error,
-                    ReadError::Timeout | ReadError::Unavailable { .. } | ReadError::TooDeep
-                ),
+                !matches!(error, ReadError::Timeout | ReadError::Unavailable { .. } | ReadError::TooDeep),
                 "{}: {error:?}",
                 path.display()
             ),
         }
     }
     eprintln!("{read} of {} files gave text", paths.len());
-    assert!(
-        paths.is_empty() || read * 4 > paths.len() * 3,
-        "{read} of {}",
-        paths.len()
-    );
+    assert!(paths.is_empty() || read * 4 > paths.len() * 3, "{read} of {}", paths.len());
 }

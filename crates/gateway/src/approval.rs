@@ -18,10 +18,7 @@ pub enum ApprovalFault {
 /// approval. `destination` is [`crate::Destination::endpoint`].
 pub fn approval_binding(key: &MasterKey, body: &[u8], destination: &str, model: &str, expires_at: Timestamp) -> String {
     let expiry = expires_at.as_second().to_be_bytes();
-    hex::encode(key.bind(
-        b"madang.approval.v1",
-        &[body, destination.as_bytes(), model.as_bytes(), &expiry],
-    ))
+    hex::encode(key.bind(b"madang.approval.v1", &[body, destination.as_bytes(), model.as_bytes(), &expiry]))
 }
 
 /// Checks at the moment of sending that the approval covers exactly this and has not expired.
@@ -60,10 +57,7 @@ mod tests {
             approval_holds(&key, &binding, body, destination, model, at(expires), at(now))
         };
         assert_eq!(check(b"{}", "https://a.example/v1", "m", 100, 99), Ok(()));
-        assert_eq!(
-            check(b"{}", "https://a.example/v1", "m", 100, 100),
-            Err(ApprovalFault::Expired)
-        );
+        assert_eq!(check(b"{}", "https://a.example/v1", "m", 100, 100), Err(ApprovalFault::Expired));
         for altered in [
             check(b"{ }", "https://a.example/v1", "m", 100, 99),
             check(b"{}", "https://b.example/v1", "m", 100, 99),

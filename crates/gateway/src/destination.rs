@@ -49,11 +49,7 @@ impl Destination {
     /// Anything but https to a public name or address, with no user info, query or fragment.
     pub fn parse(base_url: &str, policy: Policy) -> Result<Self, DestinationError> {
         let trimmed = base_url.trim();
-        if trimmed.len() > MAX_URL
-            || trimmed
-                .chars()
-                .any(|c| c.is_control() || c.is_whitespace() || c == '\\')
-        {
+        if trimmed.len() > MAX_URL || trimmed.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
             return Err(DestinationError::Malformed);
         }
         let mut base = Url::parse(trimmed).map_err(|_| DestinationError::Malformed)?;
@@ -80,13 +76,7 @@ impl Destination {
         let port = base.port_or_known_default().ok_or(DestinationError::Malformed)?;
         let path = base.path().trim_end_matches('/').to_string();
         base.set_path(&path);
-        Ok(Destination {
-            base,
-            host,
-            address,
-            port,
-            policy,
-        })
+        Ok(Destination { base, host, address, port, policy })
     }
 
     /// Where chat completions are posted: `{base}/chat/completions`. Approvals are bound to this.
@@ -113,15 +103,9 @@ impl Destination {
             return Ok(vec![SocketAddr::new(ip, self.port)]);
         }
         let unresolved = || DestinationError::Unresolved(self.host.clone());
-        let looked_up = tokio::time::timeout(
-            RESOLVE_TIMEOUT,
-            tokio::net::lookup_host((self.host.as_str(), self.port)),
-        )
-        .await;
-        let addresses: Vec<SocketAddr> = looked_up
-            .map_err(|_| unresolved())?
-            .map_err(|_| unresolved())?
-            .collect();
+        let looked_up =
+            tokio::time::timeout(RESOLVE_TIMEOUT, tokio::net::lookup_host((self.host.as_str(), self.port))).await;
+        let addresses: Vec<SocketAddr> = looked_up.map_err(|_| unresolved())?.map_err(|_| unresolved())?.collect();
         if addresses.is_empty() {
             return Err(unresolved());
         }
@@ -139,11 +123,7 @@ impl Destination {
 
 fn check_address(ip: IpAddr, policy: Policy) -> Result<(), DestinationError> {
     let allowed = policy.allow_loopback && ip.is_loopback() || is_public(ip);
-    if allowed {
-        Ok(())
-    } else {
-        Err(DestinationError::Forbidden(ip))
-    }
+    if allowed { Ok(()) } else { Err(DestinationError::Forbidden(ip)) }
 }
 
 /// A global unicast address that stands for itself (IANA special-purpose registries, RFC 6890).
@@ -198,10 +178,7 @@ mod tests {
             (d.endpoint().as_str(), d.host()),
             ("https://api.example.com/v1/chat/completions", "api.example.com")
         );
-        assert_eq!(
-            parse("https://api.example.com").unwrap().endpoint(),
-            "https://api.example.com/chat/completions"
-        );
+        assert_eq!(parse("https://api.example.com").unwrap().endpoint(), "https://api.example.com/chat/completions");
         assert!(parse("https://8.8.8.8:8443/v1").is_ok() && parse("https://[2606:4700::1111]/v1").is_ok());
     }
 
@@ -266,10 +243,7 @@ mod tests {
             "[2606:4700::5efe:a00:1]",
         ] {
             let refused = parse(&format!("https://{host}/v1"));
-            assert!(
-                matches!(refused, Err(DestinationError::Forbidden(_))),
-                "{host}: {refused:?}"
-            );
+            assert!(matches!(refused, Err(DestinationError::Forbidden(_))), "{host}: {refused:?}");
         }
     }
 
@@ -286,13 +260,7 @@ mod tests {
         let policy = Policy { allow_loopback: true };
         assert!(Destination::parse("http://127.0.0.1:9/v1", policy).is_ok());
         assert!(Destination::parse("http://[::1]:9/v1", policy).is_ok());
-        assert_eq!(
-            Destination::parse("http://8.8.8.8/v1", policy),
-            Err(DestinationError::NotHttps)
-        );
-        assert!(matches!(
-            Destination::parse("https://10.0.0.1", policy),
-            Err(DestinationError::Forbidden(_))
-        ));
+        assert_eq!(Destination::parse("http://8.8.8.8/v1", policy), Err(DestinationError::NotHttps));
+        assert!(matches!(Destination::parse("https://10.0.0.1", policy), Err(DestinationError::Forbidden(_))));
     }
 }

@@ -144,20 +144,12 @@ pub fn build(parts: &[PromptPart], header: Header) -> Envelope {
     let messages = parts
         .iter()
         .enumerate()
-        .map(|(i, part)| Message {
-            role: part.role,
-            content: inspection.part(i, &part.text),
-        })
+        .map(|(i, part)| Message { role: part.role, content: inspection.part(i, &part.text) })
         .collect();
     // Both stay in the record for years: what may not leave may not stand in them either.
     inspection.note(Where::Purpose, &scan(&header.purpose));
     inspection.note(Where::LegalBasis, &scan(&header.legal_basis));
-    let body = serde_json::to_vec(&Outgoing {
-        model: &header.model,
-        messages,
-        stream: false,
-    })
-    .unwrap_or_default();
+    let body = serde_json::to_vec(&Outgoing { model: &header.model, messages, stream: false }).unwrap_or_default();
     inspection.rescan(&body);
     let tokens = inspection.tokens();
     Envelope {
@@ -203,12 +195,7 @@ impl Inspection {
     }
 
     fn block<'a>(&mut self, part: Where, findings: impl Iterator<Item = &'a Finding>) {
-        self.blocked.extend(findings.map(|f| Place {
-            part,
-            kind: f.kind,
-            start: f.start,
-            end: f.end,
-        }));
+        self.blocked.extend(findings.map(|f| Place { part, kind: f.kind, start: f.start, end: f.end }));
     }
 
     /// Whatever is still found in the finished bytes blocks, since nothing masks it any more.
@@ -257,13 +244,7 @@ mod tests {
     }
 
     fn user(text: &str) -> Envelope {
-        build(
-            &[PromptPart {
-                role: PartRole::User,
-                text: text.into(),
-            }],
-            header(Grade::Open),
-        )
+        build(&[PromptPart { role: PartRole::User, text: text.into() }], header(Grade::Open))
     }
 
     #[test]
@@ -278,39 +259,22 @@ mod tests {
 
     #[test]
     fn phone_and_mail_are_masked_and_restored_across_parts() {
-        let part = |role, text: &str| PromptPart {
-            role,
-            text: text.into(),
-        };
+        let part = |role, text: &str| PromptPart { role, text: text.into() };
         let envelope = build(
-            &[
-                part(PartRole::System, "담당 010-1234-5678"),
-                part(PartRole::User, "010-1234-5678, hong@example.kr"),
-            ],
+            &[part(PartRole::System, "담당 010-1234-5678"), part(PartRole::User, "010-1234-5678, hong@example.kr")],
             header(Grade::Open),
         );
         let body = String::from_utf8_lossy(&envelope.body).into_owned();
         assert!(!body.contains("1234") && !body.contains("hong"), "{body}");
         assert_eq!(envelope.sendable(), Ok(()));
         assert_eq!(envelope.findings, BTreeMap::from([(Kind::Phone, 2), (Kind::Email, 1)]));
-        assert_eq!(
-            envelope.restore("답: [전화번호-1], [전자우편-1]"),
-            "답: 010-1234-5678, hong@example.kr"
-        );
+        assert_eq!(envelope.restore("답: [전화번호-1], [전자우편-1]"), "답: 010-1234-5678, hong@example.kr");
     }
 
     #[test]
     fn a_resident_number_blocks_with_its_place_and_stands_nowhere() {
         let envelope = user("번호는900101-1970000입니다");
-        assert_eq!(
-            envelope.blocked,
-            [Place {
-                part: Where::Part(0),
-                kind: Kind::Rrn,
-                start: 3,
-                end: 17
-            }]
-        );
+        assert_eq!(envelope.blocked, [Place { part: Where::Part(0), kind: Kind::Rrn, start: 3, end: 17 }]);
         let refusal = envelope.sendable().unwrap_err().to_string();
         assert!(refusal.contains("1곳") && refusal.contains("주민등록번호"), "{refusal}");
         assert!(!serde_json::to_string(&envelope).unwrap().contains("1970000"));
@@ -318,23 +282,14 @@ mod tests {
 
     #[test]
     fn purpose_model_and_grade_are_inspected_too() {
-        let purpose = Header {
-            purpose: "900101-1970000의 민원".into(),
-            ..header(Grade::Open)
-        };
+        let purpose = Header { purpose: "900101-1970000의 민원".into(), ..header(Grade::Open) };
         assert_eq!(build(&[], purpose).blocked[0].part, Where::Purpose);
-        let model = Header {
-            model: "900101-1970000".into(),
-            ..header(Grade::Open)
-        };
+        let model = Header { model: "900101-1970000".into(), ..header(Grade::Open) };
         assert_eq!(build(&[], model).blocked[0].part, Where::Body);
         for grade in [Grade::Sensitive, Grade::Classified] {
             assert_eq!(build(&[], header(grade)).sendable(), Err(Refusal::Grade(grade)));
         }
-        assert!(matches!(
-            user(&"가".repeat(MAX_BODY)).sendable(),
-            Err(Refusal::TooLong(_))
-        ));
+        assert!(matches!(user(&"가".repeat(MAX_BODY)).sendable(), Err(Refusal::TooLong(_))));
     }
 
     #[test]

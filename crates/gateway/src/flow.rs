@@ -10,7 +10,9 @@ use crate::transport::{Reply, SendError, send};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
-use madang_domain::{AppVersionId, DesignSheet, ExternalCallId, Grade, OutsideCalls, Passage, ProviderId, RunId, Scope};
+use madang_domain::{
+    AppVersionId, DesignSheet, ExternalCallId, Grade, OutsideCalls, Passage, ProviderId, RunId, Scope,
+};
 use madang_pii::{Action, Kind, mask, restore, scan};
 use madang_store::calls::{Call, CallEnd, CallSource, CallState, NewCall};
 use madang_store::providers::{NewProvider, Provider, SealedProvider};
@@ -109,7 +111,14 @@ impl Gateway {
     }
 
     /// Registers a provider, switched off, with its key sealed under the provider's id.
-    pub async fn add_provider(&self, scope: &Scope, name: &str, base_url: &str, model: &str, api_key: &str) -> Flowed<ProviderId> {
+    pub async fn add_provider(
+        &self,
+        scope: &Scope,
+        name: &str,
+        base_url: &str,
+        model: &str,
+        api_key: &str,
+    ) -> Flowed<ProviderId> {
         let destination =
             Destination::parse(base_url, self.policy).map_err(|e| StoreError::invalid("base_url", e.to_string()))?;
         let api_key = api_key.trim();
@@ -180,7 +189,9 @@ impl Gateway {
     async fn allowed(&self, scope: &Scope, run: &Run) -> Flowed<(AppVersionId, DesignSheet)> {
         let refuse = |words: &str| Err(FlowError::NotAllowed(words.to_owned()));
         let Some(version) = run.version else {
-            return refuse("저장하지 않은 앱의 시험 실행에서는 외부호출을 신청할 수 없습니다. 앱을 저장하고 실행해 주세요.");
+            return refuse(
+                "저장하지 않은 앱의 시험 실행에서는 외부호출을 신청할 수 없습니다. 앱을 저장하고 실행해 주세요.",
+            );
         };
         if run.state != RunState::Done {
             return refuse("끝난 실행에서만 외부호출을 신청할 수 있습니다.");
@@ -204,7 +215,8 @@ impl Gateway {
     async fn chosen(&self, scope: &Scope, wanted: Option<ProviderId>) -> Flowed<Provider> {
         let enabled = self.store.enabled_providers(scope).await?;
         let found = enabled.into_iter().find(|p| wanted.is_none_or(|w| w == p.id));
-        found.ok_or_else(|| FlowError::NotAllowed("켜져 있는 외부 제공자가 없습니다. 운영자에게 물어보세요.".to_owned()))
+        found
+            .ok_or_else(|| FlowError::NotAllowed("켜져 있는 외부 제공자가 없습니다. 운영자에게 물어보세요.".to_owned()))
     }
 
     /// The passages that the run cited and the reader may open now, with their numbers; a passage cited twice once.
@@ -311,7 +323,8 @@ impl Gateway {
 
     /// Everything that was approved is still so, and nothing in the bytes keeps them from leaving.
     fn verify(&self, call: &Call, provider: &Provider, body: &[u8], destination: &Destination) -> Flowed<()> {
-        let (Some(binding), Some(expires_at), CallState::Approved) = (&call.binding, call.expires_at, call.state) else {
+        let (Some(binding), Some(expires_at), CallState::Approved) = (&call.binding, call.expires_at, call.state)
+        else {
             return Err(FlowError::NotAllowed("승인된 외부호출만 보낼 수 있습니다.".to_owned()));
         };
         let (expiry, now) = (timestamp(expires_at), timestamp(self.store.now()));
@@ -351,7 +364,9 @@ impl Gateway {
             (Some(Ok(_)), _) => None,
             (Some(Err(e)), _) => Some(e.to_string()),
             (None, 200) => Some("보냈으나 돌아온 답을 읽을 수 없습니다.".to_owned()),
-            (None, status) => Some(format!("보냈으나 제공자가 받지 않았습니다(상태 {status}). 운영자에게 알려 주세요.")),
+            (None, status) => {
+                Some(format!("보냈으나 제공자가 받지 않았습니다(상태 {status}). 운영자에게 알려 주세요."))
+            }
         };
         let tokens = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
         CallEnd {
@@ -405,7 +420,9 @@ impl Gateway {
 /// A database that fails is told apart from a call that may not be sent.
 fn not_recorded(error: StoreError) -> FlowError {
     match error {
-        StoreError::Database(_) | StoreError::File(_) | StoreError::Corrupt(_) => FlowError::NotRecorded(error.to_string()),
+        StoreError::Database(_) | StoreError::File(_) | StoreError::Corrupt(_) => {
+            FlowError::NotRecorded(error.to_string())
+        }
         other => FlowError::Store(other),
     }
 }
@@ -470,15 +487,28 @@ fn shown(prompt: &Prompt, envelope: &Envelope) -> Vec<Shown> {
     let mut out: Vec<Shown> = envelope
         .blocked
         .iter()
-        .map(|place| Shown { kind: place.kind, place: prompt.place(place), words: String::new(), token: None, block: true })
+        .map(|place| Shown {
+            kind: place.kind,
+            place: prompt.place(place),
+            words: String::new(),
+            token: None,
+            block: true,
+        })
         .collect();
-    let tokens: HashMap<&str, &str> = envelope.tokens.iter().map(|(token, words)| (words.as_str(), token.as_str())).collect();
+    let tokens: HashMap<&str, &str> =
+        envelope.tokens.iter().map(|(token, words)| (words.as_str(), token.as_str())).collect();
     for (index, part) in prompt.parts.iter().enumerate() {
         let characters: Vec<char> = part.text.chars().collect();
         for finding in scan(&part.text).findings.into_iter().filter(|f| f.action == Action::Mask) {
             let words: String = characters.get(finding.start..finding.end).unwrap_or_default().iter().collect();
             let token = tokens.get(words.as_str()).map(|t| (*t).to_owned());
-            out.push(Shown { kind: finding.kind, place: prompt.section_at(index, finding.start), words, token, block: false });
+            out.push(Shown {
+                kind: finding.kind,
+                place: prompt.section_at(index, finding.start),
+                words,
+                token,
+                block: false,
+            });
         }
     }
     out.dedup();

@@ -17,7 +17,10 @@ pub struct Prompt {
 /// Writes the prompt of a run. `passages` carry the numbers of their citations.
 pub fn of_run(sheet: &DesignSheet, inputs: &[RunInput], passages: &[(u32, Passage)]) -> Prompt {
     let mut system = Writer::default();
-    system.section("앱의 이름과 목적", &format!("당신은 대한민국 공공기관의 업무를 돕습니다.\n일: {}\n목적: {}\n", sheet.title, sheet.purpose));
+    system.section(
+        "앱의 이름과 목적",
+        &format!("당신은 대한민국 공공기관의 업무를 돕습니다.\n일: {}\n목적: {}\n", sheet.title, sheet.purpose),
+    );
     system.plain("\n지시:\n");
     for (i, sentence) in sheet.sentences.iter().enumerate() {
         system.section(&format!("설계서 {}번 문장", i + 1), &format!("{}. {}\n", i + 1, sentence.text));

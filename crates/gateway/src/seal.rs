@@ -58,10 +58,7 @@ impl MasterKey {
     /// # Errors
     /// Refuses a file that group or others may touch, and one of another length; both say what to do.
     pub fn load_or_create(path: &Path) -> Result<Self, SealError> {
-        let failed = |source| SealError::Io {
-            path: path.display().to_string(),
-            source,
-        };
+        let failed = |source| SealError::Io { path: path.display().to_string(), source };
         match File::open(path) {
             Ok(file) => Self::read(path, file),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
@@ -74,22 +71,14 @@ impl MasterKey {
 
     fn read(path: &Path, file: File) -> Result<Self, SealError> {
         let name = path.display().to_string();
-        let failed = |source| SealError::Io {
-            path: name.clone(),
-            source,
-        };
+        let failed = |source| SealError::Io { path: name.clone(), source };
         let mode = file.metadata().map_err(failed)?.mode() & 0o777;
         if mode & 0o077 != 0 {
             return Err(SealError::Exposed { path: name, mode });
         }
         let mut bytes = Zeroizing::new(Vec::with_capacity(KEY_BYTES + 1));
-        file.take(KEY_BYTES as u64 + 1)
-            .read_to_end(&mut bytes)
-            .map_err(failed)?;
-        let key: [u8; KEY_BYTES] = bytes
-            .as_slice()
-            .try_into()
-            .map_err(|_| SealError::Malformed(name.clone()))?;
+        file.take(KEY_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(failed)?;
+        let key: [u8; KEY_BYTES] = bytes.as_slice().try_into().map_err(|_| SealError::Malformed(name.clone()))?;
         Ok(Self::from_bytes(key))
     }
 
@@ -101,14 +90,8 @@ impl MasterKey {
     pub fn seal(&self, plain: &[u8], record: &[u8]) -> Result<Vec<u8>, SealError> {
         let mut nonce = [0u8; NONCE_BYTES];
         SysRng.try_fill_bytes(&mut nonce).map_err(|_| SealError::Randomness)?;
-        let payload = Payload {
-            msg: plain,
-            aad: record,
-        };
-        let sealed = self
-            .cipher(record)?
-            .encrypt(&Nonce::from(nonce), payload)
-            .map_err(|_| SealError::TooLong)?;
+        let payload = Payload { msg: plain, aad: record };
+        let sealed = self.cipher(record)?.encrypt(&Nonce::from(nonce), payload).map_err(|_| SealError::TooLong)?;
         Ok([&[VERSION][..], &nonce, &sealed].concat())
     }
 
@@ -122,10 +105,7 @@ impl MasterKey {
         };
         let (nonce, body) = rest.split_first_chunk::<NONCE_BYTES>().ok_or(SealError::Sealed)?;
         let payload = Payload { msg: body, aad: record };
-        let plain = self
-            .cipher(record)?
-            .decrypt(&Nonce::from(*nonce), payload)
-            .map_err(|_| SealError::Sealed)?;
+        let plain = self.cipher(record)?.decrypt(&Nonce::from(*nonce), payload).map_err(|_| SealError::Sealed)?;
         Ok(Zeroizing::new(plain))
     }
 
@@ -163,10 +143,7 @@ fn mac(key: &[u8], parts: &[&[u8]]) -> Zeroizing<[u8; 32]> {
 /// Writes a new key beside `path` and links it into place, so that nobody ever reads half a key and of two processes
 /// that start at once both use the one that came first.
 fn create(path: &Path) -> Result<(), SealError> {
-    let failed = |source| SealError::Io {
-        path: path.display().to_string(),
-        source,
-    };
+    let failed = |source| SealError::Io { path: path.display().to_string(), source };
     let mut random = Zeroizing::new([0u8; KEY_BYTES + 8]);
     SysRng.try_fill_bytes(&mut *random).map_err(|_| SealError::Randomness)?;
     let (key, suffix) = random.split_at(KEY_BYTES);
@@ -174,11 +151,7 @@ fn create(path: &Path) -> Result<(), SealError> {
     name.push(format!(".{}", hex::encode(suffix)));
     let draft = Path::new(&name);
     let written = (|| {
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(draft)?;
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
         file.write_all(key)?;
         file.sync_all()?;
         match fs::hard_link(draft, path) {
@@ -210,10 +183,7 @@ mod tests {
         let path = folder.path().join("master.key");
         let sealed = MasterKey::load_or_create(&path).unwrap().seal(b"x", b"r").unwrap();
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(
-            *MasterKey::load_or_create(&path).unwrap().open(&sealed, b"r").unwrap(),
-            b"x"
-        );
+        assert_eq!(*MasterKey::load_or_create(&path).unwrap().open(&sealed, b"r").unwrap(), b"x");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -223,10 +193,7 @@ mod tests {
         let path = folder.path().join("master.key");
         MasterKey::load_or_create(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(
-            MasterKey::load_or_create(&path),
-            Err(SealError::Exposed { mode: 0o640, .. })
-        ));
+        assert!(matches!(MasterKey::load_or_create(&path), Err(SealError::Exposed { mode: 0o640, .. })));
         fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
         for bytes in [&[1u8; 31][..], &[1u8; 33]] {
             fs::write(&path, bytes).unwrap();
@@ -239,9 +206,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
         let hashes: std::collections::HashSet<String> = std::thread::scope(|s| {
-            let starters: Vec<_> = (0..8)
-                .map(|_| s.spawn(|| MasterKey::load_or_create(&path).unwrap().hmac(b"m")))
-                .collect();
+            let starters: Vec<_> =
+                (0..8).map(|_| s.spawn(|| MasterKey::load_or_create(&path).unwrap().hmac(b"m"))).collect();
             starters.into_iter().map(|t| t.join().unwrap()).collect()
         });
         assert_eq!(hashes.len(), 1);

@@ -19,11 +19,7 @@ pub struct Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits {
-            connect: Duration::from_secs(10),
-            total: Duration::from_secs(120),
-            reply_bytes: 4 << 20,
-        }
+        Limits { connect: Duration::from_secs(10), total: Duration::from_secs(120), reply_bytes: 4 << 20 }
     }
 }
 
@@ -98,17 +94,11 @@ pub async fn send_within(
 ) -> Result<Reply, SendError> {
     let addresses = destination.resolve().await?;
     let headers = headers(api_key)?;
-    let request = request(destination, &addresses, limits)
-        .map_err(nothing_left)?
-        .headers(headers)
-        .body(body.to_vec());
-    let response = request.send().await.map_err(|e| {
-        if e.is_connect() || e.is_builder() {
-            nothing_left(e)
-        } else {
-            unknown(e)
-        }
-    })?;
+    let request = request(destination, &addresses, limits).map_err(nothing_left)?.headers(headers).body(body.to_vec());
+    let response = request
+        .send()
+        .await
+        .map_err(|e| if e.is_connect() || e.is_builder() { nothing_left(e) } else { unknown(e) })?;
     read(response, limits.reply_bytes).await
 }
 
@@ -138,11 +128,7 @@ fn headers(api_key: &str) -> Result<HeaderMap, SendError> {
     })?;
     key.set_sensitive(true);
     let json = HeaderValue::from_static("application/json");
-    Ok(HeaderMap::from_iter([
-        (AUTHORIZATION, key),
-        (CONTENT_TYPE, json.clone()),
-        (ACCEPT, json),
-    ]))
+    Ok(HeaderMap::from_iter([(AUTHORIZATION, key), (CONTENT_TYPE, json.clone()), (ACCEPT, json)]))
 }
 
 /// A client for one call: pinned to the addresses that were checked, verified TLS, HTTP/1.1, no redirect, no proxy, no
@@ -166,19 +152,14 @@ fn request(
         .connect_timeout(limits.connect)
         .timeout(limits.total);
     // Plain http has no use for the machine's certificates, and a bare machine may have none.
-    let builder = if destination.is_plain() {
-        builder.tls_certs_only([])
-    } else {
-        builder.https_only(true)
-    };
+    let builder = if destination.is_plain() { builder.tls_certs_only([]) } else { builder.https_only(true) };
     Ok(builder.build()?.post(destination.endpoint()))
 }
 
 async fn read(mut response: reqwest::Response, limit: usize) -> Result<Reply, SendError> {
     let status = response.status().as_u16();
-    let header_id = ["x-request-id", "request-id"]
-        .iter()
-        .find_map(|name| response.headers().get(*name)?.to_str().ok().map(short));
+    let header_id =
+        ["x-request-id", "request-id"].iter().find_map(|name| response.headers().get(*name)?.to_str().ok().map(short));
     let mut body = Vec::new();
     let mut truncated = false;
     while let Some(chunk) = response.chunk().await.map_err(unknown)? {
@@ -191,13 +172,7 @@ async fn read(mut response: reqwest::Response, limit: usize) -> Result<Reply, Se
     }
     let said: Said = serde_json::from_slice(&body).unwrap_or_default();
     let provider_request_id = header_id.or_else(|| said.id.as_deref().map(short));
-    Ok(Reply {
-        status,
-        body,
-        truncated,
-        provider_request_id,
-        usage: said.usage,
-    })
+    Ok(Reply { status, body, truncated, provider_request_id, usage: said.usage })
 }
 
 /// The parts of a reply that are recorded.

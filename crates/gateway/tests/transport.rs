@@ -28,10 +28,7 @@ async fn read_request(socket: &mut TcpStream) -> Vec<u8> {
         bytes.extend_from_slice(&chunk[..n]);
         let text = String::from_utf8_lossy(&bytes).to_lowercase();
         let Some(end) = text.find("\r\n\r\n") else { continue };
-        let length = text
-            .lines()
-            .find_map(|l| l.strip_prefix("content-length: ")?.parse::<usize>().ok())
-            .unwrap_or(0);
+        let length = text.lines().find_map(|l| l.strip_prefix("content-length: ")?.parse::<usize>().ok()).unwrap_or(0);
         if n == 0 || bytes.len() >= end + 4 + length {
             return bytes;
         }
@@ -43,11 +40,7 @@ fn to(port: u16) -> Destination {
 }
 
 fn http(status: &str, headers: &str, body: &str) -> Vec<u8> {
-    format!(
-        "HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}",
-        body.len()
-    )
-    .into_bytes()
+    format!("HTTP/1.1 {status}\r\n{headers}content-length: {}\r\n\r\n{body}", body.len()).into_bytes()
 }
 
 #[tokio::test]
@@ -56,19 +49,9 @@ async fn the_exact_bytes_arrive_once_with_the_key() {
     let (port, server) = serve(http("200 OK", "x-request-id: r-7\r\n", answer)).await;
     let body = "{\"model\":\"m\",\"messages\":[]}  \n가".as_bytes();
     let reply = send(&to(port), "key-1", body).await.unwrap();
-    assert_eq!(
-        (reply.status, reply.text().as_deref(), reply.truncated),
-        (200, Some("답"), false)
-    );
+    assert_eq!((reply.status, reply.text().as_deref(), reply.truncated), (200, Some("답"), false));
     assert_eq!(reply.provider_request_id.as_deref(), Some("r-7"));
-    assert_eq!(
-        reply.usage,
-        Some(Usage {
-            prompt_tokens: 3,
-            completion_tokens: 1,
-            total_tokens: 4
-        })
-    );
+    assert_eq!(reply.usage, Some(Usage { prompt_tokens: 3, completion_tokens: 1, total_tokens: 4 }));
     let request = server.await.unwrap();
     let head = String::from_utf8_lossy(&request).to_lowercase();
     assert!(
@@ -81,10 +64,7 @@ async fn the_exact_bytes_arrive_once_with_the_key() {
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let location = format!(
-        "location: http://{}/v1/chat/completions\r\n",
-        other.local_addr().unwrap()
-    );
+    let location = format!("location: http://{}/v1/chat/completions\r\n", other.local_addr().unwrap());
     for status in ["302 Found", "307 Temporary Redirect"] {
         let (port, _server) = serve(http(status, &location, "")).await;
         let reply = send(&to(port), "key", b"{}").await.unwrap();
@@ -97,10 +77,7 @@ async fn a_redirect_is_not_followed() {
 #[tokio::test]
 async fn an_oversize_reply_is_cut() {
     let (port, _server) = serve(http("200 OK", "", &"x".repeat(3_000_000))).await;
-    let limits = Limits {
-        reply_bytes: 1000,
-        ..Limits::default()
-    };
+    let limits = Limits { reply_bytes: 1000, ..Limits::default() };
     let reply = send_within(&to(port), "key", b"{}", &limits).await.unwrap();
     assert_eq!((reply.body.len(), reply.truncated, reply.text()), (1000, true, None));
     let (port, _server) = serve(http("200 OK", "", &"x".repeat(1000))).await;
@@ -113,19 +90,10 @@ async fn without_a_connection_nothing_left() {
     let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = closed.local_addr().unwrap().port();
     drop(closed);
-    assert!(matches!(
-        send(&to(port), "key", b"{}").await,
-        Err(SendError::NothingLeft(_))
-    ));
-    assert!(matches!(
-        send(&to(port), "bad\nkey", b"{}").await,
-        Err(SendError::NothingLeft(_))
-    ));
+    assert!(matches!(send(&to(port), "key", b"{}").await, Err(SendError::NothingLeft(_))));
+    assert!(matches!(send(&to(port), "bad\nkey", b"{}").await, Err(SendError::NothingLeft(_))));
     let inside = Destination::parse("https://localhost/v1", Policy::default()).unwrap();
-    assert!(matches!(
-        send(&inside, "key", b"{}").await,
-        Err(SendError::NothingLeft(_))
-    ));
+    assert!(matches!(send(&inside, "key", b"{}").await, Err(SendError::NothingLeft(_))));
 }
 
 #[tokio::test]
@@ -155,20 +123,11 @@ async fn a_server_without_tls_gets_no_body() {
 #[tokio::test]
 async fn silence_and_a_broken_reply_count_as_sent() {
     let (port, _server) = serve(Vec::new()).await;
-    assert!(matches!(
-        send(&to(port), "key", b"{}").await,
-        Err(SendError::Unknown(_))
-    ));
+    assert!(matches!(send(&to(port), "key", b"{}").await, Err(SendError::Unknown(_))));
     let (port, _server) = serve(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf".to_vec()).await;
-    assert!(matches!(
-        send(&to(port), "key", b"{}").await,
-        Err(SendError::Unknown(_))
-    ));
+    assert!(matches!(send(&to(port), "key", b"{}").await, Err(SendError::Unknown(_))));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let limits = Limits {
-        total: Duration::from_millis(100),
-        ..Limits::default()
-    };
+    let limits = Limits { total: Duration::from_millis(100), ..Limits::default() };
     let late = send_within(&to(listener.local_addr().unwrap().port()), "key", b"{}", &limits).await;
     assert!(matches!(late, Err(SendError::Unknown(_))), "{late:?}");
 }

@@ -116,20 +116,12 @@ pub(crate) fn runs(text: &str) -> Vec<Run<'_>> {
             if now == Some(was) {
                 continue;
             }
-            out.extend(text.get(start..at).map(|text| Run {
-                script: was,
-                text,
-                glued,
-            }));
+            out.extend(text.get(start..at).map(|text| Run { script: was, text, glued }));
         }
         open = now.map(|s| (s, at, open.is_some()));
     }
     if let Some((was, start, glued)) = open {
-        out.extend(text.get(start..).map(|text| Run {
-            script: was,
-            text,
-            glued,
-        }));
+        out.extend(text.get(start..).map(|text| Run { script: was, text, glued }));
     }
     out
 }
@@ -181,11 +173,7 @@ fn word(out: &mut Vec<Token>, word: &str, stem: &str) {
     }
     while let (Some((start, _)), Some((at, c))) = (syllables.next(), ahead.next()) {
         let end = at + c.len_utf8();
-        let kind = if end <= stem.len() {
-            TokenKind::Bigram
-        } else {
-            TokenKind::EdgeBigram
-        };
+        let kind = if end <= stem.len() { TokenKind::Bigram } else { TokenKind::EdgeBigram };
         out.extend(word.get(start..end).map(|pair| token(pair.to_owned(), kind)));
     }
     if stem.chars().nth(1).is_some() {
@@ -205,11 +193,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn texts(kind: TokenKind, text: &str) -> Vec<String> {
-        analyse(text)
-            .into_iter()
-            .filter(|t| t.kind == kind)
-            .map(|t| t.text)
-            .collect()
+        analyse(text).into_iter().filter(|t| t.kind == kind).map(|t| t.text).collect()
     }
 
     #[test]
@@ -224,10 +208,7 @@ mod tests {
     fn latin_digits_and_hangul_part() {
         assert_eq!(texts(TokenKind::Run, "AI가 2026년 Wi-Fi"), ["ai", "2026", "wi", "fi"]);
         assert_eq!(texts(TokenKind::Counter, "2026년 3월에"), ["2026년", "3월"]);
-        assert!(
-            texts(TokenKind::Bigram, "AI가").is_empty(),
-            "a particle behind Latin letters is no word"
-        );
+        assert!(texts(TokenKind::Bigram, "AI가").is_empty(), "a particle behind Latin letters is no word");
     }
 
     #[test]

@@ -5,21 +5,8 @@ use crate::particles::stem;
 use crate::stopwords::{is_request_word, is_stop_word};
 
 /// Endings of predicates that leave no noun behind.
-const PREDICATE_ENDINGS: &[&str] = &[
-    "습니다",
-    "습니까",
-    "세요",
-    "어요",
-    "아요",
-    "해요",
-    "는데",
-    "니까",
-    "나요",
-    "까요",
-    "겠다",
-    "았다",
-    "었다",
-];
+const PREDICATE_ENDINGS: &[&str] =
+    &["습니다", "습니까", "세요", "어요", "아요", "해요", "는데", "니까", "나요", "까요", "겠다", "았다", "었다"];
 
 /// Particle-stripped words in order of appearance, repeats kept; without stop words, words of requests, predicates,
 /// bare numbers and single syllables. Latin words are lower-cased and need two letters.
@@ -54,10 +41,7 @@ mod tests {
             content_words("민원 답변의 근거를 조례에서 찾아주는 앱을 만들어 줘"),
             ["민원", "답변", "근거", "조례"]
         );
-        assert_eq!(
-            content_words("2026년 AI 교육 계획은 어떻게 되나요?"),
-            ["ai", "교육", "계획"]
-        );
+        assert_eq!(content_words("2026년 AI 교육 계획은 어떻게 되나요?"), ["ai", "교육", "계획"]);
     }
 
     proptest! {

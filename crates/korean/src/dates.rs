@@ -48,11 +48,7 @@ pub fn find_dates(text: &str, year: Option<i16>) -> Vec<Mention<Date>> {
 pub fn find_times(text: &str) -> Vec<Mention<Time>> {
     find(&TIME, text, read_time)
         .into_iter()
-        .filter(|m| {
-            !text
-                .get(m.range.end..)
-                .is_some_and(|rest| rest.starts_with('간') || rest.starts_with('군'))
-        })
+        .filter(|m| !text.get(m.range.end..).is_some_and(|rest| rest.starts_with('간') || rest.starts_with('군')))
         .collect()
 }
 
@@ -110,11 +106,7 @@ fn read_time(captures: &Captures<'_>) -> Option<Time> {
         return Time::new(0, 0, 0, 0).ok();
     }
     let hour: i8 = number(captures, &["h", "h2"])?;
-    let minute: i8 = if captures.name("thirty").is_some() {
-        30
-    } else {
-        number(captures, &["m", "m2"]).unwrap_or(0)
-    };
+    let minute: i8 = if captures.name("thirty").is_some() { 30 } else { number(captures, &["m", "m2"]).unwrap_or(0) };
     let half = captures.name("half").map_or("", |m| m.as_str());
     Time::new(hour_of_day(hour, half), minute, 0, 0).ok()
 }
@@ -140,14 +132,8 @@ mod tests {
 
     #[test]
     fn dates_as_officials_write_them() {
-        for text in [
-            "2026. 11. 22.",
-            "2026.11.22",
-            "2026년 11월 22일",
-            "'26. 11. 22.(일)",
-            "2026-11-22",
-            "’26.11.22.",
-        ] {
+        for text in ["2026. 11. 22.", "2026.11.22", "2026년 11월 22일", "'26. 11. 22.(일)", "2026-11-22", "’26.11.22."]
+        {
             assert_eq!(parse_date(text, None), Some(date(2026, 11, 22)), "{text}");
         }
         assert_eq!(parse_date("11월 22일까지", Some(2027)), Some(date(2027, 11, 22)));
@@ -164,10 +150,7 @@ mod tests {
     #[test]
     fn ranges_cover_the_words() {
         let text = "기간: 2026. 3. 2.(월) ~ 2026. 3. 6.(금)";
-        let words: Vec<_> = find_dates(text, None)
-            .into_iter()
-            .filter_map(|m| text.get(m.range))
-            .collect();
+        let words: Vec<_> = find_dates(text, None).into_iter().filter_map(|m| text.get(m.range)).collect();
         assert_eq!(words, ["2026. 3. 2.(월)", "2026. 3. 6.(금)"]);
     }
 

@@ -15,10 +15,7 @@ const LONGEST_RUN_ON: usize = 500;
 static MARKER: LazyLock<Option<Regex>> = LazyLock::new(|| {
     let enumerators = r"\((?:[0-9]{1,2}|[가-힣])\)|(?:[0-9]{1,3}|[가나다라마바사아자차카타파하])[.)]";
     let bullets = r"[-–—*+•·∙●○◦□■▪▫◇◆▶▷►▸☐☑✓✔※☞➢⇒→〇ㅇ㉠-㉻㈀-㈛①-⑳]";
-    Regex::new(&format!(
-        r"^[ \t\u{{a0}}\u{{3000}}]*(?:#{{1,6}}|>+|{bullets}+|(?:{enumerators})(?:[ \t]|$))[ \t]*"
-    ))
-    .ok()
+    Regex::new(&format!(r"^[ \t\u{{a0}}\u{{3000}}]*(?:#{{1,6}}|>+|{bullets}+|(?:{enumerators})(?:[ \t]|$))[ \t]*")).ok()
 });
 
 /// Byte ranges of the sentences of `text`: ascending, not overlapping, on character boundaries, without surrounding
@@ -35,14 +32,8 @@ pub fn sentences(text: &str) -> Vec<Range<usize>> {
 
 /// The sentence without the bullet, number or heading mark in front of it.
 pub fn without_marker(sentence: &str) -> &str {
-    let bare = marker_end(sentence)
-        .and_then(|end| sentence.get(end..))
-        .unwrap_or(sentence);
-    if bare.trim().is_empty() {
-        sentence.trim()
-    } else {
-        bare.trim()
-    }
+    let bare = marker_end(sentence).and_then(|end| sentence.get(end..)).unwrap_or(sentence);
+    if bare.trim().is_empty() { sentence.trim() } else { bare.trim() }
 }
 
 fn marker_end(line: &str) -> Option<usize> {
@@ -81,9 +72,7 @@ fn blocks(text: &str) -> Vec<Range<usize>> {
 /// Does the line end like a sentence or a noun-form item of a report?
 fn ends_sentence(line: &str) -> bool {
     let bare = line.trim_end_matches(is_closing);
-    bare.ends_with([
-        '.', '!', '?', '。', '…', ':', ';', '다', '요', '함', '음', '임', '됨', '것', '|',
-    ])
+    bare.ends_with(['.', '!', '?', '。', '…', ':', ';', '다', '요', '함', '음', '임', '됨', '것', '|'])
 }
 
 fn is_closing(c: char) -> bool {
@@ -103,10 +92,7 @@ fn split_block(text: &str, block: Range<usize>, out: &mut Vec<Range<usize>>) {
         if !matches!(c, '.' | '!' | '?' | '。' | '！' | '？') {
             continue;
         }
-        let (before, after) = (
-            body.get(..at).unwrap_or(""),
-            body.get(at + c.len_utf8()..).unwrap_or(""),
-        );
+        let (before, after) = (body.get(..at).unwrap_or(""), body.get(at + c.len_utf8()..).unwrap_or(""));
         if !is_boundary(c, before, after) {
             continue;
         }
@@ -140,9 +126,7 @@ fn full_stop_ends(before: &str, rest: &str, spaced: bool) -> bool {
     let Some(last) = before.chars().next_back() else {
         return false;
     };
-    let word_start = before
-        .rfind(|c: char| c.is_whitespace() || c == '(')
-        .map_or(0, |at| at + 1);
+    let word_start = before.rfind(|c: char| c.is_whitespace() || c == '(').map_or(0, |at| at + 1);
     let word = before.get(word_start..).unwrap_or(before);
     let only_one = word.chars().nth(1).is_none();
     if last.is_ascii_digit() || last == '.' {
@@ -196,11 +180,7 @@ mod tests {
     fn prose() {
         assert_eq!(
             split("신청은 3월까지입니다. 문의는 어디로 하나요? 담당자에게 전화해 주세요!"),
-            [
-                "신청은 3월까지입니다.",
-                "문의는 어디로 하나요?",
-                "담당자에게 전화해 주세요!"
-            ]
+            ["신청은 3월까지입니다.", "문의는 어디로 하나요?", "담당자에게 전화해 주세요!"]
         );
         assert_eq!(
             split("그는 \"그렇습니다.\" 라고 했다.다음 날이다."),
@@ -255,10 +235,7 @@ mod tests {
 
     #[test]
     fn windows_line_ends() {
-        assert_eq!(
-            split("첫째 줄이다.\r\n둘째 줄이다.\r\n"),
-            ["첫째 줄이다.", "둘째 줄이다."]
-        );
+        assert_eq!(split("첫째 줄이다.\r\n둘째 줄이다.\r\n"), ["첫째 줄이다.", "둘째 줄이다."]);
     }
 
     proptest! {

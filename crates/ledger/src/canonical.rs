@@ -80,10 +80,7 @@ mod tests {
     #[test]
     fn keys_are_sorted_at_every_depth() {
         let value = json!({"b": [{"z": 1, "가": "\n", "a": null}], "a": 1.5});
-        assert_eq!(
-            canonical(&value).unwrap(),
-            r#"{"a":1.5,"b":[{"a":null,"z":1,"가":"\n"}]}"#
-        );
+        assert_eq!(canonical(&value).unwrap(), r#"{"a":1.5,"b":[{"a":null,"z":1,"가":"\n"}]}"#);
     }
 
     #[test]
@@ -92,32 +89,16 @@ mod tests {
         struct Record {
             rates: Vec<Option<f64>>,
         }
-        assert!(
-            canonical(&Record {
-                rates: vec![Some(1.0), None]
-            })
-            .is_ok()
-        );
+        assert!(canonical(&Record { rates: vec![Some(1.0), None] }).is_ok());
         for bad in [f64::NAN, f64::INFINITY] {
-            assert!(matches!(
-                canonical(&Record { rates: vec![Some(bad)] }),
-                Err(CanonicalError::NotFinite)
-            ));
+            assert!(matches!(canonical(&Record { rates: vec![Some(bad)] }), Err(CanonicalError::NotFinite)));
         }
     }
 
     #[test]
     fn other_spellings_of_a_value_are_not_canonical() {
         assert!(is_canonical(r#"{"a":1,"b":"가"}"#));
-        for text in [
-            r#"{"b":1,"a":1}"#,
-            r#"{"a": 1}"#,
-            r#"{"a":"\u0041"}"#,
-            r#"{"a":1,"a":1}"#,
-            "1.50",
-            "NaN",
-            "",
-        ] {
+        for text in [r#"{"b":1,"a":1}"#, r#"{"a": 1}"#, r#"{"a":"\u0041"}"#, r#"{"a":1,"a":1}"#, "1.50", "NaN", ""] {
             assert!(!is_canonical(text), "{text}");
         }
     }

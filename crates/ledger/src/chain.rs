@@ -34,10 +34,7 @@ pub struct Head {
 impl Head {
     /// The head of a chain without entries.
     pub fn genesis() -> Self {
-        Head {
-            seq: 0,
-            hash: GENESIS_HASH.to_string(),
-        }
+        Head { seq: 0, hash: GENESIS_HASH.to_string() }
     }
 }
 
@@ -49,10 +46,7 @@ impl Default for Head {
 
 impl From<&Entry> for Head {
     fn from(entry: &Entry) -> Self {
-        Head {
-            seq: entry.seq,
-            hash: entry.hash.clone(),
-        }
+        Head { seq: entry.seq, hash: entry.hash.clone() }
     }
 }
 
@@ -99,13 +93,7 @@ pub fn chain(prev: &Head, time: &str, payload: &str) -> Result<Entry, ChainError
     }
     let seq = prev.seq.checked_add(1).ok_or(ChainError::Full)?;
     let hash = entry_hash(seq, time, &prev.hash, payload);
-    Ok(Entry {
-        seq,
-        time: time.to_string(),
-        payload: payload.to_string(),
-        prev_hash: prev.hash.clone(),
-        hash,
-    })
+    Ok(Entry { seq, time: time.to_string(), payload: payload.to_string(), prev_hash: prev.hash.clone(), hash })
 }
 
 /// Verifies a chain from its first entry; `expected_head` also shows entries cut off the end.
@@ -140,10 +128,7 @@ impl Verifier {
 
     /// From the entry after `head` on, for a part of a chain whose beginning was verified before.
     pub fn after(head: Head) -> Self {
-        Verifier {
-            head,
-            ..Self::default()
-        }
+        Verifier { head, ..Self::default() }
     }
 
     /// Number of the entry that must come next.
@@ -160,10 +145,7 @@ impl Verifier {
             return Err(fault.clone());
         }
         if let Err(reason) = self.check(entry) {
-            let fault = Fault {
-                seq: self.next_seq(),
-                reason,
-            };
+            let fault = Fault { seq: self.next_seq(), reason };
             self.fault = Some(fault.clone());
             return Err(fault);
         }
@@ -193,10 +175,7 @@ impl Verifier {
                 seq: head.seq,
                 reason: "마지막 기록이 보관한 끝 해시와 다릅니다. 기록이 바뀌었습니다.".into(),
             }),
-            _ => Ok(Verified {
-                entries: self.entries,
-                head: self.head,
-            }),
+            _ => Ok(Verified { entries: self.entries, head: self.head }),
         }
     }
 
@@ -225,13 +204,7 @@ impl Verifier {
 /// big-endian, so that no two different entries give the same bytes.
 fn entry_hash(seq: u64, time: &str, prev_hash: &str, payload: &str) -> String {
     let mut hasher = Sha256::new();
-    for part in [
-        DOMAIN,
-        &seq.to_be_bytes(),
-        time.as_bytes(),
-        prev_hash.as_bytes(),
-        payload.as_bytes(),
-    ] {
+    for part in [DOMAIN, &seq.to_be_bytes(), time.as_bytes(), prev_hash.as_bytes(), payload.as_bytes()] {
         hasher.update((part.len() as u64).to_be_bytes());
         hasher.update(part);
     }
@@ -250,12 +223,7 @@ fn is_utc_time(time: &str) -> bool {
             .bytes()
             .zip("0000-00-00T00:00:00".bytes())
             .all(|(b, p)| if p == b'0' { b.is_ascii_digit() } else { b == p });
-    let part = |from: usize| {
-        seconds
-            .get(from..from + 2)
-            .and_then(|p| p.parse::<u8>().ok())
-            .unwrap_or(99)
-    };
+    let part = |from: usize| seconds.get(from..from + 2).and_then(|p| p.parse::<u8>().ok()).unwrap_or(99);
     digits_ok
         && shape_ok
         && (1..=12).contains(&part(5))
@@ -273,13 +241,9 @@ mod tests {
     fn the_layout_of_the_hash_does_not_change_unnoticed() {
         let entry = chain(&Head::genesis(), "2026-11-22T06:20:00Z", r#"{"kind":"intent"}"#).unwrap();
         let mut bytes = Vec::new();
-        for part in [
-            DOMAIN,
-            &1u64.to_be_bytes(),
-            b"2026-11-22T06:20:00Z",
-            GENESIS_HASH.as_bytes(),
-            br#"{"kind":"intent"}"#,
-        ] {
+        for part in
+            [DOMAIN, &1u64.to_be_bytes(), b"2026-11-22T06:20:00Z", GENESIS_HASH.as_bytes(), br#"{"kind":"intent"}"#]
+        {
             bytes.extend((part.len() as u64).to_be_bytes());
             bytes.extend(part);
         }
@@ -302,31 +266,13 @@ mod tests {
         }
         assert!(chain(&head, "2026-11-22T06:20:00.123Z", "{}").is_ok());
         assert_eq!(chain(&head, "2026-11-22T06:20:00Z", "{ }"), Err(ChainError::Payload));
-        let full = Head {
-            seq: u64::MAX,
-            ..Head::genesis()
-        };
+        let full = Head { seq: u64::MAX, ..Head::genesis() };
         assert_eq!(chain(&full, "2026-11-22T06:20:00Z", "{}"), Err(ChainError::Full));
     }
 
     #[test]
     fn an_empty_chain_holds_unless_a_head_is_expected() {
-        assert_eq!(
-            verify([], None),
-            Ok(Verified {
-                entries: 0,
-                head: Head::genesis()
-            })
-        );
-        assert!(
-            verify(
-                [],
-                Some(&Head {
-                    seq: 3,
-                    ..Head::genesis()
-                })
-            )
-            .is_err_and(|f| f.seq == 1)
-        );
+        assert_eq!(verify([], None), Ok(Verified { entries: 0, head: Head::genesis() }));
+        assert!(verify([], Some(&Head { seq: 3, ..Head::genesis() })).is_err_and(|f| f.seq == 1));
     }
 }

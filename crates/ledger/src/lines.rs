@@ -19,11 +19,7 @@ pub fn to_line(entry: &Entry) -> Result<String, serde_json::Error> {
 /// A line counts only in the exact form that [`to_line`] writes, so that no byte of a file can change unnoticed. A
 /// fault that is not about an entry's number names the line's.
 pub fn read_lines<R: BufRead>(reader: R) -> impl Iterator<Item = Result<Entry, Fault>> {
-    Lines {
-        reader,
-        line: 0,
-        ended: false,
-    }
+    Lines { reader, line: 0, ended: false }
 }
 
 /// Verifies an exported chain from its first entry.
@@ -34,10 +30,7 @@ pub fn verify_lines<R: BufRead>(reader: R, expected_head: Option<&Head>) -> Resu
     let mut verifier = Verifier::new();
     for entry in read_lines(reader) {
         // Read in order from 1, a line that does not parse stands where the next entry must.
-        let entry = entry.map_err(|fault| Fault {
-            seq: verifier.next_seq(),
-            ..fault
-        })?;
+        let entry = entry.map_err(|fault| Fault { seq: verifier.next_seq(), ..fault })?;
         verifier.push(&entry)?;
     }
     verifier.finish(expected_head)

@@ -35,16 +35,12 @@ const REGISTRATION: [u32; 12] = [2, 3, 4, 5, 6, 7, 8, 9, 2, 3, 4, 5];
 ///
 /// Numbers given since October 2020 have no check digit, so a failure never rejects.
 pub(crate) fn resident(d: &[u8]) -> bool {
-    d.len() == 13
-        && d.get(12)
-            .is_some_and(|&c| u32::from(c) == (11 - weighted(d, &REGISTRATION) % 11) % 10)
+    d.len() == 13 && d.get(12).is_some_and(|&c| u32::from(c) == (11 - weighted(d, &REGISTRATION) % 11) % 10)
 }
 
 /// Check digit of a foreigner's number (외국인등록번호): `(13 − Σ dᵢ·wᵢ mod 11) mod 10`.
 pub(crate) fn foreigner(d: &[u8]) -> bool {
-    d.len() == 13
-        && d.get(12)
-            .is_some_and(|&c| u32::from(c) == (13 - weighted(d, &REGISTRATION) % 11) % 10)
+    d.len() == 13 && d.get(12).is_some_and(|&c| u32::from(c) == (13 - weighted(d, &REGISTRATION) % 11) % 10)
 }
 
 /// Check digit of a business (사업자등록번호): weights 1,3,7,1,3,7,1,3,5 plus the tens of 5·d₉.

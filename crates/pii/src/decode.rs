@@ -77,22 +77,14 @@ fn percent(view: &View, start: usize, out: &mut View) -> usize {
 /// Decodes one entity at `start`; returns how many characters it took.
 fn entity(view: &View, start: usize, out: &mut View) -> usize {
     const LONGEST: usize = 12;
-    let body: String = view
-        .chars()
-        .get(start + 1..)
-        .unwrap_or_default()
-        .iter()
-        .take(LONGEST)
-        .take_while(|c| **c != ';')
-        .collect();
+    let body: String =
+        view.chars().get(start + 1..).unwrap_or_default().iter().take(LONGEST).take_while(|c| **c != ';').collect();
     let length = body.chars().count();
     let closed = view.get(start + 1 + length) == Some(';');
-    let numeric = body
-        .strip_prefix('#')
-        .map(|digits| match digits.strip_prefix(['x', 'X']) {
-            Some(hex) => (leading(hex, |c| c.is_ascii_hexdigit()), 16, 2),
-            None => (leading(digits, |c| c.is_ascii_digit()), 10, 1),
-        });
+    let numeric = body.strip_prefix('#').map(|digits| match digits.strip_prefix(['x', 'X']) {
+        Some(hex) => (leading(hex, |c| c.is_ascii_hexdigit()), 16, 2),
+        None => (leading(digits, |c| c.is_ascii_digit()), 10, 1),
+    });
     let (decoded, used) = match numeric {
         // Browsers read a number without its semicolon too.
         Some((digits, radix, prefix)) => {
@@ -109,8 +101,7 @@ fn entity(view: &View, start: usize, out: &mut View) -> usize {
 }
 
 fn leading(text: &str, accept: fn(char) -> bool) -> &str {
-    text.find(|c| !accept(c))
-        .map_or(text, |end| text.get(..end).unwrap_or_default())
+    text.find(|c| !accept(c)).map_or(text, |end| text.get(..end).unwrap_or_default())
 }
 
 fn named(name: &str) -> Option<char> {
@@ -166,9 +157,8 @@ fn unicode_escape(view: &View, start: usize, out: &mut View) -> usize {
     if let Some(c) = char::from_u32(u32::from(first)) {
         return put(view, start, 6, c, out);
     }
-    let second = (view.get(start + 6) == Some('\\') && view.get(start + 7) == Some('u'))
-        .then(|| unit(start + 8))
-        .flatten();
+    let second =
+        (view.get(start + 6) == Some('\\') && view.get(start + 7) == Some('u')).then(|| unit(start + 8)).flatten();
     match second.and_then(|low| char::decode_utf16([first, low]).next()?.ok()) {
         Some(c) => put(view, start, 12, c, out),
         None => 0,
@@ -182,15 +172,8 @@ pub(crate) fn base64_texts(view: &View) -> Vec<(String, (u32, u32))> {
     while i < view.chars().len() {
         let end = token_end(view, i);
         if end - i >= MIN_BASE64 {
-            let padded = end
-                + view
-                    .chars()
-                    .get(end..)
-                    .unwrap_or_default()
-                    .iter()
-                    .take(2)
-                    .take_while(|c| **c == '=')
-                    .count();
+            let padded =
+                end + view.chars().get(end..).unwrap_or_default().iter().take(2).take_while(|c| **c == '=').count();
             let sextets = sextets(view.chars().get(i..end).unwrap_or_default());
             let texts = (0..4).filter_map(|skip| readable(sextets.get(skip..)?));
             out.extend(texts.map(|text| (text, covering(view, i, padded))));
@@ -241,19 +224,12 @@ fn sextets(token: &[char]) -> Vec<u8> {
 /// A token is decoded from each of its first four characters, since a path or a name before it shifts the groups of
 /// four; what comes out of a wrong start, and out of pictures and keys, has no long readable stretch.
 fn readable(sextets: &[u8]) -> Option<String> {
-    let whole = if sextets.len() % 4 == 1 {
-        sextets.len() - 1
-    } else {
-        sextets.len()
-    };
+    let whole = if sextets.len() % 4 == 1 { sextets.len() - 1 } else { sextets.len() };
     let bytes = BASE64.decode(sextets.get(..whole)?).ok()?;
     // UTF-16 of digits is every other byte zero: drop them and read on.
     let text = String::from_utf8_lossy(&bytes).replace('\0', "");
     let strange = |c: char| c == char::REPLACEMENT_CHARACTER || c.is_control() && !c.is_whitespace();
-    let stretches: Vec<&str> = text
-        .split(strange)
-        .filter(|s| s.chars().count() >= MIN_READABLE)
-        .collect();
+    let stretches: Vec<&str> = text.split(strange).filter(|s| s.chars().count() >= MIN_READABLE).collect();
     (!stretches.is_empty()).then(|| stretches.join("\u{FFFD}"))
 }
 

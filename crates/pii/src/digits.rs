@@ -61,10 +61,7 @@ fn soft_value(c: char) -> Option<(u8, bool)> {
 
 fn is_separator(c: char) -> bool {
     c.is_whitespace()
-        || matches!(
-            c,
-            '-' | '.' | '/' | '_' | '~' | '(' | ')' | '\u{B7}' | '\u{2022}' | '\u{30FB}' | '\u{119E}'
-        )
+        || matches!(c, '-' | '.' | '/' | '_' | '~' | '(' | ')' | '\u{B7}' | '\u{2022}' | '\u{30FB}' | '\u{119E}')
 }
 
 /// A spoken dash ("다시", "대시", "에") at `i`: its length in characters.
@@ -104,9 +101,7 @@ fn collect(view: &View, fold: bool) -> Vec<Digit> {
     let (mut i, mut separators, mut last) = (0, 0usize, None);
     while let Some(c) = view.get(i) {
         let hard = c.to_digit(10).and_then(|v| u8::try_from(v).ok());
-        let read = hard
-            .map(|v| (v, false))
-            .or_else(|| fold.then(|| soft_value(c)).flatten());
+        let read = hard.map(|v| (v, false)).or_else(|| fold.then(|| soft_value(c)).flatten());
         let mut step = 1;
         if let Some((value, letter)) = read {
             let gap = match (out.is_empty() || separators > MAX_SEPARATORS, separators, last) {
@@ -116,13 +111,7 @@ fn collect(view: &View, fold: bool) -> Vec<Digit> {
                 (_, 1, Some(' ')) => Gap::Blank,
                 _ => Gap::Other,
             };
-            out.push(Digit {
-                value,
-                at: i,
-                soft: hard.is_none(),
-                letter,
-                gap,
-            });
+            out.push(Digit { value, at: i, soft: hard.is_none(), letter, gap });
             separators = 0;
         } else if is_separator(c) {
             separators += 1;
@@ -143,10 +132,7 @@ mod tests {
     use super::*;
 
     fn folded(text: &str) -> String {
-        read_folded(&View::of(text).normalised())
-            .iter()
-            .map(|d| char::from(b'0' + d.value))
-            .collect()
+        read_folded(&View::of(text).normalised()).iter().map(|d| char::from(b'0' + d.value)).collect()
     }
 
     #[test]
@@ -160,9 +146,6 @@ mod tests {
     #[test]
     fn four_separators_break_a_run() {
         let digits = read(&View::of("1 - 2----3"));
-        assert_eq!(
-            digits.iter().map(|d| d.gap).collect::<Vec<_>>(),
-            [Gap::Break, Gap::Other, Gap::Break]
-        );
+        assert_eq!(digits.iter().map(|d| d.gap).collect::<Vec<_>>(), [Gap::Break, Gap::Other, Gap::Break]);
     }
 }

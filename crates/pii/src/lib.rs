@@ -89,19 +89,9 @@ impl Scan {
     }
 
     fn keep(&mut self, text: &Text, candidate: Candidate) {
-        let Candidate {
-            kind,
-            range,
-            confidence,
-        } = candidate;
+        let Candidate { kind, range, confidence } = candidate;
         let original = text.view.original(range);
-        self.found.push(Finding {
-            kind,
-            action: kind.action(),
-            start: original.start,
-            end: original.end,
-            confidence,
-        });
+        self.found.push(Finding { kind, action: kind.action(), start: original.start, end: original.end, confidence });
     }
 }
 

@@ -35,8 +35,7 @@ impl Masker {
     /// Keeps tokens that the text already holds as plain words from being given to an identifier. Call it with every
     /// text of the request before the first [`Masker::mask`].
     pub fn reserve(&mut self, text: &str) {
-        self.reserved
-            .extend(TOKEN.find_iter(text).map(|m| m.as_str().to_string()));
+        self.reserved.extend(TOKEN.find_iter(text).map(|m| m.as_str().to_string()));
     }
 
     /// The text with a token such as `[전화번호-1]` for each finding that is masked or blocked.
@@ -46,11 +45,7 @@ impl Masker {
         let mut out = String::with_capacity(text.len());
         let mut chars = text.chars();
         let mut at = 0;
-        for finding in report
-            .findings
-            .iter()
-            .filter(|f| f.action != Action::Pass && f.end > f.start)
-        {
+        for finding in report.findings.iter().filter(|f| f.action != Action::Pass && f.end > f.start) {
             out.extend(chars.by_ref().take(finding.start.saturating_sub(at)));
             let words: String = chars.by_ref().take(finding.end - finding.start).collect();
             at = finding.end.max(at);
@@ -90,19 +85,15 @@ pub fn mask(text: &str, report: &Report) -> Masked {
     let mut masker = Masker::new();
     masker.reserve(text);
     let masked = masker.mask(text, report);
-    Masked {
-        text: masked,
-        tokens: masker.tokens,
-    }
+    Masked { text: masked, tokens: masker.tokens }
 }
 
 /// The reply with the words that its tokens stand for.
 ///
 /// One pass: words put back are not searched again, so a token inside them stays as it was written.
 pub fn restore(reply: &str, tokens: &[(String, String)]) -> String {
-    let finder = AhoCorasick::builder()
-        .match_kind(MatchKind::LeftmostLongest)
-        .build(tokens.iter().map(|(token, _)| token));
+    let finder =
+        AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(tokens.iter().map(|(token, _)| token));
     let words: Vec<&str> = tokens.iter().map(|(_, words)| words.as_str()).collect();
     match finder {
         Ok(finder) if !words.is_empty() => finder.replace_all(reply, &words),

@@ -7,9 +7,7 @@ use regex::Regex;
 use std::sync::LazyLock;
 
 const SURNAMES: &str = "김이박최정강조윤장임한오서신권황안송류유전홍고문양손배백허남심노하곽성차주우구민진나지엄채원천방공현함변염여추도소석선설마길연위표명기반라왕금옥육인맹제모탁국어은편용예경봉사부가복태목형피두감음빈동온호범좌팽승간견";
-const DOUBLE_SURNAMES: [&str; 10] = [
-    "남궁", "황보", "제갈", "선우", "독고", "사공", "서문", "동방", "망절", "어금",
-];
+const DOUBLE_SURNAMES: [&str; 10] = ["남궁", "황보", "제갈", "선우", "독고", "사공", "서문", "동방", "망절", "어금"];
 
 /// Words that begin like a name and stand where a name would.
 const NOT_NAMES: &[&str] = &[
@@ -177,11 +175,7 @@ pub(crate) fn find(text: &Text) -> Vec<Candidate> {
         let Some(word) = found.get(3) else { continue };
         let range = text.chars(word.range());
         let next = text.view.get(range.end);
-        let (blank, particle, spaced) = (
-            found.get(1).is_some(),
-            found.get(2).is_some(),
-            word.as_str().contains(' '),
-        );
+        let (blank, particle, spaced) = (found.get(1).is_some(), found.get(2).is_some(), word.as_str().contains(' '));
         let length = match (blank || particle, spaced) {
             (false, true) => spaced_name(word.as_str(), next),
             (false, false) => name_length(word.as_str()),
@@ -191,27 +185,15 @@ pub(crate) fn find(text: &Text) -> Vec<Candidate> {
             (true, _) => None,
         };
         if let Some(n) = length {
-            out.push(Candidate {
-                kind: Kind::Name,
-                range: range.start..range.start + n,
-                confidence: 0.75,
-            });
+            out.push(Candidate { kind: Kind::Name, range: range.start..range.start + n, confidence: 0.75 });
         }
     }
     for word in HONOURED.captures_iter(&text.string).filter_map(|c| c.get(1)) {
         let range = text.chars(word.range());
-        let starts_word = range
-            .start
-            .checked_sub(1)
-            .and_then(|i| text.view.get(i))
-            .is_none_or(|c| !is_hangul(c));
+        let starts_word = range.start.checked_sub(1).and_then(|i| text.view.get(i)).is_none_or(|c| !is_hangul(c));
         let inflected = word.as_str().ends_with(['의', '는', '을', '를', '에', '로']);
         if starts_word && !inflected && is_name(word.as_str()) {
-            out.push(Candidate {
-                kind: Kind::Name,
-                range,
-                confidence: 0.7,
-            });
+            out.push(Candidate { kind: Kind::Name, range, confidence: 0.7 });
         }
     }
     out.sort_by_key(|c| c.range.start);
@@ -244,10 +226,7 @@ fn name_length(word: &str) -> Option<usize> {
 /// A word of three syllables, or four with a surname of two, that does not end like an inflected noun or verb; the
 /// ending of a sentence may follow.
 fn weak_name(word: &str) -> Option<usize> {
-    let bare = ["입니다", "이며", "이고", "이다"]
-        .iter()
-        .find_map(|e| word.strip_suffix(e))
-        .unwrap_or(word);
+    let bare = ["입니다", "이며", "이고", "이다"].iter().find_map(|e| word.strip_suffix(e)).unwrap_or(word);
     let n = bare.chars().count();
     let inflected = bare.ends_with([
         '의', '이', '가', '은', '는', '을', '를', '에', '로', '도', '와', '과', '한', '할', '된', '음', '함', '고',
@@ -266,9 +245,7 @@ fn is_name(word: &str) -> bool {
     let n = word.chars().count();
     let double = DOUBLE_SURNAMES.iter().any(|s| word.starts_with(s));
     let single = word.chars().next().is_some_and(|c| SURNAMES.contains(c));
-    let known = NOT_NAMES
-        .iter()
-        .any(|w| word.starts_with(w) || n == 3 && word.ends_with(w));
+    let known = NOT_NAMES.iter().any(|w| word.starts_with(w) || n == 3 && word.ends_with(w));
     !known && (double && (3..=4).contains(&n) || single && (2..=3).contains(&n))
 }
 
@@ -280,10 +257,7 @@ mod tests {
     fn names(text: &str) -> Vec<String> {
         let text = Text::new(View::of(text).normalised());
         let chars = text.view.chars();
-        find(&text)
-            .into_iter()
-            .map(|c| chars[c.range].iter().collect())
-            .collect()
+        find(&text).into_iter().map(|c| chars[c.range].iter().collect()).collect()
     }
 
     #[test]

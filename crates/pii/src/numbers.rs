@@ -74,10 +74,7 @@ impl Window<'_> {
         let Some(first) = self.digit(0) else { return false };
         first.gap != Gap::None
             || first.soft
-            || self
-                .start
-                .checked_sub(1)
-                .is_some_and(|i| self.run.get(i).is_some_and(|d| d.soft))
+            || self.start.checked_sub(1).is_some_and(|i| self.run.get(i).is_some_and(|d| d.soft))
     }
 
     /// The values of the next `n` digits, where a number of that length may end: no digit adjoins on the right.
@@ -92,9 +89,7 @@ impl Window<'_> {
 
     /// Gaps inside the first `n` digits, as bits.
     fn gaps(&self, n: usize) -> u32 {
-        (1..n)
-            .filter(|&k| self.digit(k).is_some_and(|d| d.gap != Gap::None))
-            .fold(0, |mask, k| mask | 1 << k)
+        (1..n).filter(|&k| self.digit(k).is_some_and(|d| d.gap != Gap::None)).fold(0, |mask, k| mask | 1 << k)
     }
 
     /// Gaps stand nowhere but at `allowed`, or between all digits.
@@ -128,11 +123,7 @@ impl Window<'_> {
 
     fn candidate(&self, kind: Kind, n: usize, confidence: f32) -> Option<Candidate> {
         let (first, last) = (self.digit(0)?, self.digit(n.checked_sub(1)?)?);
-        Some(Candidate {
-            kind,
-            range: first.at..last.at + 1,
-            confidence,
-        })
+        Some(Candidate { kind, range: first.at..last.at + 1, confidence })
     }
 
     /// 주민등록번호, 외국인등록번호, 법인등록번호: thirteen digits however separated.
@@ -190,11 +181,8 @@ impl Window<'_> {
     /// Mobile, fixed and internet telephones, with or without the country code 82.
     fn phone(&self) -> Option<Candidate> {
         let (prefix, implied) = self.country_code();
-        let head: Vec<u8> = [0]
-            .into_iter()
-            .filter(|_| implied)
-            .chain((0..4).filter_map(|k| self.national(prefix, k)))
-            .collect();
+        let head: Vec<u8> =
+            [0].into_iter().filter(|_| implied).chain((0..4).filter_map(|k| self.national(prefix, k))).collect();
         let area = area_code(&head)?;
         for subscriber in [8, 7] {
             let total = area.digits + subscriber;
@@ -243,11 +231,7 @@ impl Window<'_> {
 
     /// 카드번호: an issuer's prefix and Luhn's check.
     fn card(&self) -> Option<Candidate> {
-        for (n, split) in [
-            (16, gaps_at(&[4, 8, 12])),
-            (15, gaps_at(&[4, 10])),
-            (14, gaps_at(&[4, 10])),
-        ] {
+        for (n, split) in [(16, gaps_at(&[4, 8, 12])), (15, gaps_at(&[4, 10])), (14, gaps_at(&[4, 10]))] {
             let Some(d) = self.values(n) else { continue };
             if !self.shaped(n, split) || !checks::card_issuer(&d) || !checks::luhn(&d) {
                 continue;
@@ -282,9 +266,7 @@ impl Window<'_> {
             return None;
         }
         let length = |joins: fn(Gap) -> bool| {
-            1 + (1..LONGEST)
-                .take_while(|&k| self.digit(k).is_some_and(|d| joins(d.gap)))
-                .count()
+            1 + (1..LONGEST).take_while(|&k| self.digit(k).is_some_and(|d| joins(d.gap))).count()
         };
         let n = [
             length(|g| matches!(g, Gap::None | Gap::Dash)),
@@ -317,13 +299,7 @@ struct AreaCode {
 
 /// Area code at the head of a telephone number that begins with 0.
 fn area_code(head: &[u8]) -> Option<AreaCode> {
-    let of = |digits, mobile, mobile_eleven| {
-        Some(AreaCode {
-            digits,
-            mobile,
-            mobile_eleven,
-        })
-    };
+    let of = |digits, mobile, mobile_eleven| Some(AreaCode { digits, mobile, mobile_eleven });
     match *head {
         [0, 1, 0, ..] => of(3, true, true),
         [0, 1, 1 | 6..=9, ..] => of(3, true, false),

@@ -70,51 +70,29 @@ pub(crate) fn find(text: &Text) -> Vec<Candidate> {
 }
 
 fn push(text: &Text, bytes: Range<usize>, kind: Kind, confidence: f32, out: &mut Vec<Candidate>) {
-    out.push(Candidate {
-        kind,
-        range: text.chars(bytes),
-        confidence,
-    });
+    out.push(Candidate { kind, range: text.chars(bytes), confidence });
 }
 
 fn neighbours(text: &Text, range: &Range<usize>) -> [Option<char>; 2] {
-    [
-        range.start.checked_sub(1).and_then(|i| text.view.get(i)),
-        text.view.get(range.end),
-    ]
+    [range.start.checked_sub(1).and_then(|i| text.view.get(i)), text.view.get(range.end)]
 }
 
 /// The match, unless a digit adjoins it.
 fn apart_from_digits(text: &Text, bytes: Range<usize>, kind: Kind, confidence: f32) -> Option<Candidate> {
     let range = text.chars(bytes);
-    let joined = neighbours(text, &range)
-        .into_iter()
-        .flatten()
-        .any(|c| c.is_ascii_digit());
-    (!joined).then_some(Candidate {
-        kind,
-        range,
-        confidence,
-    })
+    let joined = neighbours(text, &range).into_iter().flatten().any(|c| c.is_ascii_digit());
+    (!joined).then_some(Candidate { kind, range, confidence })
 }
 
 fn passports(text: &Text, out: &mut Vec<Candidate>) {
-    let alone = |range: &Range<usize>| {
-        !neighbours(text, range)
-            .into_iter()
-            .flatten()
-            .any(|c| c.is_ascii_alphanumeric())
-    };
+    let alone =
+        |range: &Range<usize>| !neighbours(text, range).into_iter().flatten().any(|c| c.is_ascii_alphanumeric());
     for (pattern, needs_label) in [(&PASSPORT, false), (&PASSPORT_SPACED, true)] {
         for m in pattern.find_iter(&text.string) {
             let range = text.chars(m.range());
             let labelled = text.label_before(range.start, 20) == Some(Label::Passport);
             if alone(&range) && (labelled || !needs_label) {
-                out.push(Candidate {
-                    kind: Kind::Passport,
-                    range,
-                    confidence: if labelled { 0.95 } else { 0.7 },
-                });
+                out.push(Candidate { kind: Kind::Passport, range, confidence: if labelled { 0.95 } else { 0.7 } });
             }
         }
     }
@@ -131,11 +109,8 @@ fn resident_parts(text: &Text, out: &mut Vec<Candidate>) {
             checks::birth_date(&digits)
         });
         let start = front.map_or(back.start(), |f| f.start());
-        let kind = if back.as_str().starts_with(['5', '6', '7', '8']) {
-            Kind::ForeignerRegistration
-        } else {
-            Kind::Rrn
-        };
+        let kind =
+            if back.as_str().starts_with(['5', '6', '7', '8']) { Kind::ForeignerRegistration } else { Kind::Rrn };
         let confidence = if front.is_some() { 0.9 } else { 0.6 };
         out.extend(apart_from_digits(text, start..whole.end(), kind, confidence));
     }
@@ -209,15 +184,9 @@ fn addresses(text: &Text, people: &[Candidate], out: &mut Vec<Candidate>) {
             .checked_sub(1)
             .and_then(|i| people.get(i))
             .is_some_and(|p| range.start.saturating_sub(p.range.end) <= 20);
-        let right = people
-            .get(after)
-            .is_some_and(|p| p.range.start.saturating_sub(range.end) <= 20);
+        let right = people.get(after).is_some_and(|p| p.range.start.saturating_sub(range.end) <= 20);
         if left || right {
-            out.push(Candidate {
-                kind: Kind::Address,
-                range,
-                confidence: 0.6,
-            });
+            out.push(Candidate { kind: Kind::Address, range, confidence: 0.6 });
         }
     }
 }

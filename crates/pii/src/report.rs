@@ -31,19 +31,12 @@ impl Report {
         let mut settled: Vec<Finding> = Vec::new();
         for action in [Action::Block, Action::Mask, Action::Pass] {
             let joined = join(found.iter().filter(|f| f.action == action).cloned().collect());
-            let rest = if action == Action::Pass {
-                untouched(joined, &settled)
-            } else {
-                outside(joined, &settled)
-            };
+            let rest = if action == Action::Pass { untouched(joined, &settled) } else { outside(joined, &settled) };
             settled.extend(rest);
             settled.sort_by_key(|f| f.start);
         }
         let action = settled.iter().map(|f| f.action).max().unwrap_or_default();
-        Report {
-            action,
-            findings: settled,
-        }
+        Report { action, findings: settled }
     }
 
     /// How many findings of each kind, for records that must not hold the values.
@@ -89,11 +82,7 @@ fn outside(found: Vec<Finding>, taken: &[Finding]) -> Vec<Finding> {
         let mut start = f.start;
         for t in taken_in(&f, taken) {
             if start < t.start {
-                out.push(Finding {
-                    start,
-                    end: t.start,
-                    ..f.clone()
-                });
+                out.push(Finding { start, end: t.start, ..f.clone() });
             }
             start = start.max(t.end);
         }
@@ -109,13 +98,7 @@ mod tests {
     use super::*;
 
     fn finding(kind: Kind, start: usize, end: usize) -> Finding {
-        Finding {
-            kind,
-            action: kind.action(),
-            start,
-            end,
-            confidence: 0.5,
-        }
+        Finding { kind, action: kind.action(), start, end, confidence: 0.5 }
     }
 
     #[test]
@@ -130,12 +113,7 @@ mod tests {
         let places: Vec<_> = report.findings.iter().map(|f| (f.kind, f.start, f.end)).collect();
         assert_eq!(
             places,
-            [
-                (Kind::Address, 0, 5),
-                (Kind::Rrn, 5, 19),
-                (Kind::Address, 19, 20),
-                (Kind::Account, 30, 45)
-            ]
+            [(Kind::Address, 0, 5), (Kind::Rrn, 5, 19), (Kind::Address, 19, 20), (Kind::Account, 30, 45)]
         );
         assert_eq!(report.action, Action::Block);
         assert_eq!(report.counts().get(&Kind::Address), Some(&2));

@@ -51,22 +51,7 @@ const LABELS: &[(Label, &[&str])] = &[
     (Label::Passport, &["여권", "passport"]),
     (Label::Business, &["사업자", "BRN"]),
     (Label::Corporate, &["법인", "등기번호", "회사번호"]),
-    (
-        Label::Phone,
-        &[
-            "전화",
-            "연락처",
-            "휴대폰",
-            "핸드폰",
-            "휴대 전화",
-            "팩스",
-            "tel",
-            "phone",
-            "fax",
-            "☎",
-            "☏",
-        ],
-    ),
+    (Label::Phone, &["전화", "연락처", "휴대폰", "핸드폰", "휴대 전화", "팩스", "tel", "phone", "fax", "☎", "☏"]),
     (
         Label::Agency,
         &[
@@ -96,10 +81,7 @@ const LABELS: &[(Label, &[&str])] = &[
     ),
     (Label::Ip, &["IP", "아이피", "서버", "host", "호스트"]),
     (Label::Vehicle, &["차량", "번호판", "차번호", "자동차", "주차"]),
-    (
-        Label::Court,
-        &["대법원", "법원", "선고", "판결", "고법", "지법", "헌법재판소", "헌재"],
-    ),
+    (Label::Court, &["대법원", "법원", "선고", "판결", "고법", "지법", "헌법재판소", "헌재"]),
     (
         Label::Reference,
         &[
@@ -136,12 +118,8 @@ static FINDER: LazyLock<AhoCorasick> = LazyLock::new(|| {
 });
 
 /// [`Label`] of each pattern number of [`FINDER`].
-static LABEL_OF: LazyLock<Vec<Label>> = LazyLock::new(|| {
-    LABELS
-        .iter()
-        .flat_map(|(label, words)| words.iter().map(move |_| *label))
-        .collect()
-});
+static LABEL_OF: LazyLock<Vec<Label>> =
+    LazyLock::new(|| LABELS.iter().flat_map(|(label, words)| words.iter().map(move |_| *label)).collect());
 
 /// A normalised view, the same as a string, and where its labels stand.
 pub(crate) struct Text {
@@ -162,12 +140,7 @@ impl Text {
             bytes.push(string.len());
             string.push(c);
         }
-        let mut text = Text {
-            view,
-            string,
-            bytes,
-            labels: Vec::new(),
-        };
+        let mut text = Text { view, string, bytes, labels: Vec::new() };
         text.labels = FINDER
             .find_iter(&text.string)
             .filter_map(|m| Some((text.chars(m.range()), *LABEL_OF.get(m.pattern().as_usize())?)))
@@ -195,8 +168,7 @@ impl Text {
         let before = self.labels.partition_point(|(range, _)| range.end <= start);
         let left = self.labels.get(..before).unwrap_or_default().iter().rev();
         let right = self.labels.get(before..).unwrap_or_default().iter();
-        left.take_while(|(range, _)| start - range.end <= window)
-            .any(|(_, l)| *l == label)
+        left.take_while(|(range, _)| start - range.end <= window).any(|(_, l)| *l == label)
             || right
                 .skip_while(|(range, _)| range.start < end)
                 .take_while(|(range, _)| range.start - end <= window)

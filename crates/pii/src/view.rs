@@ -58,19 +58,13 @@ impl View {
     /// The original characters that the view characters `range` stand for.
     pub fn original(&self, range: Range<usize>) -> Range<usize> {
         let start = self.span(range.start).0 as usize;
-        let end = range
-            .end
-            .checked_sub(1)
-            .map_or(start, |last| self.span(last).1 as usize);
+        let end = range.end.checked_sub(1).map_or(start, |last| self.span(last).1 as usize);
         start..end.max(start)
     }
 
     /// NFKC, without invisible characters and marks, with every dash as `-` and every decimal digit as `0`–`9`.
     pub fn normalised(&self) -> View {
-        let mut out = View {
-            chars: Vec::with_capacity(self.chars.len()),
-            spans: Vec::with_capacity(self.chars.len()),
-        };
+        let mut out = View { chars: Vec::with_capacity(self.chars.len()), spans: Vec::with_capacity(self.chars.len()) };
         let mut i = 0;
         while let Some(c) = self.get(i) {
             let end = self.group_end(i);
@@ -116,11 +110,7 @@ fn fold(c: char) -> Option<char> {
         return Some(c);
     }
     if c.is_whitespace() || c == '\u{2800}' {
-        return Some(if matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{B}' | '\u{C}') {
-            '\n'
-        } else {
-            ' '
-        });
+        return Some(if matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}' | '\u{B}' | '\u{C}') { '\n' } else { ' ' });
     }
     if c.is_control() || is_invisible(c) || is_combining_mark(c) {
         return None;

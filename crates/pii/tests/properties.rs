@@ -6,10 +6,7 @@ use proptest::prelude::*;
 /// Thirteen digits with a real date and a century digit.
 fn registration() -> impl Strategy<Value = Vec<u8>> {
     (0u8..100, 1u8..=12, 1u8..=28, 1u8..=8, 0u32..1_000_000).prop_map(|(year, month, day, century, rest)| {
-        format!("{year:02}{month:02}{day:02}{century}{rest:06}")
-            .bytes()
-            .map(|b| b - b'0')
-            .collect()
+        format!("{year:02}{month:02}{day:02}{century}{rest:06}").bytes().map(|b| b - b'0').collect()
     })
 }
 
@@ -23,10 +20,8 @@ fn written(digit: u8) -> impl Strategy<Value = char> {
 /// What an evader puts between two digits: nothing, invisible characters, one to three separators.
 fn between() -> impl Strategy<Value = String> {
     let quiet = prop::sample::select(vec!["", "\u{200B}", "\u{AD}", "\u{2060}\u{FEFF}", "\u{FE0F}"]);
-    let separators = prop::collection::vec(
-        prop::sample::select(vec!['-', ' ', '.', '–', '\u{A0}', '\n', '－', '/']),
-        0..=3,
-    );
+    let separators =
+        prop::collection::vec(prop::sample::select(vec!['-', ' ', '.', '–', '\u{A0}', '\n', '－', '/']), 0..=3);
     (quiet, separators).prop_map(|(q, s)| q.to_string() + &s.into_iter().collect::<String>())
 }
 

@@ -45,11 +45,7 @@ fn block() {
     ] {
         let report = scan(text);
         assert_eq!(report.action, Action::Block, "{text:?}: {:?}", report.findings);
-        assert!(
-            report.findings.iter().any(|f| f.kind == kind),
-            "{text:?}: {:?}",
-            report.findings
-        );
+        assert!(report.findings.iter().any(|f| f.kind == kind), "{text:?}: {:?}", report.findings);
     }
 }
 
@@ -84,11 +80,7 @@ fn mask() {
     ] {
         let report = scan(text);
         assert_eq!(report.action, Action::Mask, "{text:?}: {:?}", report.findings);
-        assert!(
-            report.findings.iter().any(|f| f.kind == kind),
-            "{text:?}: {:?}",
-            report.findings
-        );
+        assert!(report.findings.iter().any(|f| f.kind == kind), "{text:?}: {:?}", report.findings);
     }
 }
 
@@ -151,10 +143,7 @@ fn reports_are_json_with_stable_names() {
     let json = serde_json::to_value(scan("여권 M12345678")).unwrap();
     assert_eq!(json["action"], "block");
     assert_eq!(json["findings"][0]["kind"], "passport");
-    assert_eq!(
-        (&json["findings"][0]["start"], &json["findings"][0]["end"]),
-        (&3.into(), &12.into())
-    );
+    assert_eq!((&json["findings"][0]["start"], &json["findings"][0]["end"]), (&3.into(), &12.into()));
     for kind in Kind::ALL {
         assert_eq!(serde_json::to_value(kind).unwrap(), kind.as_str());
     }

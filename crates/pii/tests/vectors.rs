@@ -8,10 +8,7 @@ const ALLOWED_MISSES: usize = 1;
 
 #[test]
 fn published_vectors() {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../../shared/data/pii/presidio_kr_vectors.json"
-    );
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/data/pii/presidio_kr_vectors.json");
     let Ok(text) = std::fs::read_to_string(path) else {
         eprintln!("skipped: {path} is absent");
         return;
@@ -37,15 +34,9 @@ fn published_vectors() {
             }
         }
     }
-    eprintln!(
-        "found {} of {positives}; missed {missed:?}; wrong {wrong:?}",
-        positives - missed.len()
-    );
+    eprintln!("found {} of {positives}; missed {missed:?}; wrong {wrong:?}", positives - missed.len());
     // Business numbers of ten bare digits need their label, since one in ten random numbers has the check digit.
-    let missed_persons = missed
-        .iter()
-        .filter(|s| s.chars().filter(char::is_ascii_digit).count() != 10)
-        .count();
+    let missed_persons = missed.iter().filter(|s| s.chars().filter(char::is_ascii_digit).count() != 10).count();
     assert!(missed_persons <= ALLOWED_MISSES, "{missed:?}");
     assert!(wrong.is_empty(), "{wrong:?}");
 }

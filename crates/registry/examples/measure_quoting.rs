@@ -49,22 +49,14 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     let of_strangers = |near: bool| -> Vec<f32> {
-        asked
-            .iter()
-            .enumerate()
-            .map(|(i, q)| coverage(&q.text, &strangers(&corpus, q, i, near)))
-            .collect()
+        asked.iter().enumerate().map(|(i, q)| coverage(&q.text, &strangers(&corpus, q, i, near))).collect()
     };
     let (far, near) = (of_strangers(false), of_strangers(true));
     println!("threshold | inside at 3 | wrongly refused | strangers refused | near strangers refused");
     for step in 6..=13 {
         let t = step as f32 * 0.05;
         let below = |all: &[f32]| share(all.iter().filter(|c| **c < t).count());
-        let inside = gold_coverage
-            .iter()
-            .zip(&inside_at_three)
-            .filter(|(c, holds)| **c >= t && **holds)
-            .count();
+        let inside = gold_coverage.iter().zip(&inside_at_three).filter(|(c, holds)| **c >= t && **holds).count();
         println!(
             "{t:.2} | {:.1} | {:.1} | {:.1} | {:.1}",
             share(inside),
@@ -99,11 +91,7 @@ fn load(dir: &Path, limit: usize) -> Result<(HashMap<String, Passage>, Vec<Asked
         let answers = row.get("answers").and_then(|v| v.as_array()).into_iter().flatten();
         let answers: Vec<String> = answers.filter_map(|v| v.as_str().map(str::to_owned)).collect();
         if let Some(g) = gold.get(of("_id").as_str()).filter(|_| !answers.is_empty()) {
-            asked.push(Asked {
-                text: of("text"),
-                answers,
-                gold: (*g).to_owned(),
-            });
+            asked.push(Asked { text: of("text"), answers, gold: (*g).to_owned() });
         }
     }
     // Spread over the whole set: neighbours ask about one paragraph.
@@ -122,10 +110,7 @@ fn passage(title: &str, text: &str) -> Passage {
         heading_path: vec![],
         page: None,
         page_estimated: false,
-        span: Span {
-            start: 0,
-            end: text.chars().count(),
-        },
+        span: Span { start: 0, end: text.chars().count() },
         text: text.into(),
     }
 }
@@ -133,11 +118,7 @@ fn passage(title: &str, text: &str) -> Passage {
 /// Paragraphs of other titles: spread over the corpus, or those that share most bigrams with the question.
 fn strangers(corpus: &HashMap<String, Passage>, q: &Asked, seed: usize, near: bool) -> Vec<Passage> {
     let title = corpus.get(&q.gold).map_or("", |p| p.document_title.as_str());
-    let mut ids: Vec<&String> = corpus
-        .iter()
-        .filter(|(_, p)| p.document_title != title)
-        .map(|(id, _)| id)
-        .collect();
+    let mut ids: Vec<&String> = corpus.iter().filter(|(_, p)| p.document_title != title).map(|(id, _)| id).collect();
     ids.sort();
     if near {
         let own = bigrams(&q.text);
@@ -146,25 +127,15 @@ fn strangers(corpus: &HashMap<String, Passage>, q: &Asked, seed: usize, near: bo
             .filter_map(|id| Some((bigrams(&corpus.get(*id)?.text).intersection(&own).count(), *id)))
             .collect();
         scored.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
-        return scored
-            .into_iter()
-            .take(STRANGERS)
-            .filter_map(|(_, id)| corpus.get(id).cloned())
-            .collect();
+        return scored.into_iter().take(STRANGERS).filter_map(|(_, id)| corpus.get(id).cloned()).collect();
     }
-    let at = |k: usize| {
-        ids.get((seed * 37 + k * 101) % ids.len().max(1))
-            .and_then(|id| corpus.get(*id).cloned())
-    };
+    let at = |k: usize| ids.get((seed * 37 + k * 101) % ids.len().max(1)).and_then(|id| corpus.get(*id).cloned());
     (0..STRANGERS).filter_map(at).collect()
 }
 
 /// Pairs of neighbouring letters.
 fn bigrams(text: &str) -> HashSet<(char, char)> {
-    text.chars()
-        .zip(text.chars().skip(1))
-        .filter(|(a, b)| a.is_alphanumeric() && b.is_alphanumeric())
-        .collect()
+    text.chars().zip(text.chars().skip(1)).filter(|(a, b)| a.is_alphanumeric() && b.is_alphanumeric()).collect()
 }
 
 /// Whether it was answered, and the exact quotes.
@@ -178,11 +149,7 @@ async fn answer(question: &str, passages: Vec<Passage>, max_items: usize) -> (bo
         rules: vec![],
         must_mention: vec![],
     };
-    let input = EngineInput {
-        key: "question".into(),
-        label: "질문".into(),
-        value: question.into(),
-    };
+    let input = EngineInput { key: "question".into(), label: "질문".into(), value: question.into() };
     let task = EngineTask {
         title: "측정".into(),
         purpose: "측정".into(),

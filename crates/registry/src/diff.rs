@@ -91,64 +91,27 @@ pub fn sentences(old: &DesignSheet, new: &DesignSheet) -> Vec<SheetChange> {
     let mut out = Vec::new();
     scalar(&mut out, SheetPart::Title, Some(&old.title), Some(&new.title));
     scalar(&mut out, SheetPart::Purpose, Some(&old.purpose), Some(&new.purpose));
-    scalar(
-        &mut out,
-        SheetPart::Task,
-        Some(old.task.korean()),
-        Some(new.task.korean()),
-    );
+    scalar(&mut out, SheetPart::Task, Some(old.task.korean()), Some(new.task.korean()));
     let texts = |s: &DesignSheet| s.sentences.iter().map(|s| s.text.clone()).collect::<Vec<_>>();
     numbered(&mut out, &texts(old), &texts(new));
     keyed(&mut out, SheetPart::Input, &inputs(old), &inputs(new));
     keyed(&mut out, SheetPart::Source, &sources(old), &sources(new));
-    scalar(
-        &mut out,
-        SheetPart::Output,
-        Some(&output_words(&old.output)),
-        Some(&output_words(&new.output)),
-    );
+    scalar(&mut out, SheetPart::Output, Some(&output_words(&old.output)), Some(&output_words(&new.output)));
     let schedule = |s: &DesignSheet| s.schedule.as_ref().map(|w| schedule_words(w, &s.inputs));
-    scalar(
-        &mut out,
-        SheetPart::Schedule,
-        schedule(old).as_deref(),
-        schedule(new).as_deref(),
-    );
-    scalar(
-        &mut out,
-        SheetPart::Outside,
-        Some(outside_words(old.outside)),
-        Some(outside_words(new.outside)),
-    );
+    scalar(&mut out, SheetPart::Schedule, schedule(old).as_deref(), schedule(new).as_deref());
+    scalar(&mut out, SheetPart::Outside, Some(outside_words(old.outside)), Some(outside_words(new.outside)));
     out
 }
 
 fn change(part: SheetPart, number: Option<usize>, old: Option<&str>, new: Option<&str>) -> SheetChange {
     let (kind, words) = match (old, new) {
         (Some(o), Some(n)) => (ChangeKind::Changed, word_spans(o, n)),
-        (None, n) => (
-            ChangeKind::Added,
-            vec![WordSpan {
-                text: n.unwrap_or("").into(),
-                kind: Some(ChangeKind::Added),
-            }],
-        ),
-        (Some(o), None) => (
-            ChangeKind::Removed,
-            vec![WordSpan {
-                text: o.into(),
-                kind: Some(ChangeKind::Removed),
-            }],
-        ),
+        (None, n) => {
+            (ChangeKind::Added, vec![WordSpan { text: n.unwrap_or("").into(), kind: Some(ChangeKind::Added) }])
+        }
+        (Some(o), None) => (ChangeKind::Removed, vec![WordSpan { text: o.into(), kind: Some(ChangeKind::Removed) }]),
     };
-    SheetChange {
-        part,
-        kind,
-        number,
-        old: old.map(str::to_owned),
-        new: new.map(str::to_owned),
-        words,
-    }
+    SheetChange { part, kind, number, old: old.map(str::to_owned), new: new.map(str::to_owned), words }
 }
 
 fn scalar(out: &mut Vec<SheetChange>, part: SheetPart, old: Option<&str>, new: Option<&str>) {
@@ -164,12 +127,7 @@ fn numbered(out: &mut Vec<SheetChange>, old: &[String], new: &[String]) {
             DiffOp::Equal { .. } => {}
             DiffOp::Delete { old_index, old_len, .. } => removed(out, old, old_index, old_len),
             DiffOp::Insert { new_index, new_len, .. } => added(out, new, new_index, new_len),
-            DiffOp::Replace {
-                old_index,
-                old_len,
-                new_index,
-                new_len,
-            } => {
+            DiffOp::Replace { old_index, old_len, new_index, new_len } => {
                 replaced(out, old, new, (old_index, old_len), (new_index, new_len));
             }
         }
@@ -207,12 +165,7 @@ fn replaced(out: &mut Vec<SheetChange>, old: &[String], new: &[String], o: (usiz
                 for i in passed {
                     removed(out, old, i, 1);
                 }
-                out.push(change(
-                    SheetPart::Sentence,
-                    Some(j + 1),
-                    partner.map(String::as_str),
-                    Some(text),
-                ));
+                out.push(change(SheetPart::Sentence, Some(j + 1), partner.map(String::as_str), Some(text)));
             }
             None => out.push(change(SheetPart::Sentence, Some(j + 1), None, Some(text))),
         }
@@ -250,10 +203,7 @@ fn word_spans(old: &str, new: &str) -> Vec<WordSpan> {
         };
         match out.last_mut() {
             Some(last) if last.kind == kind => last.text.push_str(piece.value()),
-            _ => out.push(WordSpan {
-                text: piece.value().to_owned(),
-                kind,
-            }),
+            _ => out.push(WordSpan { text: piece.value().to_owned(), kind }),
         }
     }
     out
@@ -271,11 +221,7 @@ fn input_words(input: &InputField) -> String {
         FieldKind::Number => "숫자".to_owned(),
         FieldKind::Choice { options } => format!("고르기: {}", options.join(", ")),
     };
-    let must = if input.required {
-        "반드시 적음"
-    } else {
-        "비워도 됨"
-    };
+    let must = if input.required { "반드시 적음" } else { "비워도 됨" };
     format!("{} ({kind}, {must})", input.label)
 }
 
@@ -293,11 +239,7 @@ fn sources(sheet: &DesignSheet) -> Vec<(String, String)> {
 /// The output form in Korean words, as the sheet shows it.
 pub fn output_words(form: &OutputForm) -> String {
     let listed = |name: &str, items: &[String]| {
-        if items.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{name}({})", items.join(", "))
-        }
+        if items.is_empty() { name.to_owned() } else { format!("{name}({})", items.join(", ")) }
     };
     match form {
         OutputForm::Answer => "근거를 붙인 글".to_owned(),
@@ -315,38 +257,17 @@ pub fn schedule_words(schedule: &Schedule, inputs: &[InputField]) -> String {
     const DAYS: [&str; 7] = ["월", "화", "수", "목", "금", "토", "일"];
     let clock = |h: &u8, m: &u8| format!("{h:02}:{m:02}");
     match schedule {
-        Schedule::Daily {
-            hour,
-            minute,
-            weekdays_only: false,
-        } => format!("매일 {}", clock(hour, minute)),
-        Schedule::Daily {
-            hour,
-            minute,
-            weekdays_only: true,
-        } => format!("평일 {}", clock(hour, minute)),
+        Schedule::Daily { hour, minute, weekdays_only: false } => format!("매일 {}", clock(hour, minute)),
+        Schedule::Daily { hour, minute, weekdays_only: true } => format!("평일 {}", clock(hour, minute)),
         Schedule::Weekly { weekday, hour, minute } => {
             let day = DAYS.get(usize::from(*weekday).wrapping_sub(1)).unwrap_or(&"?");
             format!("매주 {day}요일 {}", clock(hour, minute))
         }
         Schedule::Monthly { day: 31, hour, minute } => format!("매월 말일 {}", clock(hour, minute)),
         Schedule::Monthly { day, hour, minute } => format!("매월 {day}일 {}", clock(hour, minute)),
-        Schedule::Yearly {
-            month,
-            day,
-            hour,
-            minute,
-        } => format!("매년 {month}월 {day}일 {}", clock(hour, minute)),
-        Schedule::BeforeDate {
-            days,
-            field,
-            hour,
-            minute,
-        } => {
-            let label = inputs
-                .iter()
-                .find(|i| i.key == *field)
-                .map_or(field.as_str(), |i| i.label.as_str());
+        Schedule::Yearly { month, day, hour, minute } => format!("매년 {month}월 {day}일 {}", clock(hour, minute)),
+        Schedule::BeforeDate { days, field, hour, minute } => {
+            let label = inputs.iter().find(|i| i.key == *field).map_or(field.as_str(), |i| i.label.as_str());
             format!("‘{label}’ {days}일 전 {}", clock(hour, minute))
         }
     }
@@ -369,13 +290,7 @@ mod tests {
             title: "민원 답변 근거".into(),
             purpose: "민원 답변에 쓸 근거를 찾는다.".into(),
             task: TaskKind::QuestionAnswering,
-            sentences: sentences
-                .iter()
-                .map(|t| Sentence {
-                    text: (*t).into(),
-                    guessed: false,
-                })
-                .collect(),
+            sentences: sentences.iter().map(|t| Sentence { text: (*t).into(), guessed: false }).collect(),
             inputs: vec![],
             sources: vec![Source::Readable],
             output: OutputForm::Answer,
@@ -399,14 +314,7 @@ mod tests {
         let changes = sentences(&old, &new);
         assert_eq!(changes.len(), 1, "{changes:?}");
         assert_eq!((changes[0].kind, changes[0].number), (ChangeKind::Changed, Some(2)));
-        let of = |kind| {
-            changes[0]
-                .words
-                .iter()
-                .filter(|w| w.kind == kind)
-                .map(|w| w.text.as_str())
-                .collect::<String>()
-        };
+        let of = |kind| changes[0].words.iter().filter(|w| w.kind == kind).map(|w| w.text.as_str()).collect::<String>();
         assert_eq!(of(Some(ChangeKind::Removed)), "세");
         assert_eq!(of(Some(ChangeKind::Added)), "다섯");
         assert_eq!(of(None), " 문장 이내로 답한다.");
@@ -417,14 +325,7 @@ mod tests {
         let old = sheet(&["근거를 찾는다.", "쪽수를 적는다."]);
         let new = sheet(&["근거를 찾는다.", "2026년 자료만 쓴다.", "개인정보는 가린다."]);
         let kinds: Vec<_> = sentences(&old, &new).into_iter().map(|c| (c.kind, c.number)).collect();
-        assert_eq!(
-            kinds,
-            [
-                (ChangeKind::Added, Some(2)),
-                (ChangeKind::Added, Some(3)),
-                (ChangeKind::Removed, Some(2))
-            ]
-        );
+        assert_eq!(kinds, [(ChangeKind::Added, Some(2)), (ChangeKind::Added, Some(3)), (ChangeKind::Removed, Some(2))]);
     }
 
     #[test]
@@ -432,19 +333,9 @@ mod tests {
         let old = sheet(&["근거를 찾는다."]);
         let mut new = old.clone();
         new.title = "민원 답변 도우미".into();
-        new.output = OutputForm::Table {
-            columns: vec!["항목".into(), "근거".into()],
-        };
-        new.schedule = Some(Schedule::Monthly {
-            day: 6,
-            hour: 9,
-            minute: 0,
-        });
-        new.sources = vec![Source::Collection {
-            id: CollectionId::new(),
-            name: "조례".into(),
-            guessed: false,
-        }];
+        new.output = OutputForm::Table { columns: vec!["항목".into(), "근거".into()] };
+        new.schedule = Some(Schedule::Monthly { day: 6, hour: 9, minute: 0 });
+        new.sources = vec![Source::Collection { id: CollectionId::new(), name: "조례".into(), guessed: false }];
         new.inputs.push(InputField {
             key: "question".into(),
             label: "질문".into(),
@@ -464,14 +355,7 @@ mod tests {
 
     #[test]
     fn a_broken_weekday_does_not_panic() {
-        let words = schedule_words(
-            &Schedule::Weekly {
-                weekday: 0,
-                hour: 9,
-                minute: 0,
-            },
-            &[],
-        );
+        let words = schedule_words(&Schedule::Weekly { weekday: 0, hour: 9, minute: 0 }, &[]);
         assert_eq!(words, "매주 ?요일 09:00");
     }
 }

@@ -71,14 +71,20 @@ mod tests {
 
     #[test]
     fn a_right_answer_has_no_faults() {
-        let outcome = Outcome { answer: "기한은 2026\\. 6\\.12.이다".into(), answered: true, documents: vec!["당직규칙".into()] };
+        let outcome =
+            Outcome {
+                answer: "기한은 2026\\. 6\\.12.이다".into(), answered: true, documents: vec!["당직규칙".into()]
+            };
         assert_eq!(judge(&question(), &outcome), Vec::<String>::new());
     }
 
     #[test]
     fn each_fault_is_named() {
         assert_eq!(judge(&question(), &Outcome::default()).len(), 3);
-        let silent = Question { expect_answered: Some(false), ..Question { expect_contains: vec![], expect_citation_document: None, ..question() } };
+        let silent = Question {
+            expect_answered: Some(false),
+            ..Question { expect_contains: vec![], expect_citation_document: None, ..question() }
+        };
         assert_eq!(judge(&silent, &Outcome { answered: true, ..Outcome::default() }), ["자료에 없는 것을 답했습니다."]);
     }
 }

@@ -49,12 +49,7 @@ fn source_line(c: &Citation) -> String {
         (None, _) => {}
     }
     place.push(format!("등급 {}", c.grade.letter()));
-    format!(
-        "- \\[{}\\] {}\n  > {}\n",
-        c.number,
-        place.join(", "),
-        escaped(&one_line(&c.quote))
-    )
+    format!("- \\[{}\\] {}\n  > {}\n", c.number, place.join(", "), escaped(&one_line(&c.quote)))
 }
 
 fn notice(meta: &ExportMeta) -> String {
@@ -114,9 +109,7 @@ mod tests {
             &[citation(2, "나"), citation(1, "가")],
             &meta(false),
         );
-        let one = md
-            .find("\\[1\\] 「가」, 제2장 \\> 지원, 약 4쪽, 등급 S")
-            .expect("first source");
+        let one = md.find("\\[1\\] 「가」, 제2장 \\> 지원, 약 4쪽, 등급 S").expect("first source");
         assert!(one < md.find("\\[2\\] 「나」").expect("second source"));
         assert!(md.contains("> 지원금은 월 10만 원이다."));
         assert!(md.contains("등급: S") && md.contains("3판") && md.contains("인용해 엮었습니다"));
@@ -124,12 +117,7 @@ mod tests {
 
     #[test]
     fn titles_cannot_become_markup() {
-        let md = answer_markdown(
-            "# x\n![a](b)",
-            "답",
-            &[citation(1, "[누름](javascript:1)<img>")],
-            &meta(true),
-        );
+        let md = answer_markdown("# x\n![a](b)", "답", &[citation(1, "[누름](javascript:1)<img>")], &meta(true));
         assert!(md.starts_with("# \\# x !\\[a\\](b)\n"));
         assert!(md.contains("\\[누름\\](javascript:1)\\<img\\>"));
         assert!(md.contains("인공지능이 작성했습니다"));

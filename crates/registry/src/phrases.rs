@@ -13,10 +13,7 @@ macro_rules! pattern {
 
 pattern!(QUOTED, r#"['"‘“「『]([^'"‘’“”「」『』]{1,60})['"’”」』]"#);
 pattern!(LIST_MARK, r"^\s*(?:[0-9]{1,2}[.)]|[①-⑳]|[-*•·○◦□▪])\s*");
-pattern!(
-    LIST_END,
-    r"\s*(?:등등|등의 항목|등|의 항목|항목들?|모두|각각|순서대로)\s*$"
-);
+pattern!(LIST_END, r"\s*(?:등등|등의 항목|등|의 항목|항목들?|모두|각각|순서대로)\s*$");
 
 /// Particles that may close a listed word, longest first; 이, 가, 로, 의 and 과 end too many nouns (평가, 나이, 결과).
 const PARTICLES: [&str; 9] = ["에서", "으로", "까지", "이나", "에게", "을", "를", "은", "는"];
@@ -35,34 +32,19 @@ pub(crate) fn ends_in_consonant(word: &str) -> bool {
 
 /// `word` followed by the particle that fits: `with_particle("예산", "을", "를")`.
 pub(crate) fn with_particle(word: &str, after_consonant: &str, after_vowel: &str) -> String {
-    format!(
-        "{word}{}",
-        if ends_in_consonant(word) {
-            after_consonant
-        } else {
-            after_vowel
-        }
-    )
+    format!("{word}{}", if ends_in_consonant(word) { after_consonant } else { after_vowel })
 }
 
 /// Words in quotation marks, in order.
 pub(crate) fn quoted_words(text: &str) -> Vec<String> {
-    QUOTED
-        .captures_iter(text)
-        .filter_map(|c| c.get(1))
-        .map(|m| m.as_str().trim().to_owned())
-        .collect()
+    QUOTED.captures_iter(text).filter_map(|c| c.get(1)).map(|m| m.as_str().trim().to_owned()).collect()
 }
 
 /// Splits "예산, 기간 및 담당부서를" into its words: separators are commas, middle dots, 및, 그리고 and 와/과 between
 /// words; list marks, quotes and closing particles are dropped. Items longer than 30 characters are dropped, as they
 /// are clauses rather than names.
 pub(crate) fn list_items(text: &str) -> Vec<String> {
-    let unified = text
-        .replace(" 및 ", ",")
-        .replace(" 그리고 ", ",")
-        .replace(" 또는 ", ",")
-        .replace(" 혹은 ", ",");
+    let unified = text.replace(" 및 ", ",").replace(" 그리고 ", ",").replace(" 또는 ", ",").replace(" 혹은 ", ",");
     let mut out: Vec<String> = Vec::new();
     for part in unified.split([',', '，', '、', '·', '/', ';', '|', '\n']) {
         for piece in split_conjoined(part) {
@@ -80,19 +62,16 @@ pub(crate) fn list_items(text: &str) -> Vec<String> {
 fn split_conjoined(part: &str) -> Vec<String> {
     let mut out = vec![String::new()];
     for word in part.split_whitespace() {
-        let stem = ["이랑", "하고", "와", "과", "랑"]
-            .iter()
-            .find_map(|p| word.strip_suffix(p))
-            .filter(|stem| {
-                let n = stem.chars().count();
-                let noun = NOUNS_IN_GWA.iter().any(|noun| word.ends_with(noun));
-                let agrees = match word.chars().last() {
-                    Some('과') => ends_in_consonant(stem) && !noun,
-                    Some('와') => !ends_in_consonant(stem),
-                    _ => true,
-                };
-                n >= 2 && agrees
-            });
+        let stem = ["이랑", "하고", "와", "과", "랑"].iter().find_map(|p| word.strip_suffix(p)).filter(|stem| {
+            let n = stem.chars().count();
+            let noun = NOUNS_IN_GWA.iter().any(|noun| word.ends_with(noun));
+            let agrees = match word.chars().last() {
+                Some('과') => ends_in_consonant(stem) && !noun,
+                Some('와') => !ends_in_consonant(stem),
+                _ => true,
+            };
+            n >= 2 && agrees
+        });
         if let Some(last) = out.last_mut() {
             if !last.is_empty() {
                 last.push(' ');
@@ -109,13 +88,9 @@ fn split_conjoined(part: &str) -> Vec<String> {
 
 fn clean_item(raw: &str) -> String {
     let unmarked = LIST_MARK.replace(raw.trim(), "");
-    let unquoted = unmarked
-        .trim_matches(|c: char| "'\"‘’“”「」『』[]<>.!? ".contains(c))
-        .to_owned();
+    let unquoted = unmarked.trim_matches(|c: char| "'\"‘’“”「」『』[]<>.!? ".contains(c)).to_owned();
     let cut = LIST_END.replace(&unquoted, "").into_owned();
-    strip_particle(cut.trim())
-        .trim_matches(|c: char| "'\"‘’“”「」『』 ".contains(c))
-        .to_owned()
+    strip_particle(cut.trim()).trim_matches(|c: char| "'\"‘’“”「」『』 ".contains(c)).to_owned()
 }
 
 /// The word without one closing case particle, where what remains has two characters or more and the particle agrees
@@ -165,9 +140,7 @@ pub(crate) fn count_word(word: &str) -> Option<usize> {
         ("스무", 20),
         ("스물", 20),
     ];
-    word.parse()
-        .ok()
-        .or_else(|| WORDS.iter().find(|(w, _)| *w == word).map(|(_, n)| *n))
+    word.parse().ok().or_else(|| WORDS.iter().find(|(w, _)| *w == word).map(|(_, n)| *n))
 }
 
 /// First `n` characters, with `…` where something was cut.

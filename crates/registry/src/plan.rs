@@ -18,47 +18,23 @@ pattern!(
     FIELD_VERB,
     r"^(.{2,160}?(?:을|를|만))\s*(?:모두|각각|빠짐없이|찾아|골라|한눈에|표로|차례로|짧게|\s)*(?:뽑|추출|발췌|꺼내|골라|정리|적는다|적어|채운|채워|표시|찾는|찾아)"
 );
-pattern!(
-    COLUMN,
-    r"^(.{2,160}?)\s*(?:을|를)?\s*(?:열로|칸으로|열에|칸에|열을 둔|열이 있는)"
-);
-pattern!(
-    CLASS_COLON,
-    r"(?:분류|유형|가운데|중|부류|갈래)[^:：]{0,16}[:：]\s*(.+)$"
-);
+pattern!(COLUMN, r"^(.{2,160}?)\s*(?:을|를)?\s*(?:열로|칸으로|열에|칸에|열을 둔|열이 있는)");
+pattern!(CLASS_COLON, r"(?:분류|유형|가운데|중|부류|갈래)[^:：]{0,16}[:：]\s*(.+)$");
 pattern!(
     CLASS_VERB,
     r"^(.{2,160}?)(?:으로|로|중\s*하나로|가운데\s*하나로|중에서|가운데)\s*(?:분류|나눈|나누|구분|가른|가려|고른|고르|판정)"
 );
-pattern!(
-    SECTION_COLON,
-    r"(?:차례|순서|구성|목차|항목|순)[^:：]{0,16}[:：]\s*(.+)$"
-);
+pattern!(SECTION_COLON, r"(?:차례|순서|구성|목차|항목|순)[^:：]{0,16}[:：]\s*(.+)$");
 pattern!(
     SECTION_VERB,
     r"^(.{2,200}?)\s*(?:의?\s*(?:순으로|순서로|차례로)|으로 구성|로 구성|항목으로 (?:쓴|작성|구성))"
 );
-pattern!(
-    MENTION_YEAR,
-    r"((?:19|20)[0-9]{2})년\s*(?:도)?\s*(?:자료|문서|것|내용|사업|계획)[^.]{0,6}만"
-);
-pattern!(
-    MENTION_QUOTED,
-    r"(?:들어간|나오는|있는|포함된|담긴|언급한|언급된)\s*(?:자료|문서|구절|문장|내용|것)만"
-);
-pattern!(
-    TABLE_WORD,
-    r"(?:^|[^가-힣])(?:표로|표에\s|표 형식|표 형태|도표로|비교표로)"
-);
-pattern!(
-    BULLET_WORD,
-    r"글머리표|글머리 기호|목록으로|목록을 만|개조식|항목별로 나열|불릿|bullet"
-);
+pattern!(MENTION_YEAR, r"((?:19|20)[0-9]{2})년\s*(?:도)?\s*(?:자료|문서|것|내용|사업|계획)[^.]{0,6}만");
+pattern!(MENTION_QUOTED, r"(?:들어간|나오는|있는|포함된|담긴|언급한|언급된)\s*(?:자료|문서|구절|문장|내용|것)만");
+pattern!(TABLE_WORD, r"(?:^|[^가-힣])(?:표로|표에\s|표 형식|표 형태|도표로|비교표로)");
+pattern!(BULLET_WORD, r"글머리표|글머리 기호|목록으로|목록을 만|개조식|항목별로 나열|불릿|bullet");
 pattern!(DRAFT_WORD, r"초안을\s*(?:작성|쓴|만든|잡)|초안으로|초안 형태|초안 형식");
-pattern!(
-    ANSWER_WORD,
-    r"(?:줄글|문장|서술식|서술형|한 문단)으로\s*(?:답|쓴|쓰|적|풀|요약|정리)"
-);
+pattern!(ANSWER_WORD, r"(?:줄글|문장|서술식|서술형|한 문단)으로\s*(?:답|쓴|쓰|적|풀|요약|정리)");
 pattern!(NEGATED, r"지\s*않|지\s*말|말고|금지|대신");
 
 /// Words that name no field of their own.
@@ -84,12 +60,7 @@ const GENERIC: [&str; 16] = [
 /// Reads the sheet: the last sentence that names a form, list or limit wins over earlier ones and over the sheet's
 /// output setting. Never fails: a sheet without such sentences gives its task's usual plan.
 pub fn interpret(sheet: &DesignSheet) -> Plan {
-    let sentences: Vec<&str> = sheet
-        .sentences
-        .iter()
-        .map(|s| s.text.trim())
-        .filter(|s| !s.is_empty())
-        .collect();
+    let sentences: Vec<&str> = sheet.sentences.iter().map(|s| s.text.trim()).filter(|s| !s.is_empty()).collect();
     let fields = last(&sentences, |s| named_fields(s, sheet.task));
     let classes = last(&sentences, named_classes);
     let sections = last(&sentences, named_sections);
@@ -113,12 +84,7 @@ pub fn interpret(sheet: &DesignSheet) -> Plan {
 
 /// What the last sentence that names any says; empty when none does.
 fn last(sentences: &[&str], read: impl Fn(&str) -> Vec<String>) -> Vec<String> {
-    sentences
-        .iter()
-        .rev()
-        .map(|s| read(s))
-        .find(|found| !found.is_empty())
-        .unwrap_or_default()
+    sentences.iter().rev().map(|s| read(s)).find(|found| !found.is_empty()).unwrap_or_default()
 }
 
 fn form_of(
@@ -128,11 +94,7 @@ fn form_of(
     classes: &[String],
     sections: &[String],
 ) -> OutputForm {
-    let base = sentences
-        .iter()
-        .rev()
-        .find_map(|s| form_word(s))
-        .unwrap_or_else(|| sheet.output.clone());
+    let base = sentences.iter().rev().find_map(|s| form_word(s)).unwrap_or_else(|| sheet.output.clone());
     let or = |new: &[String], old: Vec<String>| if new.is_empty() { old } else { new.to_vec() };
     match base {
         OutputForm::Table { columns } => {
@@ -141,9 +103,7 @@ fn form_of(
                 _ => columns,
             };
             let columns = or(fields, set);
-            OutputForm::Table {
-                columns: or(&columns, vec!["항목".into(), "내용".into()]),
-            }
+            OutputForm::Table { columns: or(&columns, vec!["항목".into(), "내용".into()]) }
         }
         OutputForm::Draft { sections: named } => {
             let set = match &sheet.output {
@@ -152,12 +112,10 @@ fn form_of(
             };
             let all = or(sections, set);
             OutputForm::Draft {
-                sections: or(&all, vec!["개요".into(), "주요 내용".into(), "추진 계획".into()]),
+                sections: or(&all, vec!["개요".into(), "주요 내용".into(), "추진 계획".into()])
             }
         }
-        OutputForm::Label { classes: set } => OutputForm::Label {
-            classes: or(classes, set),
-        },
+        OutputForm::Label { classes: set } => OutputForm::Label { classes: or(classes, set) },
         other => other,
     }
 }
@@ -169,10 +127,8 @@ pub(crate) fn names_form(sentence: &str) -> bool {
 
 /// The form that a sentence asks for. "목표로", "지표로" are no tables; "표로 만들지 않는다" asks for none.
 fn form_word(sentence: &str) -> Option<OutputForm> {
-    let asked = |re: &regex::Regex| {
-        re.find(sentence)
-            .is_some_and(|m| !NEGATED.is_match(sentence.get(m.end()..).unwrap_or("")))
-    };
+    let asked =
+        |re: &regex::Regex| re.find(sentence).is_some_and(|m| !NEGATED.is_match(sentence.get(m.end()..).unwrap_or("")));
     if asked(&TABLE_WORD) {
         Some(OutputForm::Table { columns: vec![] })
     } else if asked(&BULLET_WORD) {
@@ -209,29 +165,18 @@ fn named_fields(sentence: &str, task: TaskKind) -> Vec<String> {
     if matches!(task, TaskKind::RuleCheck | TaskKind::Classification | TaskKind::Draft) {
         return vec![];
     }
-    let listed = FIELD_COLON
-        .captures(sentence)
-        .and_then(|c| c.get(1))
-        .map(|m| names(&strip_tail(m.as_str())));
+    let listed = FIELD_COLON.captures(sentence).and_then(|c| c.get(1)).map(|m| names(&strip_tail(m.as_str())));
     if let Some(listed) = listed.filter(|l| !l.is_empty()) {
         return listed;
     }
     let clause = last_clause(sentence);
-    let Some(list) = FIELD_VERB
-        .captures(clause)
-        .or_else(|| COLUMN.captures(clause))
-        .and_then(|c| c.get(1))
-    else {
+    let Some(list) = FIELD_VERB.captures(clause).or_else(|| COLUMN.captures(clause)).and_then(|c| c.get(1)) else {
         return vec![];
     };
     let found = names(list.as_str());
     // One word before 정리 or 찾는다 is the thing worked on; before 뽑는다 it is a field.
     let extracting = ["뽑", "추출", "발췌", "꺼내"].iter().any(|v| clause.contains(v));
-    if found.len() >= 2 || (extracting && task == TaskKind::Extraction) {
-        found
-    } else {
-        vec![]
-    }
+    if found.len() >= 2 || (extracting && task == TaskKind::Extraction) { found } else { vec![] }
 }
 
 /// "다음 항목을 뽑는다: 예산, 기간. 없는 칸은 비운다" keeps what stands before the next sentence.
@@ -242,11 +187,7 @@ fn strip_tail(list: &str) -> String {
 /// What follows the place the words come from: "문서에서 예산을" → "예산을".
 fn last_clause(sentence: &str) -> &str {
     const PLACES: [&str; 6] = ["에서 ", "마다 ", "별로 ", "으로부터 ", "에 대해 ", "읽고 "];
-    let cut = PLACES
-        .iter()
-        .filter_map(|p| sentence.rfind(p).map(|at| at + p.len()))
-        .max()
-        .unwrap_or(0);
+    let cut = PLACES.iter().filter_map(|p| sentence.rfind(p).map(|at| at + p.len())).max().unwrap_or(0);
     sentence.get(cut..).unwrap_or(sentence).trim_start()
 }
 
@@ -264,28 +205,20 @@ fn names(list: &str) -> Vec<String> {
 }
 
 fn named_classes(sentence: &str) -> Vec<String> {
-    if ![
-        "분류", "나눈", "나누", "구분", "가른", "가려", "고른", "고르", "판정", "유형", "부류",
-    ]
-    .iter()
-    .any(|w| sentence.contains(w))
+    if !["분류", "나눈", "나누", "구분", "가른", "가려", "고른", "고르", "판정", "유형", "부류"]
+        .iter()
+        .any(|w| sentence.contains(w))
     {
         return vec![];
     }
-    let colon = CLASS_COLON
-        .captures(sentence)
-        .and_then(|c| c.get(1))
-        .map(|m| names(&strip_tail(m.as_str())));
+    let colon = CLASS_COLON.captures(sentence).and_then(|c| c.get(1)).map(|m| names(&strip_tail(m.as_str())));
     if let Some(classes) = colon.filter(|c| c.len() >= 2) {
         return classes;
     }
     let clause = after_object(last_clause(sentence));
     let verb = CLASS_VERB.captures(clause).and_then(|c| c.get(1)).map(|m| {
         let text = m.as_str().trim_end();
-        let text = ["중 하나", "가운데 하나", "중", "가운데"]
-            .iter()
-            .find_map(|t| text.strip_suffix(t))
-            .unwrap_or(text);
+        let text = ["중 하나", "가운데 하나", "중", "가운데"].iter().find_map(|t| text.strip_suffix(t)).unwrap_or(text);
         names(text)
     });
     verb.filter(|c| c.len() >= 2).unwrap_or_default()
@@ -295,26 +228,17 @@ fn named_classes(sentence: &str) -> Vec<String> {
 fn after_object(clause: &str) -> &str {
     let first_comma = clause.find([',', '·', '/']).unwrap_or(clause.len());
     let head = clause.get(..first_comma).unwrap_or("");
-    let cut = ["을 ", "를 ", "은 ", "는 "]
-        .iter()
-        .filter_map(|p| head.rfind(p).map(|at| at + p.len()))
-        .max()
-        .unwrap_or(0);
+    let cut =
+        ["을 ", "를 ", "은 ", "는 "].iter().filter_map(|p| head.rfind(p).map(|at| at + p.len())).max().unwrap_or(0);
     clause.get(cut..).unwrap_or(clause)
 }
 
 fn named_sections(sentence: &str) -> Vec<String> {
-    let colon = SECTION_COLON
-        .captures(sentence)
-        .and_then(|c| c.get(1))
-        .map(|m| list_items(&unnumbered(m.as_str())));
+    let colon = SECTION_COLON.captures(sentence).and_then(|c| c.get(1)).map(|m| list_items(&unnumbered(m.as_str())));
     if let Some(sections) = colon.filter(|s| s.len() >= 2) {
         return sections;
     }
-    let verb = SECTION_VERB
-        .captures(sentence)
-        .and_then(|c| c.get(1))
-        .map(|m| list_items(after_object(m.as_str())));
+    let verb = SECTION_VERB.captures(sentence).and_then(|c| c.get(1)).map(|m| list_items(after_object(m.as_str())));
     verb.filter(|s| s.len() >= 2).unwrap_or_default()
 }
 
@@ -339,23 +263,14 @@ fn rules_of(sheet: &DesignSheet, sentences: &[&str]) -> Vec<String> {
     if sheet.task != TaskKind::RuleCheck {
         return vec![];
     }
-    sentences
-        .iter()
-        .filter(|s| !ABOUT_RESULT.iter().any(|w| s.contains(w)))
-        .map(|s| (*s).to_owned())
-        .collect()
+    sentences.iter().filter(|s| !ABOUT_RESULT.iter().any(|w| s.contains(w))).map(|s| (*s).to_owned()).collect()
 }
 
 /// "2026년 자료만 쓴다", "'노후장비'가 들어간 구절만 쓴다".
 fn must_mention(sentences: &[&str]) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     for s in sentences {
-        out.extend(
-            MENTION_YEAR
-                .captures_iter(s)
-                .filter_map(|c| c.get(1))
-                .map(|m| m.as_str().to_owned()),
-        );
+        out.extend(MENTION_YEAR.captures_iter(s).filter_map(|c| c.get(1)).map(|m| m.as_str().to_owned()));
         if MENTION_QUOTED.is_match(s) {
             out.extend(quoted_words(s));
         }
@@ -375,13 +290,7 @@ mod tests {
             title: "시험".into(),
             purpose: "시험".into(),
             task,
-            sentences: sentences
-                .iter()
-                .map(|t| Sentence {
-                    text: (*t).into(),
-                    guessed: false,
-                })
-                .collect(),
+            sentences: sentences.iter().map(|t| Sentence { text: (*t).into(), guessed: false }).collect(),
             inputs: vec![],
             sources: vec![],
             output,
@@ -392,15 +301,9 @@ mod tests {
 
     fn plan(task: TaskKind, sentences: &[&str]) -> Plan {
         let output = match task {
-            TaskKind::Extraction => OutputForm::Table {
-                columns: vec!["제목".into()],
-            },
-            TaskKind::Draft => OutputForm::Draft {
-                sections: vec!["개요".into()],
-            },
-            TaskKind::Classification => OutputForm::Label {
-                classes: vec!["가".into(), "나".into()],
-            },
+            TaskKind::Extraction => OutputForm::Table { columns: vec!["제목".into()] },
+            TaskKind::Draft => OutputForm::Draft { sections: vec!["개요".into()] },
+            TaskKind::Classification => OutputForm::Label { classes: vec!["가".into(), "나".into()] },
             TaskKind::RuleCheck => OutputForm::Checklist,
             _ => OutputForm::Answer,
         };
@@ -414,12 +317,8 @@ mod tests {
         assert_eq!(form("결과를 글머리표 목록으로 정리한다."), OutputForm::Bullets);
         assert_eq!(form("개조식으로 쓴다."), OutputForm::Bullets);
         assert!(matches!(form("보고서 초안을 작성한다."), OutputForm::Draft { .. }));
-        for plain in [
-            "주민 만족을 목표로 한다.",
-            "성과를 지표로 살핀다.",
-            "표로 만들지 않는다.",
-            "목록 자료를 읽는다.",
-        ] {
+        for plain in ["주민 만족을 목표로 한다.", "성과를 지표로 살핀다.", "표로 만들지 않는다.", "목록 자료를 읽는다."]
+        {
             assert_eq!(form(plain), OutputForm::Answer, "{plain}");
         }
         let both = plan(TaskKind::QuestionAnswering, &["표로 정리한다.", "목록으로 정리한다."]);
@@ -441,37 +340,19 @@ mod tests {
     fn fields_follow_the_sentence() {
         let fields = |s: &str| plan(TaskKind::Extraction, &[s]).fields;
         assert_eq!(fields("예산, 기간, 담당부서를 뽑는다."), ["예산", "기간", "담당부서"]);
-        assert_eq!(
-            fields("다음 항목을 뽑는다: 사업명, 예산 및 기간."),
-            ["사업명", "예산", "기간"]
-        );
-        assert_eq!(
-            fields("붙여 넣은 글에서 안건과 결정 사항을 추출한다."),
-            ["안건", "결정 사항"]
-        );
+        assert_eq!(fields("다음 항목을 뽑는다: 사업명, 예산 및 기간."), ["사업명", "예산", "기간"]);
+        assert_eq!(fields("붙여 넣은 글에서 안건과 결정 사항을 추출한다."), ["안건", "결정 사항"]);
         assert_eq!(fields("연락처만 뽑는다."), ["연락처"]);
-        assert_eq!(
-            fields("핵심 내용을 뽑는다."),
-            ["제목"],
-            "no field named: the columns of the output stay"
-        );
+        assert_eq!(fields("핵심 내용을 뽑는다."), ["제목"], "no field named: the columns of the output stay");
         let p = plan(TaskKind::Extraction, &["예산, 기간을 뽑는다."]);
-        assert_eq!(
-            p.form,
-            OutputForm::Table {
-                columns: vec!["예산".into(), "기간".into()]
-            }
-        );
+        assert_eq!(p.form, OutputForm::Table { columns: vec!["예산".into(), "기간".into()] });
     }
 
     #[test]
     fn classes_sections_and_rules() {
         let classes = |s: &str| plan(TaskKind::Classification, &[s]).classes;
         assert_eq!(classes("민원을 교통, 환경, 복지로 분류한다."), ["교통", "환경", "복지"]);
-        assert_eq!(
-            classes("입력한 글을 다음 가운데 하나로 분류한다: 긴급, 보통."),
-            ["긴급", "보통"]
-        );
+        assert_eq!(classes("입력한 글을 다음 가운데 하나로 분류한다: 긴급, 보통."), ["긴급", "보통"]);
         assert_eq!(classes("까닭을 밝힌다."), ["가", "나"]);
         let draft = plan(TaskKind::Draft, &["다음 차례로 쓴다: 추진 배경, 추진 결과, 소요 예산."]);
         assert_eq!(

@@ -28,7 +28,12 @@ pub fn read_inputs(sheet: &DesignSheet, given: &BTreeMap<String, String>) -> Res
     let mut faults: Vec<SheetFault> = given
         .keys()
         .filter(|key| !sheet.inputs.iter().any(|i| i.key == **key))
-        .map(|key| fault(&key.chars().take(40).collect::<String>(), "이 앱에 없는 칸입니다. 화면을 새로 고친 뒤 다시 해 주세요."))
+        .map(|key| {
+            fault(
+                &key.chars().take(40).collect::<String>(),
+                "이 앱에 없는 칸입니다. 화면을 새로 고친 뒤 다시 해 주세요.",
+            )
+        })
         .collect();
     let mut inputs = Vec::new();
     for field in &sheet.inputs {
@@ -36,7 +41,9 @@ pub fn read_inputs(sheet: &DesignSheet, given: &BTreeMap<String, String>) -> Res
         match checked(field, value) {
             Err(message) => faults.push(fault(&field.key, message)),
             Ok(()) if value.is_empty() => {}
-            Ok(()) => inputs.push(EngineInput { key: field.key.clone(), label: field.label.clone(), value: value.to_owned() }),
+            Ok(()) => {
+                inputs.push(EngineInput { key: field.key.clone(), label: field.label.clone(), value: value.to_owned() })
+            }
         }
     }
     if faults.is_empty() { Ok(inputs) } else { Err(faults) }
@@ -97,7 +104,9 @@ impl RunSources {
         }
         let names = self.unreadable.iter().map(|n| format!("‘{}’", escaped(n))).collect::<Vec<_>>().join(", ");
         Some(if self.readable.ids().is_empty() {
-            format!("이 앱이 찾아보는 자료 모음 {names}을(를) 볼 권한이 없습니다. 자료를 가진 부서에 열람을 부탁해 주세요.\n\n")
+            format!(
+                "이 앱이 찾아보는 자료 모음 {names}을(를) 볼 권한이 없습니다. 자료를 가진 부서에 열람을 부탁해 주세요.\n\n"
+            )
         } else {
             format!("자료 모음 {names}은(는) 볼 권한이 없어 빼고 답합니다.\n\n")
         })
@@ -138,7 +147,8 @@ impl Retrieval {
         }
         main = format!("{main} {}", plan.must_mention.join(" ")).trim().to_owned();
         // A section or column is looked for beside what was asked, not beside the whole of a pasted text.
-        let subject: String = if asked.trim().is_empty() { sheet.title.clone() } else { asked.chars().take(200).collect() };
+        let subject: String =
+            if asked.trim().is_empty() { sheet.title.clone() } else { asked.chars().take(200).collect() };
         let mut queries = vec![main];
         match &plan.form {
             OutputForm::Draft { sections } => {

@@ -35,10 +35,7 @@ pub(crate) struct Counted {
 
 impl Counted {
     pub fn of(title: &str, heading_path: &[String], text: &str) -> Self {
-        let mut counted = Self {
-            frequencies: HashMap::new(),
-            length: 0.0,
-        };
+        let mut counted = Self { frequencies: HashMap::new(), length: 0.0 };
         counted.add(text, 1.0);
         counted.add(title, TITLE);
         for heading in heading_path {
@@ -57,10 +54,7 @@ impl Counted {
     /// `tf·(k1+1) / (tf + k1·(1 − b + b·length/average))` for each term.
     pub fn weights(&self, average_length: f32) -> Sparse {
         let norm = K1 * (1.0 - B + B * self.length / average_length.max(1.0));
-        self.frequencies
-            .iter()
-            .map(|(term, tf)| (*term, tf * (K1 + 1.0) / (tf + norm)))
-            .collect()
+        self.frequencies.iter().map(|(term, tf)| (*term, tf * (K1 + 1.0) / (tf + norm))).collect()
     }
 }
 
@@ -80,9 +74,7 @@ pub(crate) fn query_weights(query: &str) -> Sparse {
 /// 64-bit FNV-1a of the token's name space and text, folded to 32 bits. Stable across machines and versions.
 fn dimension(token: &Token) -> u32 {
     let bytes = std::iter::once(token.kind.tag()).chain(token.text.bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
-        (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
     ((hash >> 32) ^ (hash & 0xffff_ffff)) as u32
 }
 
@@ -96,10 +88,7 @@ pub(crate) struct LengthStatistics {
 impl Default for LengthStatistics {
     /// A few passages of about 600 characters, so that the very first batch does not set the scale alone.
     fn default() -> Self {
-        Self {
-            passages: 4,
-            total: 4.0 * 300.0,
-        }
+        Self { passages: 4, total: 4.0 * 300.0 }
     }
 }
 
@@ -142,18 +131,9 @@ mod tests {
     #[test]
     fn dimensions_are_distinct_and_fixed() {
         let all = Counted::of("", &[], "여권 발급 수수료는 얼마인가요 2026년 3월");
-        assert_eq!(
-            all.frequencies.len(),
-            analyse("여권 발급 수수료는 얼마인가요 2026년 3월").len()
-        );
-        let stem = Token {
-            text: "여권".into(),
-            kind: madang_korean::TokenKind::Stem,
-        };
-        let bigram = Token {
-            text: "여권".into(),
-            kind: madang_korean::TokenKind::Bigram,
-        };
+        assert_eq!(all.frequencies.len(), analyse("여권 발급 수수료는 얼마인가요 2026년 3월").len());
+        let stem = Token { text: "여권".into(), kind: madang_korean::TokenKind::Stem };
+        let bigram = Token { text: "여권".into(), kind: madang_korean::TokenKind::Bigram };
         assert_ne!(dimension(&stem), dimension(&bigram));
     }
 }

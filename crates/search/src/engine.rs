@@ -57,18 +57,10 @@ impl Engine {
         std::fs::create_dir_all(path).map_err(SearchError::io(path))?;
         let engine = Self(Some(guarded(|| EdgeShard::new(path, config()))?));
         for (field, is_tenant) in [(COLLECTION, true), (DOCUMENT, false)] {
-            let params = KeywordIndexParams {
-                is_tenant: Some(is_tenant),
-                ..Default::default()
-            };
+            let params = KeywordIndexParams { is_tenant: Some(is_tenant), ..Default::default() };
             let schema = PayloadFieldSchema::FieldParams(PayloadSchemaParams::Keyword(params));
-            let create = CreateIndex {
-                field_name: json_path(field)?,
-                field_schema: Some(schema),
-            };
-            engine.update(UpdateOperation::FieldIndexOperation(FieldIndexOperations::CreateIndex(
-                create,
-            )))?;
+            let create = CreateIndex { field_name: json_path(field)?, field_schema: Some(schema) };
+            engine.update(UpdateOperation::FieldIndexOperation(FieldIndexOperations::CreateIndex(create)))?;
         }
         engine.flush()?;
         Ok(engine)
@@ -87,11 +79,7 @@ impl Engine {
     pub fn upsert(&self, points: Vec<Point>) -> Result<(), SearchError> {
         let mut points = points.into_iter().peekable();
         while points.peek().is_some() {
-            let batch = points
-                .by_ref()
-                .take(POINTS_PER_OPERATION)
-                .map(point)
-                .collect::<Result<Vec<_>, _>>()?;
+            let batch = points.by_ref().take(POINTS_PER_OPERATION).map(point).collect::<Result<Vec<_>, _>>()?;
             let insert = PointInsertOperations::PointsList(batch.into_iter().map(Into::into).collect());
             self.update(UpdateOperation::PointOperation(PointOperations::UpsertPoints(insert)))?;
         }
@@ -100,9 +88,7 @@ impl Engine {
 
     pub fn delete(&self, which: &Which<'_>) -> Result<(), SearchError> {
         let filter = Filter::new_must(condition(which)?);
-        self.update(UpdateOperation::PointOperation(PointOperations::DeletePointsByFilter(
-            filter,
-        )))
+        self.update(UpdateOperation::PointOperation(PointOperations::DeletePointsByFilter(filter)))
     }
 
     /// The best `limit` points that satisfy all of `which`.
@@ -116,10 +102,7 @@ impl Engine {
                 VectorInternal::Sparse(vector),
                 LEXICAL,
             )))),
-            filter: Some(Filter {
-                must: Some(must),
-                ..Filter::new()
-            }),
+            filter: Some(Filter { must: Some(must), ..Filter::new() }),
             score_threshold: None,
             limit,
             offset: 0,
@@ -159,9 +142,7 @@ impl Engine {
     }
 
     fn shard(&self) -> Result<&EdgeShard, SearchError> {
-        self.0
-            .as_ref()
-            .ok_or_else(|| SearchError::Engine("색인이 닫혔습니다.".into()))
+        self.0.as_ref().ok_or_else(|| SearchError::Engine("색인이 닫혔습니다.".into()))
     }
 }
 
@@ -179,18 +160,12 @@ impl Drop for Engine {
 }
 
 fn config() -> EdgeConfig {
-    let lexical = EdgeSparseVectorParams {
-        modifier: Some(Modifier::Idf),
-        ..Default::default()
-    };
+    let lexical = EdgeSparseVectorParams { modifier: Some(Modifier::Idf), ..Default::default() };
     EdgeConfig {
         on_disk_payload: true,
         sparse_vectors: [(LEXICAL.into(), lexical)].into(),
         optimizers: EdgeOptimizersConfig::default(),
-        wal_options: Some(WalOptions {
-            segment_capacity: WAL_SEGMENT_BYTES,
-            ..Default::default()
-        }),
+        wal_options: Some(WalOptions { segment_capacity: WAL_SEGMENT_BYTES, ..Default::default() }),
         ..Default::default()
     }
 }
@@ -201,18 +176,14 @@ fn guarded<T>(call: impl FnOnce() -> OperationResult<T>) -> Result<T, SearchErro
         Ok(result) => result.map_err(|e| SearchError::Engine(e.to_string())),
         Err(panic) => {
             let words = panic.downcast_ref::<String>().map(String::as_str);
-            let words = words
-                .or_else(|| panic.downcast_ref::<&str>().copied())
-                .unwrap_or("unknown");
+            let words = words.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("unknown");
             Err(SearchError::Engine(format!("engine stopped: {words}")))
         }
     }
 }
 
 fn json_path(field: &str) -> Result<JsonPath, SearchError> {
-    field
-        .parse()
-        .map_err(|()| SearchError::Engine(format!("field {field}")))
+    field.parse().map_err(|()| SearchError::Engine(format!("field {field}")))
 }
 
 fn condition(which: &Which<'_>) -> Result<Condition, SearchError> {
@@ -220,21 +191,14 @@ fn condition(which: &Which<'_>) -> Result<Condition, SearchError> {
         Which::Documents(ids) => (DOCUMENT, ids.iter().map(ToString::to_string).collect()),
         Which::Collections(ids) => (COLLECTION, ids.iter().map(ToString::to_string).collect()),
     };
-    Ok(Condition::Field(FieldCondition::new_match(
-        json_path(field)?,
-        Match::from(values),
-    )))
+    Ok(Condition::Field(FieldCondition::new_match(json_path(field)?, Match::from(values))))
 }
 
 fn point(point: Point) -> Result<PointStruct, SearchError> {
     let (indices, values): (Vec<u32>, Vec<f32>) = point.weights.into_iter().unzip();
     let vector = Vector::new_sparse(indices, values).map_err(|e| SearchError::Engine(e.to_string()))?;
     let payload = serde_json::json!({ COLLECTION: point.collection.to_string(), DOCUMENT: point.document.to_string() });
-    Ok(PointStruct::new(
-        PointId::Uuid(point.passage.0),
-        Vectors::new_named([(LEXICAL, vector)]),
-        payload,
-    ))
+    Ok(PointStruct::new(PointId::Uuid(point.passage.0), Vectors::new_named([(LEXICAL, vector)]), payload))
 }
 
 fn found(point: ScoredPoint) -> Result<Found, SearchError> {

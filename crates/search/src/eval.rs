@@ -83,25 +83,16 @@ pub fn evaluate(dir: &Path, split: &str) -> Result<Report, EvalError> {
     // The evaluation's own throw-away collection: no reader's rights are involved.
     #[allow(clippy::disallowed_methods)]
     let readable = ReadableCollections::resolved(vec![collection]);
-    let options = SearchOptions {
-        limit: DEPTH,
-        documents: None,
-    };
+    let options = SearchOptions { limit: DEPTH, documents: None };
     for query in &queries {
         let Some(relevant) = judgements.get(&query.id) else {
             continue;
         };
-        let relevant: HashSet<usize> = relevant
-            .iter()
-            .filter_map(|id| numbers.get(id.as_str()).copied())
-            .collect();
+        let relevant: HashSet<usize> = relevant.iter().filter_map(|id| numbers.get(id.as_str()).copied()).collect();
         let start = Instant::now();
         let hits = index.search(&query.text, &readable, &options)?;
         let took = start.elapsed();
-        let ranks = hits
-            .iter()
-            .enumerate()
-            .filter(|(_, h)| number(h.passage).is_some_and(|n| relevant.contains(&n)));
+        let ranks = hits.iter().enumerate().filter(|(_, h)| number(h.passage).is_some_and(|n| relevant.contains(&n)));
         tally.add(&ranks.map(|(rank, _)| rank).collect::<Vec<_>>(), relevant.len(), took);
     }
     tally.report(corpus.len(), indexing).ok_or_else(|| EvalError::Folder {
@@ -188,24 +179,18 @@ impl Tally {
 }
 
 fn folder_error(path: &Path, reason: impl std::fmt::Display) -> EvalError {
-    EvalError::Folder {
-        path: path.to_owned(),
-        reason: reason.to_string(),
-    }
+    EvalError::Folder { path: path.to_owned(), reason: reason.to_string() }
 }
 
 /// Lines with their 1-based numbers, empty ones left out.
 fn lines(path: &Path) -> Result<impl Iterator<Item = Result<(usize, String), EvalError>>, EvalError> {
     let file = File::open(path).map_err(|e| folder_error(path, e))?;
     let path = path.to_owned();
-    Ok(BufReader::new(file)
-        .lines()
-        .enumerate()
-        .filter_map(move |(i, line)| match line {
-            Ok(line) if line.trim().is_empty() => None,
-            Ok(line) => Some(Ok((i + 1, line))),
-            Err(e) => Some(Err(folder_error(&path, format!("{}째 줄: {e}", i + 1)))),
-        }))
+    Ok(BufReader::new(file).lines().enumerate().filter_map(move |(i, line)| match line {
+        Ok(line) if line.trim().is_empty() => None,
+        Ok(line) => Some(Ok((i + 1, line))),
+        Err(e) => Some(Err(folder_error(&path, format!("{}째 줄: {e}", i + 1)))),
+    }))
 }
 
 fn read_lines<T: DeserializeOwned>(path: &Path) -> Result<Vec<T>, EvalError> {

@@ -61,17 +61,10 @@ impl Folder {
     pub fn lock(root: &Path) -> Result<Self, SearchError> {
         fs::create_dir_all(root).map_err(SearchError::io(root))?;
         let path = root.join(LOCK);
-        let lock = File::options()
-            .create(true)
-            .truncate(false)
-            .write(true)
-            .open(&path)
-            .map_err(SearchError::io(&path))?;
+        let lock =
+            File::options().create(true).truncate(false).write(true).open(&path).map_err(SearchError::io(&path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                root: root.to_owned(),
-                _lock: lock,
-            }),
+            Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
             Err(fs::TryLockError::WouldBlock) => Err(SearchError::InUse(root.to_owned())),
             Err(fs::TryLockError::Error(source)) => Err(SearchError::Io { path, source }),
         }
@@ -93,15 +86,11 @@ impl Folder {
     /// # Errors
     /// [`SearchError::NeedsRebuild`] when missing, unreadable or of other versions.
     pub fn read_meta(&self) -> Result<Meta, SearchError> {
-        let meta: Meta = self
-            .read(META)?
-            .ok_or_else(|| SearchError::rebuild("색인의 판 정보(meta.json)가 없습니다."))?;
+        let meta: Meta =
+            self.read(META)?.ok_or_else(|| SearchError::rebuild("색인의 판 정보(meta.json)가 없습니다."))?;
         let now = Meta::default();
         if meta.layout != now.layout {
-            return Err(SearchError::rebuild(format!(
-                "색인 구조가 바뀌었습니다({} → {}).",
-                meta.layout, now.layout
-            )));
+            return Err(SearchError::rebuild(format!("색인 구조가 바뀌었습니다({} → {}).", meta.layout, now.layout)));
         }
         if meta.analyser != now.analyser || meta.weights != now.weights {
             return Err(SearchError::rebuild(format!(
@@ -189,9 +178,7 @@ impl Folder {
         let temporary = self.root.join(format!("{name}.tmp"));
         let bytes = serde_json::to_vec(value).map_err(|e| SearchError::Engine(e.to_string()))?;
         let mut file = File::create(&temporary).map_err(SearchError::io(&temporary))?;
-        file.write_all(&bytes)
-            .and_then(|()| file.sync_all())
-            .map_err(SearchError::io(&temporary))?;
+        file.write_all(&bytes).and_then(|()| file.sync_all()).map_err(SearchError::io(&temporary))?;
         fs::rename(&temporary, &path).map_err(SearchError::io(&path))?;
         sync_directory(&self.root)
     }
@@ -205,9 +192,7 @@ fn remove(path: &Path) -> Result<(), SearchError> {
 }
 
 fn sync_directory(path: &Path) -> Result<(), SearchError> {
-    File::open(path)
-        .and_then(|d| d.sync_all())
-        .map_err(SearchError::io(path))
+    File::open(path).and_then(|d| d.sync_all()).map_err(SearchError::io(path))
 }
 
 /// Files `closed-N` of a write-ahead log with their N.
@@ -221,10 +206,7 @@ fn closed_segments(wal: &Path) -> Result<Vec<(u64, PathBuf)>, SearchError> {
     let mut out = Vec::new();
     for entry in entries {
         let path = entry.map_err(SearchError::io(wal))?.path();
-        let number = path
-            .file_name()
-            .and_then(|n| n.to_str())
-            .and_then(|n| n.strip_prefix("closed-")?.parse().ok());
+        let number = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix("closed-")?.parse().ok());
         out.extend(number.map(|n| (n, path)));
     }
     Ok(out)

@@ -37,10 +37,7 @@ pub struct SearchOptions {
 
 impl Default for SearchOptions {
     fn default() -> Self {
-        Self {
-            limit: 10,
-            documents: None,
-        }
+        Self { limit: 10, documents: None }
     }
 }
 
@@ -96,12 +93,7 @@ impl Index {
             Some(unsettled) => finish(&folder, &engine, &mut meta, unsettled).map_err(damaged)?,
             None => agree(&meta, engine.count(None).map_err(damaged)?).map(|()| Vec::new())?,
         };
-        Ok(Self {
-            engine: RwLock::new(engine),
-            writer: Mutex::new(meta),
-            interrupted,
-            folder,
-        })
+        Ok(Self { engine: RwLock::new(engine), writer: Mutex::new(meta), interrupted, folder })
     }
 
     /// Removes whatever is in `dir` and starts an empty index there.
@@ -118,12 +110,7 @@ impl Index {
         let engine = Engine::create(&folder.shard())?;
         let meta = Meta::default();
         folder.write_meta(&meta)?;
-        Ok(Self {
-            engine: RwLock::new(engine),
-            writer: Mutex::new(meta),
-            interrupted: Vec::new(),
-            folder,
-        })
+        Ok(Self { engine: RwLock::new(engine), writer: Mutex::new(meta), interrupted: Vec::new(), folder })
     }
 
     /// Documents dropped at opening because their last write was cut off: add them again, or finish removing them.
@@ -141,14 +128,8 @@ impl Index {
         if passages.is_empty() {
             return Ok(());
         }
-        let counted: Vec<_> = passages
-            .iter()
-            .map(|p| Counted::of(&p.title, &p.heading_path, &p.text))
-            .collect();
-        let unsettled = Unsettled {
-            documents: passages.iter().map(|p| p.document).collect(),
-            ..Unsettled::default()
-        };
+        let counted: Vec<_> = passages.iter().map(|p| Counted::of(&p.title, &p.heading_path, &p.text)).collect();
+        let unsettled = Unsettled { documents: passages.iter().map(|p| p.document).collect(), ..Unsettled::default() };
         self.write(unsettled, |engine, meta| {
             counted.iter().for_each(|c| meta.lengths.add(c.length));
             let average = meta.lengths.average();
@@ -170,10 +151,7 @@ impl Index {
         if documents.is_empty() {
             return Ok(());
         }
-        let unsettled = Unsettled {
-            documents: documents.iter().copied().collect(),
-            ..Unsettled::default()
-        };
+        let unsettled = Unsettled { documents: documents.iter().copied().collect(), ..Unsettled::default() };
         self.write(unsettled, |engine, _| engine.delete(&Which::Documents(documents)))
     }
 
@@ -182,10 +160,7 @@ impl Index {
     /// # Errors
     /// As [`Index::upsert`].
     pub fn remove_collection(&self, collection: CollectionId) -> Result<(), SearchError> {
-        let unsettled = Unsettled {
-            collections: [collection].into(),
-            ..Unsettled::default()
-        };
+        let unsettled = Unsettled { collections: [collection].into(), ..Unsettled::default() };
         self.write(unsettled, |engine, _| engine.delete(&Which::Collections(&[collection])))
     }
 
@@ -215,12 +190,7 @@ impl Index {
             .into_iter()
             // The filter has seen to this; a fault of the engine must not open a door.
             .filter(|f| readable.contains(f.collection) && documents.is_none_or(|d| d.contains(&f.document)))
-            .map(|f| Hit {
-                passage: f.passage,
-                document: f.document,
-                collection: f.collection,
-                score: f.score,
-            })
+            .map(|f| Hit { passage: f.passage, document: f.document, collection: f.collection, score: f.score })
             .collect();
         hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.passage.cmp(&b.passage)));
         Ok(hits)
@@ -270,11 +240,7 @@ impl Index {
         let passages = self.count()?;
         agree(&meta, passages)?;
         let interrupted = self.interrupted.clone();
-        Ok(Health {
-            passages,
-            average_length: meta.lengths.average(),
-            interrupted,
-        })
+        Ok(Health { passages, average_length: meta.lengths.average(), interrupted })
     }
 
     /// Copies the index into the empty or missing folder `to`, from which [`Index::open`] reads it. Writes wait,
@@ -339,10 +305,7 @@ fn finish(
     engine.delete(&Which::Documents(&documents))?;
     engine.delete(&Which::Collections(&collections))?;
     settle(folder, engine, meta)?;
-    tracing::warn!(
-        documents = documents.len(),
-        "dropped documents whose indexing was cut off"
-    );
+    tracing::warn!(documents = documents.len(), "dropped documents whose indexing was cut off");
     Ok(documents)
 }
 
@@ -351,10 +314,7 @@ fn agree(meta: &Meta, found: usize) -> Result<(), SearchError> {
     if found == meta.passages {
         return Ok(());
     }
-    Err(SearchError::rebuild(format!(
-        "색인의 구절 수가 맞지 않습니다({} → {found}).",
-        meta.passages
-    )))
+    Err(SearchError::rebuild(format!("색인의 구절 수가 맞지 않습니다({} → {found}).", meta.passages)))
 }
 
 /// What goes wrong while opening is damage, unless it is about files.

@@ -23,28 +23,14 @@ const QUERIES: &str = r#"{"_id":"q1","text":"여권 발급은 어디서 하나�
 #[test]
 fn reports_under_the_agreed_keys() {
     let dir = tempfile::tempdir().expect("folder");
-    write(
-        dir.path(),
-        CORPUS,
-        QUERIES,
-        "query-id\tcorpus-id\tscore\nq1\ta\t1\nq2\tc\t1\nq2\tb\t0\n",
-    );
+    write(dir.path(), CORPUS, QUERIES, "query-id\tcorpus-id\tscore\nq1\ta\t1\nq2\tc\t1\nq2\tb\t0\n");
     let report = evaluate(dir.path(), "dev").expect("report");
     assert_eq!((report.queries, report.passages), (2, 3));
     assert!((report.hit_at_1 - 1.0).abs() < 1e-9, "{report:?}");
     let json = serde_json::to_value(&report).expect("json");
     let keys: Vec<_> = json.as_object().expect("object").keys().cloned().collect();
-    let mut expected = vec![
-        "hit@1",
-        "hit@5",
-        "ndcg@10",
-        "mrr@10",
-        "queries",
-        "passages",
-        "passages_per_second",
-        "p50_ms",
-        "p99_ms",
-    ];
+    let mut expected =
+        vec!["hit@1", "hit@5", "ndcg@10", "mrr@10", "queries", "passages", "passages_per_second", "p50_ms", "p99_ms"];
     expected.sort_unstable();
     let mut keys: Vec<_> = keys.iter().map(String::as_str).collect();
     keys.sort_unstable();
@@ -70,12 +56,8 @@ fn bad_folders_are_named() {
 }
 
 /// hit@1 of plain BM25 over character bigrams, which the analyser must beat on every set.
-const BIGRAMS: [(&str, f64); 4] = [
-    ("municipal_faq", 0.549),
-    ("consumer_complaints", 0.603),
-    ("wiki_questions", 0.900),
-    ("web_questions", 0.733),
-];
+const BIGRAMS: [(&str, f64); 4] =
+    [("municipal_faq", 0.549), ("consumer_complaints", 0.603), ("wiki_questions", 0.900), ("web_questions", 0.733)];
 
 #[test]
 fn beats_character_bigrams_on_real_questions() {
@@ -88,10 +70,6 @@ fn beats_character_bigrams_on_real_questions() {
         }
         let report = evaluate(&dir, "dev").expect("report");
         eprintln!("{set}: {}", serde_json::to_string(&report).expect("json"));
-        assert!(
-            report.hit_at_1 > bigrams,
-            "{set}: {} is not above {bigrams}",
-            report.hit_at_1
-        );
+        assert!(report.hit_at_1 > bigrams, "{set}: {} is not above {bigrams}", report.hit_at_1);
     }
 }

@@ -23,9 +23,7 @@ fn passage(collection: CollectionId, document: DocumentId, title: &str, text: &s
 
 fn search(index: &Index, query: &str, readable: &[CollectionId]) -> Vec<Hit> {
     let readable = ReadableCollections::resolved(readable.to_vec());
-    index
-        .search(query, &readable, &SearchOptions::default())
-        .expect("search")
+    index.search(query, &readable, &SearchOptions::default()).expect("search")
 }
 
 fn temporary() -> TempDir {
@@ -41,14 +39,8 @@ fn filled(dir: &Path) -> (Index, CollectionId, Vec<DocumentId>) {
         .iter()
         .enumerate()
         .flat_map(|(i, d)| {
-            ["여권 발급 수수료", "공영주차장 정기권 요금"].map(|text| {
-                passage(
-                    collection,
-                    *d,
-                    &format!("안내 {i}"),
-                    &format!("{text} {i}호 안내문입니다."),
-                )
-            })
+            ["여권 발급 수수료", "공영주차장 정기권 요금"]
+                .map(|text| passage(collection, *d, &format!("안내 {i}"), &format!("{text} {i}호 안내문입니다.")))
         })
         .collect();
     index.upsert(&passages).expect("upsert");
@@ -60,18 +52,9 @@ fn finds_through_particles_spacing_and_titles() {
     let dir = temporary();
     let index = Index::open(dir.path()).expect("open");
     let collection = CollectionId::new();
-    let resident = passage(
-        collection,
-        DocumentId::new(),
-        "민원 안내",
-        "주민등록등본은 무인발급기에서 뗄 수 있다.",
-    );
-    let parking = passage(
-        collection,
-        DocumentId::new(),
-        "주차 요금표",
-        "한 시간에 천 원이며 하루 만 원을 넘지 않는다.",
-    );
+    let resident = passage(collection, DocumentId::new(), "민원 안내", "주민등록등본은 무인발급기에서 뗄 수 있다.");
+    let parking =
+        passage(collection, DocumentId::new(), "주차 요금표", "한 시간에 천 원이며 하루 만 원을 넘지 않는다.");
     index.upsert(&[resident.clone(), parking.clone()]).expect("upsert");
     for (query, wanted) in [
         ("주민등록 등본을 어디서 떼나요?", &resident),
@@ -79,11 +62,7 @@ fn finds_through_particles_spacing_and_titles() {
         ("주차요금은 얼마인가요", &parking),
         ("개요 주차", &parking),
     ] {
-        assert_eq!(
-            search(&index, query, &[collection]).first().map(|h| h.passage),
-            Some(wanted.id),
-            "{query}"
-        );
+        assert_eq!(search(&index, query, &[collection]).first().map(|h| h.passage), Some(wanted.id), "{query}");
     }
 }
 
@@ -93,21 +72,11 @@ fn readers_see_their_collections_only() {
     let index = Index::open(dir.path()).expect("open");
     let (mine, theirs) = (CollectionId::new(), CollectionId::new());
     let passages: Vec<_> = (0..30)
-        .map(|i| {
-            passage(
-                if i % 3 == 0 { mine } else { theirs },
-                DocumentId::new(),
-                "감사 결과",
-                "징계 의결 내용",
-            )
-        })
+        .map(|i| passage(if i % 3 == 0 { mine } else { theirs }, DocumentId::new(), "감사 결과", "징계 의결 내용"))
         .collect();
     index.upsert(&passages).expect("upsert");
     let readable = ReadableCollections::resolved(vec![mine]);
-    let options = SearchOptions {
-        limit: 100,
-        documents: None,
-    };
+    let options = SearchOptions { limit: 100, documents: None };
     let hits = index.search("징계 의결", &readable, &options).expect("search");
     assert_eq!(hits.len(), 10);
     assert!(hits.iter().all(|h| h.collection == mine));
@@ -116,16 +85,10 @@ fn readers_see_their_collections_only() {
 
     // A document of a collection that is not readable stays closed when asked for by id.
     let closed = passages.iter().find(|p| p.collection == theirs).expect("one").document;
-    let options = SearchOptions {
-        limit: 10,
-        documents: Some(vec![closed]),
-    };
+    let options = SearchOptions { limit: 10, documents: Some(vec![closed]) };
     assert!(index.search("징계", &readable, &options).expect("search").is_empty());
     let open = passages.iter().find(|p| p.collection == mine).expect("one").document;
-    let options = SearchOptions {
-        limit: 10,
-        documents: Some(vec![open]),
-    };
+    let options = SearchOptions { limit: 10, documents: Some(vec![open]) };
     assert_eq!(index.search("징계", &readable, &options).expect("search").len(), 1);
 }
 
@@ -139,16 +102,9 @@ fn removal_is_seen_at_once_and_stays() {
     index.optimise().expect("optimise");
     index.remove_documents(&documents[1..2]).expect("remove");
     let readable = ReadableCollections::resolved(vec![collection]);
-    let options = SearchOptions {
-        limit: 100,
-        documents: None,
-    };
-    let left: HashSet<_> = index
-        .search("여권", &readable, &options)
-        .expect("search")
-        .into_iter()
-        .map(|h| h.document)
-        .collect();
+    let options = SearchOptions { limit: 100, documents: None };
+    let left: HashSet<_> =
+        index.search("여권", &readable, &options).expect("search").into_iter().map(|h| h.document).collect();
     assert_eq!(left, documents[2..].iter().copied().collect());
     drop(index);
     let index = Index::open(dir.path()).expect("open");
@@ -205,9 +161,7 @@ fn passages_without_words_do_no_harm() {
     let collection = CollectionId::new();
     let mut empty = passage(collection, DocumentId::new(), "", "--- ***");
     empty.heading_path.clear();
-    index
-        .upsert(&[empty, passage(collection, DocumentId::new(), "", "가로등 보수")])
-        .expect("upsert");
+    index.upsert(&[empty, passage(collection, DocumentId::new(), "", "가로등 보수")]).expect("upsert");
     assert_eq!(search(&index, "가로등", &[collection]).len(), 1);
 }
 
@@ -223,28 +177,17 @@ fn write_ahead_files_do_not_pile_up() {
     }
     let closed = |dir: &Path| {
         let entries = fs::read_dir(dir.join("shard/wal")).expect("wal").flatten();
-        entries
-            .filter(|e| e.file_name().to_string_lossy().starts_with("closed-"))
-            .count()
+        entries.filter(|e| e.file_name().to_string_lossy().starts_with("closed-")).count()
     };
-    assert!(
-        closed(dir.path()) > 4,
-        "the test writes too little: {}",
-        closed(dir.path())
-    );
+    assert!(closed(dir.path()) > 4, "the test writes too little: {}", closed(dir.path()));
     index.optimise().expect("optimise");
     assert!(closed(dir.path()) <= 1);
     // The operation counter went on: a later write is not taken for an old one.
     index.remove_documents(&[document]).expect("remove");
     assert_eq!(index.count().expect("count"), 0);
-    index
-        .upsert(&[passage(collection, document, "", "다시 넣은 글")])
-        .expect("upsert");
+    index.upsert(&[passage(collection, document, "", "다시 넣은 글")]).expect("upsert");
     drop(index);
-    assert_eq!(
-        search(&Index::open(dir.path()).expect("open"), "다시 넣은", &[collection]).len(),
-        1
-    );
+    assert_eq!(search(&Index::open(dir.path()).expect("open"), "다시 넣은", &[collection]).len(), 1);
 }
 
 // ---- damage ----------------------------------------------------------------------------------------------------
@@ -252,11 +195,7 @@ fn write_ahead_files_do_not_pile_up() {
 /// Opens a damaged index: it is either sound (and whole) or asks for a rebuild.
 fn survives(dir: &Path, passages: usize, what: &str) {
     match Index::open(dir) {
-        Ok(index) => assert_eq!(
-            index.count().expect("count"),
-            passages,
-            "{what}: silently lost passages"
-        ),
+        Ok(index) => assert_eq!(index.count().expect("count"), passages, "{what}: silently lost passages"),
         Err(SearchError::NeedsRebuild { reason }) => assert!(!reason.is_empty()),
         Err(other) => panic!("{what}: {other}"),
     }
@@ -324,10 +263,7 @@ fn damaged_files_never_panic() {
     drop(index);
     let mut names = Vec::new();
     files_below(&original, &mut names);
-    let names: Vec<_> = names
-        .iter()
-        .map(|n| n.strip_prefix(&original).expect("below").to_owned())
-        .collect();
+    let names: Vec<_> = names.iter().map(|n| n.strip_prefix(&original).expect("below").to_owned()).collect();
     assert!(names.len() > 10, "an index has many files");
     for (i, name) in names.iter().enumerate() {
         // Every file is cut in half; every other one is also lost or overwritten.
@@ -340,11 +276,7 @@ fn damaged_files_never_panic() {
                 "overwritten" => fs::write(&file, [0xA5_u8; 64]).expect("write"),
                 _ => {
                     let half = fs::metadata(&file).expect("metadata").len() / 2;
-                    fs::File::options()
-                        .write(true)
-                        .open(&file)
-                        .and_then(|f| f.set_len(half))
-                        .expect("cut");
+                    fs::File::options().write(true).open(&file).and_then(|f| f.set_len(half)).expect("cut");
                 }
             }
             survives(&dir, 40, &format!("{} {kind}", name.display()));
@@ -379,9 +311,8 @@ fn a_killed_process_leaves_whole_documents() {
         let collection = CollectionId::new();
         loop {
             let document = DocumentId::new();
-            let batch: Vec<_> = (0..PASSAGES)
-                .map(|i| passage(collection, document, "기록", &format!("구절 {i} 내용")))
-                .collect();
+            let batch: Vec<_> =
+                (0..PASSAGES).map(|i| passage(collection, document, "기록", &format!("구절 {i} 내용"))).collect();
             index.upsert(&batch).expect("upsert");
             println!("written {document}");
             std::io::stdout().flush().expect("flush");
@@ -396,9 +327,7 @@ fn a_killed_process_leaves_whole_documents() {
             .stderr(std::process::Stdio::null())
             .spawn()
             .expect("spawn");
-        let lines = BufReader::new(victim.stdout.take().expect("stdout"))
-            .lines()
-            .map_while(Result::ok);
+        let lines = BufReader::new(victim.stdout.take().expect("stdout")).lines().map_while(Result::ok);
         let written: Vec<DocumentId> = lines
             .filter_map(|l| l.split_once("written ").and_then(|(_, id)| id.trim().parse().ok()))
             .take(documents)
@@ -408,11 +337,7 @@ fn a_killed_process_leaves_whole_documents() {
         assert_eq!(written.len(), documents);
         let index = Index::open(dir.path()).expect("a killed index opens");
         for document in written.iter().filter(|d| !index.interrupted().contains(d)) {
-            assert_eq!(
-                index.count_document(*document).expect("count"),
-                PASSAGES,
-                "written means kept"
-            );
+            assert_eq!(index.count_document(*document).expect("count"), PASSAGES, "written means kept");
         }
         assert_eq!(index.count().expect("count") % PASSAGES, 0, "no half document");
         for document in index.interrupted() {
@@ -432,16 +357,9 @@ fn a_write_that_was_cut_off_is_undone() {
     let index = Index::open(dir.path()).expect("open");
     assert_eq!(index.interrupted(), &documents[3..4]);
     assert_eq!(index.count().expect("count"), 38);
-    assert!(
-        search(&index, "여권 3호", &[collection])
-            .iter()
-            .all(|h| h.document != documents[3])
-    );
+    assert!(search(&index, "여권 3호", &[collection]).iter().all(|h| h.document != documents[3]));
     drop(index);
-    assert!(
-        Index::open(dir.path()).expect("open").interrupted().is_empty(),
-        "told once"
-    );
+    assert!(Index::open(dir.path()).expect("open").interrupted().is_empty(), "told once");
 }
 
 // ---- odd queries -----------------------------------------------------------------------------------------------
@@ -458,23 +376,10 @@ fn nothing_to_look_for_finds_nothing() {
         assert!(search(&SHARED.1, query, &[SHARED.2]).is_empty(), "{query:?}");
     }
     let readable = ReadableCollections::resolved(vec![SHARED.2]);
-    let none = SearchOptions {
-        limit: 0,
-        documents: None,
-    };
+    let none = SearchOptions { limit: 0, documents: None };
     assert!(SHARED.1.search("여권", &readable, &none).expect("search").is_empty());
-    let huge = SearchOptions {
-        limit: usize::MAX,
-        documents: None,
-    };
-    assert!(
-        SHARED
-            .1
-            .search(&"여권 ".repeat(100_000), &readable, &huge)
-            .expect("search")
-            .len()
-            <= 40
-    );
+    let huge = SearchOptions { limit: usize::MAX, documents: None };
+    assert!(SHARED.1.search(&"여권 ".repeat(100_000), &readable, &huge).expect("search").len() <= 40);
 }
 
 proptest! {

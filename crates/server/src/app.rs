@@ -66,7 +66,11 @@ impl App {
     ///
     /// # Errors
     /// As [`App::open`].
-    pub async fn open_with_engine(settings: Settings, clock: Clock, engine: Arc<dyn TextEngine>) -> anyhow::Result<Self> {
+    pub async fn open_with_engine(
+        settings: Settings,
+        clock: Clock,
+        engine: Arc<dyn TextEngine>,
+    ) -> anyhow::Result<Self> {
         create_private_dir(&settings.home)?;
         let store = open_store(&settings, clock).await?;
         // From here on this is the only process: the index is locked.

@@ -102,7 +102,11 @@ async fn authenticate(parts: &Parts, app: &App, needed: TokenScope) -> Result<Re
             Some(TokenScope::Run) => safe || needed == TokenScope::Run,
             Some(TokenScope::Read) | None => safe,
         };
-        return if allowed { Ok(Reader { identity, lang }) } else { Err(Failure::denied("이 토큰의 권한으로는 할 수 없는 일입니다.")) };
+        return if allowed {
+            Ok(Reader { identity, lang })
+        } else {
+            Err(Failure::denied("이 토큰의 권한으로는 할 수 없는 일입니다."))
+        };
     }
     let secret = cookie(&parts.headers, app.cookie_name()).ok_or_else(Failure::unauthenticated)?;
     let identity = app.store.authenticate_session(&secret).await?.ok_or_else(Failure::unauthenticated)?;
@@ -141,7 +145,8 @@ pub fn lang_of(headers: &HeaderMap) -> Lang {
 pub fn check_origin(headers: &HeaderMap) -> Result<(), Failure> {
     let Some(origin) = headers.get(header::ORIGIN) else { return Ok(()) };
     let host = headers.get(header::HOST).and_then(|h| h.to_str().ok()).unwrap_or_default();
-    let same = origin.to_str().ok().and_then(|o| o.split_once("://")).is_some_and(|(_, o)| o == host && !host.is_empty());
+    let same =
+        origin.to_str().ok().and_then(|o| o.split_once("://")).is_some_and(|(_, o)| o == host && !host.is_empty());
     if same { Ok(()) } else { Err(Failure::denied("다른 곳에서 보낸 요청이라 받지 않았습니다.")) }
 }
 
@@ -189,7 +194,10 @@ impl Passwords {
         check_new_password(password)?;
         let _permit = self.permits.acquire().await.map_err(Failure::internal)?;
         let password = password.to_owned();
-        tokio::task::spawn_blocking(move || hash(&password)).await.map_err(Failure::internal)?.map_err(Failure::internal)
+        tokio::task::spawn_blocking(move || hash(&password))
+            .await
+            .map_err(Failure::internal)?
+            .map_err(Failure::internal)
     }
 
     /// Is this the password behind the hash? `None` verifies against a decoy and says no.

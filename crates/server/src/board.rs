@@ -52,7 +52,12 @@ impl Board {
     pub fn enter(&self, person: PersonId, shutdown: &CancellationToken) -> Result<Ticket, Failure> {
         let mut active = self.active();
         if active.seats.values().filter(|s| s.person == person).count() >= MAX_RUNS_OF_ONE {
-            return Err(Failure::busy(format!("한 번에 {MAX_RUNS_OF_ONE}개까지 실행할 수 있습니다. 앞의 실행이 끝나거나 멈춘 뒤 다시 해 주세요."), 5));
+            return Err(Failure::busy(
+                format!(
+                    "한 번에 {MAX_RUNS_OF_ONE}개까지 실행할 수 있습니다. 앞의 실행이 끝나거나 멈춘 뒤 다시 해 주세요."
+                ),
+                5,
+            ));
         }
         if active.seats.len() >= MAX_RUNS {
             return Err(Failure::busy("지금 많은 사람이 실행하고 있습니다. 잠시 뒤 다시 해 주세요.", 10));

@@ -96,7 +96,9 @@ impl TryFrom<&StoreQuery> for Filter {
         let maker = match query.department.as_str() {
             "" => None,
             "bundled" => Some(Maker::Bundled),
-            id => Some(Maker::Department(id.parse().map_err(|_| Failure::invalid("department", "없는 부서입니다. 목록에서 골라 주세요."))?)),
+            id => Some(Maker::Department(
+                id.parse().map_err(|_| Failure::invalid("department", "없는 부서입니다. 목록에서 골라 주세요."))?,
+            )),
         };
         let grade = match query.grade.as_str() {
             "" => None,
@@ -170,7 +172,8 @@ fn by_words(q: &str, apps: Vec<StoreApp>, coverage: f32) -> Vec<StoreApp> {
         .zip(&rests)
         .map(|(a, rest)| AppWords { title: &a.sheet.title, purpose: &a.sheet.purpose, rest })
         .collect();
-    let order: Vec<usize> = find::rank(q, &words).into_iter().filter(|m| m.coverage >= coverage).map(|m| m.index).collect();
+    let order: Vec<usize> =
+        find::rank(q, &words).into_iter().filter(|m| m.coverage >= coverage).map(|m| m.index).collect();
     let mut apps: Vec<Option<StoreApp>> = apps.into_iter().map(Some).collect();
     order.into_iter().filter_map(|i| apps.get_mut(i).and_then(Option::take)).collect()
 }

@@ -134,7 +134,8 @@ async fn create_people(app: &App, city: &City, made: &mut Made) -> anyhow::Resul
         let posts = entry.posts.iter().filter_map(|key| made.posts.get(key)).map(|(id, _)| *id).collect();
         let person = NewPerson { login: entry.login.clone(), name: entry.name.clone(), password_hash, posts };
         made.people.insert(entry.login.clone(), app.store.create_person_locally(person).await?);
-        let titles: Vec<_> = entry.posts.iter().filter_map(|key| made.posts.get(key)).map(|(_, t)| t.as_str()).collect();
+        let titles: Vec<_> =
+            entry.posts.iter().filter_map(|key| made.posts.get(key)).map(|(_, t)| t.as_str()).collect();
         let roles = roles_of(entry, city).join(", ");
         writeln!(lines, "  {:<10} {password}   {} · {} · {roles}", entry.login, entry.name, titles.join(", "))?;
     }
@@ -185,7 +186,11 @@ async fn create_collection(app: &App, entry: &CollectionEntry, city: &City, made
         let originals = app.originals.clone();
         let original = blocking::run(move || originals.put(&bytes)).await??;
         app.store
-            .add_document(&scope, id, NewDocument { title, file_name: name, format, original, bytes: size, replaces: None })
+            .add_document(
+                &scope,
+                id,
+                NewDocument { title, file_name: name, format, original, bytes: size, replaces: None },
+            )
             .await?;
     }
     Ok(())
@@ -194,7 +199,9 @@ async fn create_collection(app: &App, entry: &CollectionEntry, city: &City, made
 /// Rights of somebody who may create the collection: signed in and out again like anybody else.
 async fn scope_of_owner(app: &App, entry: &CollectionEntry, city: &City, made: &Made) -> anyhow::Result<Scope> {
     let works_there = |p: &&PersonEntry| {
-        p.posts.iter().any(|key| city.post.iter().any(|o| &o.key == key && Some(&o.department) == entry.owner_department.as_ref()))
+        p.posts.iter().any(|key| {
+            city.post.iter().any(|o| &o.key == key && Some(&o.department) == entry.owner_department.as_ref())
+        })
     };
     let login = match &entry.owner_person {
         Some(login) => login.clone(),

@@ -32,7 +32,15 @@ pub struct Failure {
 
 impl Failure {
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
-        Self { status, code, message: message.into(), field: None, fields: Vec::new(), retry_after: None, reference: None }
+        Self {
+            status,
+            code,
+            message: message.into(),
+            field: None,
+            fields: Vec::new(),
+            retry_after: None,
+            reference: None,
+        }
     }
 
     pub fn invalid(field: &str, message: impl Into<String>) -> Self {

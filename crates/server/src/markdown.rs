@@ -10,8 +10,32 @@ use std::sync::LazyLock;
 
 /// Elements an answer may consist of. No links: an engine's text leads nowhere but to its sources.
 const TAGS: [&str; 26] = [
-    "p", "br", "hr", "h1", "h2", "h3", "h4", "h5", "h6", "ul", "ol", "li", "blockquote", "pre", "code", "em", "strong",
-    "del", "sub", "sup", "table", "thead", "tbody", "tr", "th", "td",
+    "p",
+    "br",
+    "hr",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "h6",
+    "ul",
+    "ol",
+    "li",
+    "blockquote",
+    "pre",
+    "code",
+    "em",
+    "strong",
+    "del",
+    "sub",
+    "sup",
+    "table",
+    "thead",
+    "tbody",
+    "tr",
+    "th",
+    "td",
 ];
 
 /// A line that would make `[1]` a link of the engine's choosing.
@@ -29,7 +53,9 @@ pub fn answer(markdown: &str, known: impl IntoIterator<Item = u32>) -> SafeHtml 
 
 fn clean(html: &str) -> String {
     let mut cleaner = ammonia::Builder::empty();
-    cleaner.tags(TAGS.into()).tag_attributes([("ol", ["start"].into()), ("td", ["align"].into()), ("th", ["align"].into())].into());
+    cleaner
+        .tags(TAGS.into())
+        .tag_attributes([("ol", ["start"].into()), ("td", ["align"].into()), ("th", ["align"].into())].into());
     cleaner.clean(html).to_string()
 }
 
@@ -40,9 +66,9 @@ const MARK: [char; 2] = ['\u{fdd0}', '\u{fdd1}'];
 /// reaches over several blocks or cells is left to the highlight of the whole passage.
 pub fn passage(markdown: &str, marked: Option<Range<usize>>) -> SafeHtml {
     let mut text = String::with_capacity(markdown.len() + 8);
-    let one_block = marked.clone().is_some_and(|m| {
-        !markdown.chars().skip(m.start).take(m.len()).any(|c| matches!(c, '\n' | '|' | '`'))
-    });
+    let one_block = marked
+        .clone()
+        .is_some_and(|m| !markdown.chars().skip(m.start).take(m.len()).any(|c| matches!(c, '\n' | '|' | '`')));
     let marked = marked.filter(|m| one_block && !m.is_empty());
     for (at, c) in markdown.chars().filter(|c| !MARK.contains(c)).enumerate() {
         if let Some(marked) = &marked {
@@ -151,7 +177,9 @@ mod tests {
 
     #[test]
     fn engines_write_no_links_pictures_or_markup() {
-        let out = html("![x](http://evil/p.png) [누름](javascript:alert(1)) <img src=x onerror=alert(1)>\n\n[1]\n\n[1]: http://evil\n");
+        let out = html(
+            "![x](http://evil/p.png) [누름](javascript:alert(1)) <img src=x onerror=alert(1)>\n\n[1]\n\n[1]: http://evil\n",
+        );
         assert!(!out.contains("<img") && !out.contains("javascript:") && !out.contains("href=\"http"), "{out}");
         assert!(out.contains("href=\"#source-1\""), "{out}");
     }

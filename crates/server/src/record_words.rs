@@ -138,7 +138,8 @@ pub fn read(entry: &Entry) -> Read {
     let payload: Value = serde_json::from_str(&entry.payload).unwrap_or_default();
     let text = |pointer: &str| payload.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
     let posts = payload.pointer("/actor/posts").and_then(Value::as_array);
-    let mut departments: Vec<&str> = posts.into_iter().flatten().filter_map(|p| p.get("department")?.as_str()).collect();
+    let mut departments: Vec<&str> =
+        posts.into_iter().flatten().filter_map(|p| p.get("department")?.as_str()).collect();
     departments.dedup();
     Read {
         action: text("/action"),
@@ -185,7 +186,12 @@ fn shown(key: &str, value: &Value) -> Option<String> {
         Value::Array(items) if items.is_empty() => None,
         Value::Array(items) => Some(items.iter().filter_map(|v| shown(key, v)).collect::<Vec<_>>().join(", ")),
         Value::Object(map) if map.is_empty() => None,
-        Value::Object(map) => Some(map.iter().filter_map(|(k, v)| Some(format!("{} {}", pii_kind(k), shown(k, v)?))).collect::<Vec<_>>().join(", ")),
+        Value::Object(map) => Some(
+            map.iter()
+                .filter_map(|(k, v)| Some(format!("{} {}", pii_kind(k), shown(k, v)?)))
+                .collect::<Vec<_>>()
+                .join(", "),
+        ),
     }
 }
 
@@ -197,7 +203,8 @@ fn words(key: &str, text: &str) -> String {
         ("decision", "returned") => Some("반려"),
         _ => None,
     };
-    let run = || (key == "state").then(|| text.parse::<madang_store::runs::RunState>().ok()).flatten().map(|s| s.korean());
+    let run =
+        || (key == "state").then(|| text.parse::<madang_store::runs::RunState>().ok()).flatten().map(|s| s.korean());
     let grade = || (key == "grade").then(|| text.parse::<Grade>().ok()).flatten().map(|g| g.letter());
     korean.or_else(run).or_else(grade).unwrap_or(text).to_owned()
 }
@@ -209,7 +216,8 @@ pub fn pii_kind(name: &str) -> &str {
 
 /// Page of what a record speaks of.
 pub fn subject(detail: &Value) -> Option<String> {
-    let rooms = [("call", "/review/outside"), ("document", "/documents"), ("collection", "/collections"), ("app", "/apps")];
+    let rooms =
+        [("call", "/review/outside"), ("document", "/documents"), ("collection", "/collections"), ("app", "/apps")];
     rooms.into_iter().find_map(|(key, room)| {
         let id: uuid::Uuid = detail.get(key)?.as_str()?.parse().ok()?;
         Some(format!("{room}/{id}"))

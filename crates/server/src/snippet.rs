@@ -66,9 +66,9 @@ fn marks(text: &[char], words: &[Vec<char>]) -> Vec<Range<usize>> {
     let mut at = 0;
     while at < text.len() {
         let rest = text.get(at..).unwrap_or_default();
-        let hit = words.iter().find(|w| {
-            rest.len() >= w.len() && rest.iter().zip(w.iter()).all(|(a, b)| a.to_ascii_lowercase() == *b)
-        });
+        let hit = words
+            .iter()
+            .find(|w| rest.len() >= w.len() && rest.iter().zip(w.iter()).all(|(a, b)| a.to_ascii_lowercase() == *b));
         match hit {
             Some(word) => {
                 out.push(at..at + word.len());

@@ -28,7 +28,8 @@ async fn every_bundled_app_passes_its_exam() {
     let department = house.department("자치행정과").await;
     let person = house.person("official", department, &[Role::Official]).await;
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");
-    let city: City = toml::from_str(&std::fs::read_to_string(demo.join("city.toml")).expect("city.toml")).expect("a city");
+    let city: City =
+        toml::from_str(&std::fs::read_to_string(demo.join("city.toml")).expect("city.toml")).expect("a city");
     for collection in &city.collection {
         let grade: Grade = collection.grade.parse().expect("a grade");
         let id = house.collection(&person, &collection.name, grade, &[]).await;
@@ -46,7 +47,13 @@ async fn every_bundled_app_passes_its_exam() {
                 .await
                 .unwrap_or_else(|e| panic!("{} {i}: {}", app.slug, e.message));
             for fault in judge(question, &outcome) {
-                faults.push(format!("{} {i}: {fault}\n{:?}\n{:?}\n{}\n", app.slug, question.inputs.values(), outcome.documents, outcome.answer));
+                faults.push(format!(
+                    "{} {i}: {fault}\n{:?}\n{:?}\n{}\n",
+                    app.slug,
+                    question.inputs.values(),
+                    outcome.documents,
+                    outcome.answer
+                ));
             }
         }
     }

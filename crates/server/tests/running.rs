@@ -5,8 +5,8 @@ mod support;
 
 use axum::http::{Method, StatusCode};
 use futures_util::StreamExt;
-use madang_domain::{Grade, Role};
 use madang_documents::Limits;
+use madang_domain::{Grade, Role};
 use madang_inference::{EngineCard, EngineError, EngineEvent, EngineTask, Finish, TextEngine};
 use madang_registry::quoting::QuotingEngine;
 use serde_json::{Value, json};
@@ -37,7 +37,10 @@ async fn draft(house: &House, person: &Person, prompt: &str) -> (String, Value) 
 /// The first field that takes words, filled.
 fn ask(draft: &Value, words: &str) -> Value {
     let inputs = draft["sheet"]["inputs"].as_array().expect("inputs");
-    let first = inputs.iter().find(|i| i["kind"]["type"] == "text" || i["kind"]["type"] == "long_text").expect("a field for words");
+    let first = inputs
+        .iter()
+        .find(|i| i["kind"]["type"] == "text" || i["kind"]["type"] == "long_text")
+        .expect("a field for words");
     json!({ first["key"].as_str().expect("a key"): words })
 }
 
@@ -64,11 +67,14 @@ async fn compose_try_save_run_and_open_the_source() {
     let tried = house.post(&person, &format!("/api/v1/drafts/{id}/trial"), trial).await.json();
     assert_eq!((tried["state"].as_str(), tried["answered"].as_bool()), (Some("done"), Some(true)), "{tried}");
 
-    let saved = house.post(&person, &format!("/api/v1/drafts/{id}/versions"), json!({ "revision": 1, "note": "첫 판" })).await;
+    let saved =
+        house.post(&person, &format!("/api/v1/drafts/{id}/versions"), json!({ "revision": 1, "note": "첫 판" })).await;
     assert_eq!(saved.status, StatusCode::CREATED, "{}", saved.text());
     let app = saved.json()["app"].as_str().expect("an app").to_owned();
     let body = json!({ "version": 1, "inputs": ask(&made, "당직을 면제받는 사람은 누구입니까?") });
-    let stream = house.open_request(&person, Method::POST, &format!("/api/v1/apps/{app}/runs"), Some(body), "text/event-stream").await;
+    let stream = house
+        .open_request(&person, Method::POST, &format!("/api/v1/apps/{app}/runs"), Some(body), "text/event-stream")
+        .await;
     let all = events(&read(stream).await.text());
 
     let names: Vec<_> = all.iter().map(|(n, _)| n.as_str()).collect();
@@ -82,7 +88,8 @@ async fn compose_try_save_run_and_open_the_source() {
 
     let citation = &all.iter().find(|(n, _)| n == "citation").expect("a source").1;
     let passage = citation["passage"].as_str().expect("a passage").parse().expect("an id");
-    let opened = house.app.store.surroundings(&person.identity.scope, passage, 200).await.expect("the reader may open it");
+    let opened =
+        house.app.store.surroundings(&person.identity.scope, passage, 200).await.expect("the reader may open it");
     assert!(opened.passage.text.contains("전입 1개월"));
 
     let run = house.get(&person, &format!("/api/v1/runs/{}", all[0].1["id"].as_str().expect("id"))).await.json();
@@ -121,7 +128,8 @@ async fn a_run_has_the_readers_rights_not_the_authors() {
     let author = official(&house).await;
     let other = house.department("민원여권과").await;
     let reader = house.person("reader", other, &[Role::Official]).await;
-    let collection = house.collection(&author, "감사 자료", Grade::Sensitive, &[("감사 계획.md", SECRET.as_bytes())]).await;
+    let collection =
+        house.collection(&author, "감사 자료", Grade::Sensitive, &[("감사 계획.md", SECRET.as_bytes())]).await;
     let (id, made) = draft(&house, &author, "감사 자료에서 불시 감사 일정을 찾아 답해 줘").await;
     let saved = house.post(&author, &format!("/api/v1/drafts/{id}/versions"), json!({ "revision": 1 })).await.json();
     let app = saved["app"].as_str().expect("an app").to_owned();
@@ -142,14 +150,18 @@ async fn a_run_has_the_readers_rights_not_the_authors() {
     assert_eq!(theirs["citations"].as_array().map(Vec::len), Some(0));
 
     let run = mine["id"].as_str().expect("a run");
-    for path in [format!("/api/v1/runs/{run}"), format!("/api/v1/runs/{run}/export?format=md"), format!("/runs/{run}")] {
+    for path in [format!("/api/v1/runs/{run}"), format!("/api/v1/runs/{run}/export?format=md"), format!("/runs/{run}")]
+    {
         assert_eq!(house.get(&reader, &path).await.status, StatusCode::NOT_FOUND, "{path}");
     }
     // A reader who writes the collection's id into a sheet of their own is refused as well.
     let mut sheet = made["sheet"].clone();
     sheet["sources"] = json!([{ "type": "collection", "id": collection, "name": "내 것" }]);
     let refused = house.post(&reader, "/api/v1/drafts", json!({ "sheet": sheet })).await;
-    assert_eq!((refused.status, refused.json()["error"]["field"].as_str().map(str::to_owned)), (StatusCode::UNPROCESSABLE_ENTITY, Some("sources.0".into())));
+    assert_eq!(
+        (refused.status, refused.json()["error"]["field"].as_str().map(str::to_owned)),
+        (StatusCode::UNPROCESSABLE_ENTITY, Some("sources.0".into()))
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,7 +203,10 @@ async fn two_people_editing_one_sheet_notice_each_other() {
     let body = second.json();
     assert_eq!(second.status, StatusCode::CONFLICT);
     assert!(body["error"]["message"].as_str().is_some_and(|m| m.contains("two 이름")), "{body}");
-    assert_eq!((body["current"]["revision"].as_i64(), body["current"]["sheet"]["title"].as_str()), (Some(2), Some("두 번째 사람의 제목")));
+    assert_eq!(
+        (body["current"]["revision"].as_i64(), body["current"]["sheet"]["title"].as_str()),
+        (Some(2), Some("두 번째 사람의 제목"))
+    );
     assert!(body["current"]["changes"][0].as_str().is_some_and(|c| c.contains("두 번째")), "{body}");
     let stale = house.post(&one, &format!("{path}/versions"), json!({ "revision": 1 })).await;
     assert_eq!(stale.status, StatusCode::CONFLICT);
@@ -210,10 +225,15 @@ async fn faults_are_told_and_keep_a_sheet_from_becoming_a_version() {
     let (id, made) = draft(&house, &person, "회의록을 요약해 줘").await;
     let mut sheet = made["sheet"].clone();
     sheet["title"] = json!("");
-    let kept = house.request(&person, Method::PUT, &format!("/api/v1/drafts/{id}"), Some(json!({ "revision": 1, "sheet": sheet }))).await;
+    let kept = house
+        .request(&person, Method::PUT, &format!("/api/v1/drafts/{id}"), Some(json!({ "revision": 1, "sheet": sheet })))
+        .await;
     assert_eq!(kept.json()["faults"][0]["field"], "title");
     let refused = house.post(&person, &format!("/api/v1/drafts/{id}/versions"), json!({ "revision": 2 })).await;
-    assert_eq!((refused.status, refused.json()["error"]["fields"][0]["field"].as_str().map(str::to_owned)), (StatusCode::UNPROCESSABLE_ENTITY, Some("title".into())));
+    assert_eq!(
+        (refused.status, refused.json()["error"]["fields"][0]["field"].as_str().map(str::to_owned)),
+        (StatusCode::UNPROCESSABLE_ENTITY, Some("title".into()))
+    );
     for bad in [json!({ "prompt": "" }), json!({ "prompt": "가".repeat(5000) }), json!({})] {
         assert_eq!(house.post(&person, "/api/v1/drafts", bad).await.status, StatusCode::UNPROCESSABLE_ENTITY);
     }
@@ -234,8 +254,13 @@ async fn downloads_read_back() {
     for format in ["md", "docx", "hwpx"] {
         let file = house.get(&person, &format!("{path}?format={format}")).await;
         assert_eq!(file.status, StatusCode::OK, "{format}: {}", file.text());
-        let back = madang_documents::read(&file.bytes, &format!("answer.{format}"), &Limits::default()).expect("reads back");
-        assert!(back.text.contains("손전등") && back.text.contains("당직 규칙") && back.text.contains("인용 엔진"), "{format}: {}", back.text);
+        let back =
+            madang_documents::read(&file.bytes, &format!("answer.{format}"), &Limits::default()).expect("reads back");
+        assert!(
+            back.text.contains("손전등") && back.text.contains("당직 규칙") && back.text.contains("인용 엔진"),
+            "{format}: {}",
+            back.text
+        );
         let title = made["sheet"]["title"].as_str().expect("a title");
         assert_eq!(back.text.matches(title).count(), 1, "{format}: the title stands once: {}", back.text);
     }
@@ -289,7 +314,13 @@ async fn gated() -> (House, Arc<Gated>, Person, String, Value) {
 }
 
 /// The stream's body and the run's id, once the engine has spoken.
-async fn begun(house: &House, engine: &Gated, person: &Person, path: &str, body: &Value) -> (axum::body::BodyDataStream, String) {
+async fn begun(
+    house: &House,
+    engine: &Gated,
+    person: &Person,
+    path: &str,
+    body: &Value,
+) -> (axum::body::BodyDataStream, String) {
     let stream = house.open_request(person, Method::POST, path, Some(body.clone()), "text/event-stream").await;
     assert_eq!(stream.status(), StatusCode::OK);
     let mut body = stream.into_body().into_data_stream();
@@ -392,7 +423,11 @@ async fn bundled_apps_are_there_once_and_open_to_all() {
     let (app, _home) = house.reopen(quoting()).await;
     let sheets: Vec<_> = apps
         .iter()
-        .map(|a| madang_store::apps::BundledSheet { slug: a.slug.clone(), icon: a.icon.clone(), sheet: a.sheet.clone() })
+        .map(|a| madang_store::apps::BundledSheet {
+            slug: a.slug.clone(),
+            icon: a.icon.clone(),
+            sheet: a.sheet.clone(),
+        })
         .collect();
     assert_eq!(app.store.sync_bundled(&sheets).await.expect("nothing to do"), 0, "a second start changes nothing");
     let mut changed = sheets;
@@ -404,7 +439,8 @@ async fn bundled_apps_are_there_once_and_open_to_all() {
 async fn publish(house: &House, author: &Person, app: &str) {
     let department = author.identity.scope.home_department().expect("a department");
     let manager = house.person("manager", department, &[Role::Manager]).await;
-    let version = house.app.store.app_version(&author.identity.scope, app.parse().expect("an id"), 1).await.expect("version 1");
+    let version =
+        house.app.store.app_version(&author.identity.scope, app.parse().expect("an id"), 1).await.expect("version 1");
     let store = &house.app.store;
     let submission = store.submit(&author.identity.scope, version.app, version.id, "").await.expect("submitted");
     store.approve_submission(&manager.identity.scope, submission, "").await.expect("approved");

@@ -288,10 +288,8 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         let known = rows.iter().map(|r| Ok((r.text("slug")?, r.text("digest")?))).collect::<Result<Vec<_>>>()?;
-        let changed: Vec<_> = bundled
-            .iter()
-            .filter(|b| !known.contains(&(b.slug.clone(), sheet_digest(&b.sheet))))
-            .collect();
+        let changed: Vec<_> =
+            bundled.iter().filter(|b| !known.contains(&(b.slug.clone(), sheet_digest(&b.sheet)))).collect();
         if changed.is_empty() {
             return Ok(0);
         }

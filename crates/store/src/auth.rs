@@ -219,7 +219,9 @@ impl Store {
             tx.commit().await?;
         }
         let scope = parse_token_scope(&row.text("scope")?)?;
-        self.identity(row.parsed("person_id")?, row.text("name")?, row.text("login")?, None, Some(scope)).await.map(Some)
+        self.identity(row.parsed("person_id")?, row.text("name")?, row.text("login")?, None, Some(scope))
+            .await
+            .map(Some)
     }
 
     #[allow(clippy::disallowed_methods)] // the one place where a Scope is made: credentials were just checked
@@ -298,7 +300,13 @@ impl Store {
     }
 
     /// Creates a token for the reader; returns its id and, this once, its secret.
-    pub async fn create_token(&self, scope: &Scope, name: &str, rights: TokenScope, days: i64) -> Result<(TokenId, String)> {
+    pub async fn create_token(
+        &self,
+        scope: &Scope,
+        name: &str,
+        rights: TokenScope,
+        days: i64,
+    ) -> Result<(TokenId, String)> {
         let name = name.trim();
         if name.is_empty() || name.chars().count() > 60 {
             return Err(StoreError::invalid("name", "토큰 이름을 1~60자로 적어 주세요."));
@@ -355,12 +363,13 @@ impl Store {
     /// Revokes a token of the reader's own.
     pub async fn revoke_token(&self, scope: &Scope, token: TokenId) -> Result<()> {
         let mut tx = self.write().await?;
-        let done = sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE id = $2 AND person_id = $3 AND revoked_at IS NULL")
-            .bind(tx.now)
-            .bind(token.to_string())
-            .bind(scope.person().to_string())
-            .execute(&mut *tx.tx)
-            .await?;
+        let done =
+            sqlx::query("UPDATE tokens SET revoked_at = $1 WHERE id = $2 AND person_id = $3 AND revoked_at IS NULL")
+                .bind(tx.now)
+                .bind(token.to_string())
+                .bind(scope.person().to_string())
+                .execute(&mut *tx.tx)
+                .await?;
         if done.rows_affected() == 0 {
             return Err(StoreError::NotFound);
         }

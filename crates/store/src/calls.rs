@@ -196,9 +196,9 @@ macro_rules! columns {
 impl Store {
     /// Keeps a call that waits for a decision. The run must be the reader's own and have no other call under way.
     pub async fn insert_call(&self, scope: &Scope, new: NewCall<'_>) -> Result<()> {
-        let department = scope
-            .home_department()
-            .ok_or_else(|| StoreError::denied("맡은 직위가 없어 외부호출을 신청할 수 없습니다. 운영자에게 알려 주세요."))?;
+        let department = scope.home_department().ok_or_else(|| {
+            StoreError::denied("맡은 직위가 없어 외부호출을 신청할 수 없습니다. 운영자에게 알려 주세요.")
+        })?;
         let mut tx = self.write().await?;
         tx.require_no_live_call(scope, new.run).await?;
         sqlx::query(
@@ -251,11 +251,12 @@ impl Store {
 
     /// The reader's own calls, newest first.
     pub async fn own_calls(&self, scope: &Scope, limit: i64) -> Result<Vec<Call>> {
-        let rows = sqlx::query(concat!(columns!(), "WHERE c.person_id = $1 ORDER BY c.created_at DESC, c.id DESC LIMIT $2"))
-            .bind(scope.person().to_string())
-            .bind(limit)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            sqlx::query(concat!(columns!(), "WHERE c.person_id = $1 ORDER BY c.created_at DESC, c.id DESC LIMIT $2"))
+                .bind(scope.person().to_string())
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await?;
         rows.iter().map(call).collect()
     }
 
@@ -272,21 +273,25 @@ impl Store {
     /// Calls decided by any security officer, newest first.
     pub async fn decided_calls(&self, scope: &Scope, limit: i64) -> Result<Vec<Call>> {
         require_security(scope)?;
-        let rows = sqlx::query(concat!(columns!(), "WHERE c.decided_at IS NOT NULL ORDER BY c.decided_at DESC LIMIT $2"))
-            .bind(scope.person().to_string())
-            .bind(limit)
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            sqlx::query(concat!(columns!(), "WHERE c.decided_at IS NOT NULL ORDER BY c.decided_at DESC LIMIT $2"))
+                .bind(scope.person().to_string())
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await?;
         rows.iter().map(call).collect()
     }
 
     /// The last call asked for from a run of the reader's own.
     pub async fn last_call_of_run(&self, scope: &Scope, run: RunId) -> Result<Option<Call>> {
-        let row = sqlx::query(concat!(columns!(), "WHERE c.person_id = $1 AND c.run_id = $2 ORDER BY c.created_at DESC, c.id DESC LIMIT 1"))
-            .bind(scope.person().to_string())
-            .bind(run.to_string())
-            .fetch_optional(&self.pool)
-            .await?;
+        let row = sqlx::query(concat!(
+            columns!(),
+            "WHERE c.person_id = $1 AND c.run_id = $2 ORDER BY c.created_at DESC, c.id DESC LIMIT 1"
+        ))
+        .bind(scope.person().to_string())
+        .bind(run.to_string())
+        .fetch_optional(&self.pool)
+        .await?;
         row.as_ref().map(call).transpose()
     }
 
@@ -301,7 +306,14 @@ impl Store {
     }
 
     /// A security officer other than the asker approves these bytes until `expires_at`.
-    pub async fn approve_call(&self, scope: &Scope, id: ExternalCallId, binding: &str, expires_at: i64, reason: &str) -> Result<()> {
+    pub async fn approve_call(
+        &self,
+        scope: &Scope,
+        id: ExternalCallId,
+        binding: &str,
+        expires_at: i64,
+        reason: &str,
+    ) -> Result<()> {
         let detail = json!({ "call": id, "decision": "approved", "expires_at": crate::clock::rfc3339(expires_at), "reason": reason });
         let mut tx = self.write().await?;
         tx.require_other_officer(scope, id).await?;
@@ -417,7 +429,9 @@ impl Store {
     pub async fn settle_interrupted_calls(&self) -> Result<usize> {
         let mut tx = self.write().await?;
         let now = tx.now;
-        let cut = tx.settle("state = 'sending'", CallState::Unknown, "보내는 사이에 서버가 멈췄습니다. 보낸 것으로 봅니다.").await?;
+        let cut = tx
+            .settle("state = 'sending'", CallState::Unknown, "보내는 사이에 서버가 멈췄습니다. 보낸 것으로 봅니다.")
+            .await?;
         for id in &cut {
             let detail = json!({ "call": id, "outcome": CallState::Unknown });
             tx.append(Event::new("outside_call_outcome", None, detail)).await?;
@@ -459,10 +473,12 @@ impl WriteTx {
         if own.is_none() {
             return Err(StoreError::NotFound);
         }
-        let live = sqlx::query("SELECT id FROM external_calls WHERE run_id = $1 AND state IN ('waiting', 'approved', 'sending') LIMIT 1")
-            .bind(run.to_string())
-            .fetch_optional(&mut *self.tx)
-            .await?;
+        let live = sqlx::query(
+            "SELECT id FROM external_calls WHERE run_id = $1 AND state IN ('waiting', 'approved', 'sending') LIMIT 1",
+        )
+        .bind(run.to_string())
+        .fetch_optional(&mut *self.tx)
+        .await?;
         match live {
             None => Ok(()),
             Some(_) => Err(StoreError::conflict("이 실행에서 신청한 외부호출이 아직 끝나지 않았습니다.")),
@@ -477,7 +493,9 @@ impl WriteTx {
             .fetch_one(&mut *self.tx)
             .await?;
         if row.text("person_id")? == scope.person().to_string() {
-            return Err(StoreError::denied("자기가 신청한 외부호출은 스스로 정할 수 없습니다. 다른 보안담당이 정합니다."));
+            return Err(StoreError::denied(
+                "자기가 신청한 외부호출은 스스로 정할 수 없습니다. 다른 보안담당이 정합니다.",
+            ));
         }
         Ok(())
     }

@@ -46,7 +46,8 @@ impl House {
         let there = store.create_department_locally("세무과", None).await.expect("department");
         let person = async |login: &str, department, roles: &[Role]| {
             let post = store.create_post_locally(department, login, roles).await.expect("post");
-            let new = NewPerson { login: login.into(), name: login.into(), password_hash: String::new(), posts: vec![post] };
+            let new =
+                NewPerson { login: login.into(), name: login.into(), password_hash: String::new(), posts: vec![post] };
             let id = store.create_person_locally(new).await.expect("person");
             let secret = store.open_session(id, "127.0.0.1", "test").await.expect("session");
             store.authenticate_session(&secret).await.expect("authentication").expect("signed in").scope
@@ -168,7 +169,12 @@ async fn grades_rise_freely_and_fall_by_a_named_officer() {
         let filter = LedgerFilter { action: Some("grade_lowered".into()), ..LedgerFilter::default() };
         let records = store.ledger(&house.security, &filter, 10).await.expect("ledger");
         assert!(records.iter().any(|r| r.payload.contains(reason) && r.payload.contains("c-manager")));
-        let own = NewCollection { name: "내 것".into(), description: String::new(), department: None, grade: Grade::Sensitive };
+        let own = NewCollection {
+            name: "내 것".into(),
+            description: String::new(),
+            department: None,
+            grade: Grade::Sensitive,
+        };
         let own = store.create_collection(&house.manager, own).await.expect("personal");
         let refused = store.change_collection(&house.manager, own, lower(Grade::Open, reason)).await;
         assert!(matches!(refused, Err(StoreError::Denied(_))), "nobody officiates in their own matter");

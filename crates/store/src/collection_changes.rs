@@ -161,7 +161,10 @@ impl Store {
         let mut tx = self.write().await?;
         let held = tx.changeable_collection(scope, id).await?;
         if everyone && held.grade == Grade::Classified {
-            return Err(StoreError::invalid("everyone", "기밀(C) 모음은 전 직원에게 열 수 없습니다. 볼 부서를 골라 주세요."));
+            return Err(StoreError::invalid(
+                "everyone",
+                "기밀(C) 모음은 전 직원에게 열 수 없습니다. 볼 부서를 골라 주세요.",
+            ));
         }
         departments.retain(|d| Some(*d) != held.owner_department);
         tx.live_departments(&departments).await?;
@@ -311,7 +314,10 @@ impl WriteTx {
         if known == departments.len() {
             Ok(())
         } else {
-            Err(StoreError::invalid("departments", "없어진 부서가 들어 있습니다. 화면을 새로 고친 뒤 다시 골라 주세요."))
+            Err(StoreError::invalid(
+                "departments",
+                "없어진 부서가 들어 있습니다. 화면을 새로 고친 뒤 다시 골라 주세요.",
+            ))
         }
     }
 }

@@ -136,7 +136,12 @@ fn number(n: usize) -> i64 {
 impl Store {
     /// Adds a document to wait for reading. The same bytes again add nothing; if they had failed or been cancelled,
     /// they wait once more. Call it with the gate of `Originals` held, so that the bytes are not swept away meanwhile.
-    pub async fn add_document(&self, scope: &Scope, collection: CollectionId, new: NewDocument) -> Result<AddedDocument> {
+    pub async fn add_document(
+        &self,
+        scope: &Scope,
+        collection: CollectionId,
+        new: NewDocument,
+    ) -> Result<AddedDocument> {
         let mut tx = self.write().await?;
         tx.changeable_collection(scope, collection).await?;
         tx.room_to_wait().await?;
@@ -221,7 +226,8 @@ impl Store {
         from: usize,
         limit: usize,
     ) -> Result<Vec<Passage>> {
-        let sql = format!("{PASSAGE_COLUMNS}{} AND x.id = $2 AND g.ordinal >= $3 ORDER BY g.ordinal LIMIT $4", readable!());
+        let sql =
+            format!("{PASSAGE_COLUMNS}{} AND x.id = $2 AND g.ordinal >= $3 ORDER BY g.ordinal LIMIT $4", readable!());
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(scope.person().to_string())
             .bind(id.to_string())
@@ -363,9 +369,8 @@ impl WriteTx {
     }
 
     async fn room_to_wait(&mut self) -> Result<()> {
-        let row = sqlx::query("SELECT COUNT(*) AS n FROM documents WHERE state = 'waiting'")
-            .fetch_one(&mut *self.tx)
-            .await?;
+        let row =
+            sqlx::query("SELECT COUNT(*) AS n FROM documents WHERE state = 'waiting'").fetch_one(&mut *self.tx).await?;
         if row.count("n")? < MAX_WAITING {
             return Ok(());
         }
@@ -407,7 +412,9 @@ impl WriteTx {
 
     /// Drops what was read of a document.
     pub(crate) async fn drop_passages(&mut self, id: DocumentId) -> Result<()> {
-        for statement in ["DELETE FROM passages WHERE document_id = $1", "DELETE FROM document_texts WHERE document_id = $1"] {
+        for statement in
+            ["DELETE FROM passages WHERE document_id = $1", "DELETE FROM document_texts WHERE document_id = $1"]
+        {
             sqlx::query(statement).bind(id.to_string()).execute(&mut *self.tx).await?;
         }
         Ok(())
@@ -426,11 +433,13 @@ impl WriteTx {
     }
 
     pub(crate) async fn note_removal(&mut self, id: DocumentId) -> Result<()> {
-        sqlx::query("INSERT INTO index_removals (document_id, created_at) VALUES ($1, $2) ON CONFLICT (document_id) DO NOTHING")
-            .bind(id.to_string())
-            .bind(self.now)
-            .execute(&mut *self.tx)
-            .await?;
+        sqlx::query(
+            "INSERT INTO index_removals (document_id, created_at) VALUES ($1, $2) ON CONFLICT (document_id) DO NOTHING",
+        )
+        .bind(id.to_string())
+        .bind(self.now)
+        .execute(&mut *self.tx)
+        .await?;
         Ok(())
     }
 }

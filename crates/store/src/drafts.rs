@@ -87,7 +87,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Invalid`] for a source that the reader may not read, [`StoreError::Conflict`] past
     /// [`MAX_DRAFTS`].
-    pub async fn create_draft(&self, scope: &Scope, prompt: &str, composition: &Value, sheet: DesignSheet) -> Result<DraftId> {
+    pub async fn create_draft(
+        &self,
+        scope: &Scope,
+        prompt: &str,
+        composition: &Value,
+        sheet: DesignSheet,
+    ) -> Result<DraftId> {
         let sheet = self.checked_sources(scope, sheet, &[]).await?;
         let mut tx = self.write().await?;
         let drafts = sqlx::query("SELECT COUNT(*) AS n FROM drafts WHERE author = $1 AND app_id IS NULL")
@@ -96,7 +102,9 @@ impl Store {
             .await?
             .int("n")?;
         if drafts >= MAX_DRAFTS {
-            return Err(StoreError::conflict("쓰다 만 설계서가 100개입니다. 만들기 화면에서 안 쓰는 것을 지운 뒤 다시 해 주세요."));
+            return Err(StoreError::conflict(
+                "쓰다 만 설계서가 100개입니다. 만들기 화면에서 안 쓰는 것을 지운 뒤 다시 해 주세요.",
+            ));
         }
         let id = tx.insert_draft(scope, None, prompt, composition, &sheet).await?;
         tx.append(Event::new("draft_created", Some(scope.person()), json!({ "draft": id }))).await?;
@@ -281,7 +289,10 @@ impl Store {
                 Some(known) => known.clone(),
                 None => {
                     let field = format!("sources.{i}");
-                    return Err(StoreError::invalid(&field, "볼 수 없거나 지워진 자료 모음입니다. 목록에서 다시 골라 주세요."));
+                    return Err(StoreError::invalid(
+                        &field,
+                        "볼 수 없거나 지워진 자료 모음입니다. 목록에서 다시 골라 주세요.",
+                    ));
                 }
             };
         }
@@ -376,10 +387,11 @@ impl WriteTx {
     }
 
     async fn latest_if_same(&mut self, app: AppId, sheet: &DesignSheet) -> Result<Option<SavedVersion>> {
-        let row = sqlx::query("SELECT id, number, digest FROM app_versions WHERE app_id = $1 ORDER BY number DESC LIMIT 1")
-            .bind(app.to_string())
-            .fetch_optional(&mut *self.tx)
-            .await?;
+        let row =
+            sqlx::query("SELECT id, number, digest FROM app_versions WHERE app_id = $1 ORDER BY number DESC LIMIT 1")
+                .bind(app.to_string())
+                .fetch_optional(&mut *self.tx)
+                .await?;
         match row {
             Some(row) if row.text("digest")? == sheet_digest(sheet) => {
                 Ok(Some(SavedVersion { app, version: row.parsed("id")?, number: crate::apps::number(&row, "number")? }))

@@ -106,10 +106,11 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(None);
         }
-        let row = sqlx::query("SELECT collection_id, title, file_name, original, attempts FROM documents WHERE id = $1")
-            .bind(id.to_string())
-            .fetch_one(&mut *tx.tx)
-            .await?;
+        let row =
+            sqlx::query("SELECT collection_id, title, file_name, original, attempts FROM documents WHERE id = $1")
+                .bind(id.to_string())
+                .fetch_one(&mut *tx.tx)
+                .await?;
         tx.commit().await?;
         Ok(Some(Job {
             document: id,
@@ -232,7 +233,8 @@ impl Store {
     /// [`MAX_ATTEMPTS`]. Returns them all: their passages must leave the index.
     pub async fn recover_documents(&self) -> Result<Vec<DocumentId>> {
         let mut tx = self.write().await?;
-        let rows = sqlx::query("SELECT id, attempts FROM documents WHERE state = 'processing'").fetch_all(&mut *tx.tx).await?;
+        let rows =
+            sqlx::query("SELECT id, attempts FROM documents WHERE state = 'processing'").fetch_all(&mut *tx.tx).await?;
         let mut ids = Vec::with_capacity(rows.len());
         for row in &rows {
             let id: DocumentId = row.parsed("id")?;
@@ -242,13 +244,15 @@ impl Store {
             } else {
                 ("waiting", None)
             };
-            sqlx::query("UPDATE documents SET state = $2, stage = '', error = $3, passages = 0, updated_at = $4 WHERE id = $1")
-                .bind(id.to_string())
-                .bind(state)
-                .bind(reason)
-                .bind(tx.now)
-                .execute(&mut *tx.tx)
-                .await?;
+            sqlx::query(
+                "UPDATE documents SET state = $2, stage = '', error = $3, passages = 0, updated_at = $4 WHERE id = $1",
+            )
+            .bind(id.to_string())
+            .bind(state)
+            .bind(reason)
+            .bind(tx.now)
+            .execute(&mut *tx.tx)
+            .await?;
             tx.drop_passages(id).await?;
             ids.push(id);
         }
@@ -298,13 +302,12 @@ impl Store {
 
     /// Ready documents after `after` in order of their identifiers, with their number of passages.
     pub async fn ready_documents(&self, after: Option<DocumentId>, limit: i64) -> Result<Vec<(DocumentId, usize)>> {
-        let rows = sqlx::query(
-            "SELECT id, passages FROM documents WHERE state = 'ready' AND id > $1 ORDER BY id LIMIT $2",
-        )
-        .bind(after.map(|d| d.to_string()).unwrap_or_default())
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
+        let rows =
+            sqlx::query("SELECT id, passages FROM documents WHERE state = 'ready' AND id > $1 ORDER BY id LIMIT $2")
+                .bind(after.map(|d| d.to_string()).unwrap_or_default())
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await?;
         rows.iter().map(|r| Ok((r.parsed("id")?, r.count("passages")?))).collect()
     }
 

@@ -100,7 +100,8 @@ impl WriteTx {
             "detail": event.detail,
         });
         let payload = madang_ledger::canonical(&payload).map_err(|_| StoreError::Corrupt("payload"))?;
-        let entry = madang_ledger::chain(&head, &rfc3339(self.now), &payload).map_err(|_| StoreError::Corrupt("ledger"))?;
+        let entry =
+            madang_ledger::chain(&head, &rfc3339(self.now), &payload).map_err(|_| StoreError::Corrupt("ledger"))?;
         let seq = i64::try_from(entry.seq).map_err(|_| StoreError::Corrupt("seq"))?;
         sqlx::query("INSERT INTO ledger (seq, time, payload, prev_hash, hash) VALUES ($1, $2, $3, $4, $5)")
             .bind(seq)
@@ -151,7 +152,11 @@ impl Store {
     /// Records for a security officer, newest first: at most `limit` after leaving out `offset`.
     pub async fn ledger(&self, scope: &Scope, filter: &LedgerFilter, limit: i64, offset: i64) -> Result<Vec<Entry>> {
         require_security(scope)?;
-        let sql = concat!("SELECT seq, time, payload, prev_hash, hash FROM ledger WHERE ", filtered!(), " ORDER BY seq DESC LIMIT $8 OFFSET $9");
+        let sql = concat!(
+            "SELECT seq, time, payload, prev_hash, hash FROM ledger WHERE ",
+            filtered!(),
+            " ORDER BY seq DESC LIMIT $8 OFFSET $9"
+        );
         let rows = filter.bound(sqlx::query(sql)).bind(limit).bind(offset).fetch_all(&self.pool).await?;
         rows.iter().map(entry).collect()
     }
@@ -164,9 +169,19 @@ impl Store {
     }
 
     /// Records in the chain's own order, for an export: at most `limit` after number `after`.
-    pub async fn ledger_after(&self, scope: &Scope, filter: &LedgerFilter, after: i64, limit: i64) -> Result<Vec<Entry>> {
+    pub async fn ledger_after(
+        &self,
+        scope: &Scope,
+        filter: &LedgerFilter,
+        after: i64,
+        limit: i64,
+    ) -> Result<Vec<Entry>> {
         require_security(scope)?;
-        let sql = concat!("SELECT seq, time, payload, prev_hash, hash FROM ledger WHERE ", filtered!(), " AND seq > $8 ORDER BY seq LIMIT $9");
+        let sql = concat!(
+            "SELECT seq, time, payload, prev_hash, hash FROM ledger WHERE ",
+            filtered!(),
+            " AND seq > $8 ORDER BY seq LIMIT $9"
+        );
         let rows = filter.bound(sqlx::query(sql)).bind(after).bind(limit).fetch_all(&self.pool).await?;
         rows.iter().map(entry).collect()
     }
@@ -188,13 +203,12 @@ impl Store {
 
     /// A stretch of the chain in order, for verification by the operator's own command: `from` is inclusive.
     pub async fn ledger_chain(&self, from: i64, limit: i64) -> Result<Vec<Entry>> {
-        let rows = sqlx::query(
-            "SELECT seq, time, payload, prev_hash, hash FROM ledger WHERE seq >= $1 ORDER BY seq LIMIT $2",
-        )
-        .bind(from)
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
+        let rows =
+            sqlx::query("SELECT seq, time, payload, prev_hash, hash FROM ledger WHERE seq >= $1 ORDER BY seq LIMIT $2")
+                .bind(from)
+                .bind(limit)
+                .fetch_all(&self.pool)
+                .await?;
         rows.iter().map(entry).collect()
     }
 }

@@ -203,15 +203,13 @@ impl Store {
 impl WriteTx {
     async fn set_meta(&mut self, key: &str, value: Option<&str>) -> Result<()> {
         match value {
-            Some(value) => {
-                sqlx::query(
-                    "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                )
-                .bind(key)
-                .bind(value)
-                .execute(&mut *self.tx)
-                .await?
-            }
+            Some(value) => sqlx::query(
+                "INSERT INTO meta (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            )
+            .bind(key)
+            .bind(value)
+            .execute(&mut *self.tx)
+            .await?,
             None => sqlx::query("DELETE FROM meta WHERE key = $1").bind(key).execute(&mut *self.tx).await?,
         };
         Ok(())

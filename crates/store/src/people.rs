@@ -201,7 +201,12 @@ impl Store {
         Ok(id)
     }
 
-    pub async fn create_department(&self, scope: &Scope, name: &str, parent: Option<DepartmentId>) -> Result<DepartmentId> {
+    pub async fn create_department(
+        &self,
+        scope: &Scope,
+        name: &str,
+        parent: Option<DepartmentId>,
+    ) -> Result<DepartmentId> {
         require_admin(scope)?;
         let mut tx = self.write().await?;
         let id = tx.insert_department(name, parent).await?;
@@ -247,7 +252,10 @@ impl Store {
         let parent = tx.live_department(id).await?;
         let holdings = tx.holdings(id).await?;
         if holdings.children > 0 {
-            return Err(StoreError::conflict(format!("하위 부서가 {}개 있습니다. 먼저 옮기거나 삭제해 주세요.", holdings.children)));
+            return Err(StoreError::conflict(format!(
+                "하위 부서가 {}개 있습니다. 먼저 옮기거나 삭제해 주세요.",
+                holdings.children
+            )));
         }
         if holdings.posts_held > 0 {
             return Err(StoreError::conflict(format!(
@@ -285,7 +293,13 @@ impl Store {
         tx.commit().await
     }
 
-    pub async fn create_post(&self, scope: &Scope, department: DepartmentId, title: &str, roles: &[Role]) -> Result<PostId> {
+    pub async fn create_post(
+        &self,
+        scope: &Scope,
+        department: DepartmentId,
+        title: &str,
+        roles: &[Role],
+    ) -> Result<PostId> {
         require_admin(scope)?;
         let mut tx = self.write().await?;
         let id = tx.insert_post(department, title, roles).await?;
@@ -351,7 +365,13 @@ impl Store {
 
     /// A personnel move: leaves post `from` (all posts when `None`) and takes post `to`. What the old department
     /// owns stays with it; rights follow at the next request.
-    pub async fn move_person(&self, scope: &Scope, person: PersonId, from: Option<PostId>, to: Option<PostId>) -> Result<()> {
+    pub async fn move_person(
+        &self,
+        scope: &Scope,
+        person: PersonId,
+        from: Option<PostId>,
+        to: Option<PostId>,
+    ) -> Result<()> {
         require_admin(scope)?;
         let mut tx = self.write().await?;
         let left = sqlx::query("DELETE FROM post_holders WHERE person_id = $1 AND ($2 IS NULL OR post_id = $2)")
@@ -469,7 +489,10 @@ impl WriteTx {
         let sound = (2..=40).contains(&login.len())
             && login.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || matches!(c, '.' | '-' | '_'));
         if !sound {
-            return Err(StoreError::invalid("login", "아이디는 영문 소문자, 숫자, . - _ 로 2~40자까지 쓸 수 있습니다."));
+            return Err(StoreError::invalid(
+                "login",
+                "아이디는 영문 소문자, 숫자, . - _ 로 2~40자까지 쓸 수 있습니다.",
+            ));
         }
         let name = checked_name("name", &person.name, "이름")?;
         let id = PersonId::new();

@@ -50,27 +50,31 @@ impl Store {
     /// All providers with their sealed keys, for the admin's screen by way of the gateway.
     pub async fn providers(&self, scope: &Scope) -> Result<Vec<SealedProvider>> {
         require_admin(scope)?;
-        let rows = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE p.deleted_at IS NULL ORDER BY p.name, p.id")))
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE p.deleted_at IS NULL ORDER BY p.name, p.id")))
+                .fetch_all(&self.pool)
+                .await?;
         rows.iter().map(sealed).collect()
     }
 
     /// Providers that are switched on, for whoever may ask for a call.
     pub async fn enabled_providers(&self, _: &Scope) -> Result<Vec<Provider>> {
-        let rows =
-            sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE p.deleted_at IS NULL AND p.enabled = 1 ORDER BY p.name, p.id")))
-                .fetch_all(&self.pool)
-                .await?;
+        let rows = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "{COLUMNS} WHERE p.deleted_at IS NULL AND p.enabled = 1 ORDER BY p.name, p.id"
+        )))
+        .fetch_all(&self.pool)
+        .await?;
         rows.iter().map(|r| Ok(sealed(r)?.provider)).collect()
     }
 
     /// A provider that is switched on, with its sealed key, for the gateway.
     pub async fn enabled_provider(&self, _: &Scope, id: ProviderId) -> Result<SealedProvider> {
-        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE p.id = $1 AND p.deleted_at IS NULL AND p.enabled = 1")))
-            .bind(id.to_string())
-            .fetch_optional(&self.pool)
-            .await?;
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "{COLUMNS} WHERE p.id = $1 AND p.deleted_at IS NULL AND p.enabled = 1"
+        )))
+        .bind(id.to_string())
+        .fetch_optional(&self.pool)
+        .await?;
         match row {
             Some(row) => sealed(&row),
             None => Err(StoreError::conflict("그 제공자는 꺼져 있거나 지워졌습니다. 운영자에게 물어보세요.")),
@@ -107,12 +111,13 @@ impl Store {
     pub async fn set_provider_enabled(&self, scope: &Scope, id: ProviderId, enabled: bool) -> Result<()> {
         require_admin(scope)?;
         let mut tx = self.write().await?;
-        let done = sqlx::query("UPDATE providers SET enabled = $1, updated_at = $2 WHERE id = $3 AND deleted_at IS NULL")
-            .bind(i64::from(enabled))
-            .bind(tx.now)
-            .bind(id.to_string())
-            .execute(&mut *tx.tx)
-            .await?;
+        let done =
+            sqlx::query("UPDATE providers SET enabled = $1, updated_at = $2 WHERE id = $3 AND deleted_at IS NULL")
+                .bind(i64::from(enabled))
+                .bind(tx.now)
+                .bind(id.to_string())
+                .execute(&mut *tx.tx)
+                .await?;
         if done.rows_affected() == 0 {
             return Err(StoreError::NotFound);
         }

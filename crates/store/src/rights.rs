@@ -15,11 +15,7 @@ macro_rules! departments_of_reader {
 /// Condition on `collections c`: person `$1` may change it. Does not look at deletion.
 macro_rules! changeable {
     () => {
-        concat!(
-            "(c.owner_person = $1 OR c.owner_department IN (",
-            crate::rights::departments_of_reader!(),
-            "))"
-        )
+        concat!("(c.owner_person = $1 OR c.owner_department IN (", crate::rights::departments_of_reader!(), "))")
     };
 }
 

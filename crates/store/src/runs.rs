@@ -181,7 +181,13 @@ macro_rules! listed {
 
 impl Store {
     /// Keeps the beginning of a run.
-    pub async fn start_run(&self, scope: &Scope, of: RunOf<'_>, inputs: &[RunInput], engine: &RunEngine) -> Result<RunId> {
+    pub async fn start_run(
+        &self,
+        scope: &Scope,
+        of: RunOf<'_>,
+        inputs: &[RunInput],
+        engine: &RunEngine,
+    ) -> Result<RunId> {
         let (app, version, draft, title) = match of {
             RunOf::Version(v) => (Some(v.app), Some(v.id), None, &v.sheet.title),
             RunOf::Trial(d) => (None, None, Some(d.id), &d.sheet.title),
@@ -256,7 +262,10 @@ impl Store {
 
     /// At start: what a killed server left running has failed, and says so. Returns how many there were.
     pub async fn fail_interrupted_runs(&self) -> Result<u64> {
-        let left = sqlx::query("SELECT COUNT(*) AS n FROM runs WHERE state = 'running'").fetch_one(&self.pool).await?.int("n")?;
+        let left = sqlx::query("SELECT COUNT(*) AS n FROM runs WHERE state = 'running'")
+            .fetch_one(&self.pool)
+            .await?
+            .int("n")?;
         if left == 0 {
             return Ok(0);
         }
@@ -273,11 +282,8 @@ impl Store {
 
     /// One run of the reader's own. Citations are checked against the reader's rights now.
     pub async fn run(&self, scope: &Scope, id: RunId) -> Result<Run> {
-        let row = sqlx::query(COLUMNS)
-            .bind(scope.person().to_string())
-            .bind(id.to_string())
-            .fetch_one(&self.pool)
-            .await?;
+        let row =
+            sqlx::query(COLUMNS).bind(scope.person().to_string()).bind(id.to_string()).fetch_one(&self.pool).await?;
         let kept = sqlx::query("SELECT citation FROM run_citations WHERE run_id = $1 ORDER BY number")
             .bind(id.to_string())
             .fetch_all(&self.pool)
@@ -292,9 +298,16 @@ impl Store {
     }
 
     /// The reader's own runs, newest first, and how many there are in all. Trials are not listed.
-    pub async fn runs(&self, scope: &Scope, filter: &RunFilter, limit: i64, offset: i64) -> Result<(Vec<RunLine>, usize)> {
+    pub async fn runs(
+        &self,
+        scope: &Scope,
+        filter: &RunFilter,
+        limit: i64,
+        offset: i64,
+    ) -> Result<(Vec<RunLine>, usize)> {
         let person = scope.person().to_string();
-        let pattern = filter.text.as_deref().map(str::trim).filter(|t| !t.is_empty()).map(|t| format!("%{}%", escape_like(t)));
+        let pattern =
+            filter.text.as_deref().map(str::trim).filter(|t| !t.is_empty()).map(|t| format!("%{}%", escape_like(t)));
         let app = filter.app.map(|a| a.to_string());
         let total = sqlx::query(concat!("SELECT COUNT(*) AS n FROM runs r WHERE ", listed!()))
             .bind(&person)

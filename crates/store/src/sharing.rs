@@ -8,7 +8,9 @@ use crate::ledger::Event;
 use crate::rights::placeholders;
 use crate::row::RowExt;
 use crate::{Result, Store, StoreError, WriteTx};
-use madang_domain::{AppId, AppVersionId, CollectionId, DepartmentId, DesignSheet, Grade, PersonId, Scope, Source, SubmissionId};
+use madang_domain::{
+    AppId, AppVersionId, CollectionId, DepartmentId, DesignSheet, Grade, PersonId, Scope, Source, SubmissionId,
+};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
@@ -223,7 +225,10 @@ impl Store {
     pub async fn return_submission(&self, scope: &Scope, id: SubmissionId, reason: &str) -> Result<()> {
         let reason = checked_text("reason", reason)?;
         if reason.is_empty() {
-            return Err(StoreError::invalid("reason", "무엇을 고치면 되는지 적어 주세요. 신청한 사람이 그대로 읽습니다."));
+            return Err(StoreError::invalid(
+                "reason",
+                "무엇을 고치면 되는지 적어 주세요. 신청한 사람이 그대로 읽습니다.",
+            ));
         }
         let mut tx = self.write().await?;
         let found = tx.decidable(scope, id).await?;
@@ -329,21 +334,32 @@ impl Store {
         let condition = format!("s.id = '{id}'");
         let mut found = self.submissions(scope, &condition, &scope.departments(), "s.id").await?;
         let submission = found.pop().ok_or(StoreError::NotFound)?;
-        let row = sqlx::query("SELECT v.number, v.sheet FROM apps a JOIN app_versions v ON v.id = a.published_version WHERE a.id = $1")
-            .bind(submission.app.to_string())
-            .fetch_optional(&self.pool)
-            .await?;
+        let row = sqlx::query(
+            "SELECT v.number, v.sheet FROM apps a JOIN app_versions v ON v.id = a.published_version WHERE a.id = $1",
+        )
+        .bind(submission.app.to_string())
+        .fetch_optional(&self.pool)
+        .await?;
         let published = row.map(|r| Ok::<_, StoreError>((number(&r, "number")?, r.json("sheet")?))).transpose()?;
         let sources = self.source_readers(&submission.sheet).await?;
         Ok(SubmissionDetail { submission, published, sources })
     }
 
     /// `condition` and `order` are made of our own words and identifiers alone.
-    async fn submissions(&self, scope: &Scope, condition: &str, of: &[DepartmentId], order: &str) -> Result<Vec<Submission>> {
+    async fn submissions(
+        &self,
+        scope: &Scope,
+        condition: &str,
+        of: &[DepartmentId],
+        order: &str,
+    ) -> Result<Vec<Submission>> {
         if of.is_empty() {
             return Ok(Vec::new());
         }
-        let sql = format!("{SUBMISSION} WHERE {condition} AND s.department_id IN ({}) ORDER BY {order}", placeholders(1, of.len()));
+        let sql = format!(
+            "{SUBMISSION} WHERE {condition} AND s.department_id IN ({}) ORDER BY {order}",
+            placeholders(1, of.len())
+        );
         let mut query = sqlx::query(AssertSqlSafe(sql));
         for department in of {
             query = query.bind(department.to_string());
@@ -380,7 +396,8 @@ impl Store {
     }
 
     async fn source_readers(&self, sheet: &DesignSheet) -> Result<Vec<SourceReaders>> {
-        let departments: Vec<(DepartmentId, String)> = self.departments().await?.into_iter().map(|d| (d.id, d.name)).collect();
+        let departments: Vec<(DepartmentId, String)> =
+            self.departments().await?.into_iter().map(|d| (d.id, d.name)).collect();
         let mut out = Vec::new();
         for id in sheet.collections() {
             out.push(self.readers_of(id, &departments, sheet).await?);
@@ -388,11 +405,17 @@ impl Store {
         Ok(out)
     }
 
-    async fn readers_of(&self, id: CollectionId, all: &[(DepartmentId, String)], sheet: &DesignSheet) -> Result<SourceReaders> {
-        let row = sqlx::query("SELECT name, grade, everyone, owner_department, deleted_at FROM collections WHERE id = $1")
-            .bind(id.to_string())
-            .fetch_optional(&self.pool)
-            .await?;
+    async fn readers_of(
+        &self,
+        id: CollectionId,
+        all: &[(DepartmentId, String)],
+        sheet: &DesignSheet,
+    ) -> Result<SourceReaders> {
+        let row =
+            sqlx::query("SELECT name, grade, everyone, owner_department, deleted_at FROM collections WHERE id = $1")
+                .bind(id.to_string())
+                .fetch_optional(&self.pool)
+                .await?;
         let every = || all.iter().map(|(_, name)| name.clone()).collect::<Vec<_>>();
         let Some(row) = row.filter(|r| matches!(r.opt_int("deleted_at"), Ok(None))) else {
             let name = source_name(sheet, id);
@@ -414,7 +437,8 @@ impl Store {
         for reader in &readers {
             may.push(reader.parsed("department_id")?);
         }
-        let named = |wanted: bool| all.iter().filter(|(d, _)| may.contains(d) == wanted).map(|(_, n)| n.clone()).collect();
+        let named =
+            |wanted: bool| all.iter().filter(|(d, _)| may.contains(d) == wanted).map(|(_, n)| n.clone()).collect();
         let readers = if may.is_empty() { Readers::Personal } else { Readers::Departments(named(true)) };
         Ok(SourceReaders { name, grade, readers, excluded: named(false) })
     }
@@ -462,7 +486,9 @@ impl WriteTx {
             .fetch_one(&mut *self.tx)
             .await?;
         let department = row.opt_parsed("owner_department")?.ok_or_else(|| {
-            StoreError::conflict("부서가 없는 개인의 앱은 공유할 수 없습니다. 운영자에게 직위를 정해 달라고 한 뒤 복제해 주세요.")
+            StoreError::conflict(
+                "부서가 없는 개인의 앱은 공유할 수 없습니다. 운영자에게 직위를 정해 달라고 한 뒤 복제해 주세요.",
+            )
         })?;
         Ok(Shared { department, published: row.opt_parsed("published_version")? })
     }
@@ -512,7 +538,13 @@ impl WriteTx {
         Ok(found)
     }
 
-    async fn close_submission(&mut self, scope: &Scope, found: &Submission, to: SubmissionState, reason: &str) -> Result<()> {
+    async fn close_submission(
+        &mut self,
+        scope: &Scope,
+        found: &Submission,
+        to: SubmissionState,
+        reason: &str,
+    ) -> Result<()> {
         let done = sqlx::query(
             "UPDATE submissions SET state = $1, decided_by = $2, reason = $3, decided_at = $4 WHERE id = $5 AND state = 'waiting'",
         )

@@ -6,8 +6,8 @@ use crate::people::NewPerson;
 use crate::sharing::{Readers, SubmissionState};
 use crate::{Clock, Store, StoreError};
 use madang_domain::{
-    AppId, AppVersionId, CollectionId, DepartmentId, DesignSheet, Grade, OutputForm, OutsideCalls, Role, Scope, Sentence, Source,
-    TaskKind,
+    AppId, AppVersionId, CollectionId, DepartmentId, DesignSheet, Grade, OutputForm, OutsideCalls, Role, Scope,
+    Sentence, Source, TaskKind,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -40,7 +40,8 @@ impl House {
         let there = store.create_department_locally("민원과", None).await.expect("department");
         let person = async |login: &str, department, roles: &[Role]| {
             let post = store.create_post_locally(department, login, roles).await.expect("post");
-            let new = NewPerson { login: login.into(), name: login.into(), password_hash: String::new(), posts: vec![post] };
+            let new =
+                NewPerson { login: login.into(), name: login.into(), password_hash: String::new(), posts: vec![post] };
             let id = store.create_person_locally(new).await.expect("person");
             let secret = store.open_session(id, "127.0.0.1", "test").await.expect("session");
             store.authenticate_session(&secret).await.expect("authentication").expect("signed in").scope
@@ -131,7 +132,12 @@ impl House {
     async fn record(&self) -> Vec<String> {
         let rows = self.store.ledger_chain(0, 1000).await.expect("chain");
         rows.iter()
-            .map(|e| serde_json::from_str::<serde_json::Value>(&e.payload).expect("payload")["action"].as_str().expect("action").to_owned())
+            .map(|e| {
+                serde_json::from_str::<serde_json::Value>(&e.payload).expect("payload")["action"]
+                    .as_str()
+                    .expect("action")
+                    .to_owned()
+            })
             .collect()
     }
 }
@@ -194,7 +200,10 @@ async fn from_submission_to_another_departments_fork() {
         let first = h.store.submit(&h.writer, app, v1, "  모두가 같은 조례를 봅니다. ").await.expect("submitted");
         conflict(h.store.submit(&h.writer, app, v1, "").await);
         let seen = h.store.submissions_to_decide(&h.manager).await.expect("desk");
-        assert_eq!(seen.iter().map(|s| (s.id, s.note.as_str(), s.grade)).collect::<Vec<_>>(), [(first, "모두가 같은 조례를 봅니다.", Grade::Sensitive)]);
+        assert_eq!(
+            seen.iter().map(|s| (s.id, s.note.as_str(), s.grade)).collect::<Vec<_>>(),
+            [(first, "모두가 같은 조례를 봅니다.", Grade::Sensitive)]
+        );
         let detail = h.store.submission(&h.manager, first).await.expect("detail");
         assert_eq!(detail.sources[0].readers, Readers::Departments(vec!["정보통신과".into()]));
         assert_eq!(detail.sources[0].excluded, ["민원과"]);
@@ -204,8 +213,17 @@ async fn from_submission_to_another_departments_fork() {
         assert!(matches!(bare, Err(StoreError::Invalid { .. })), "{bare:?}");
         h.store.return_submission(&h.manager, first, "이름을 알기 쉽게 고쳐 주세요.").await.expect("returned");
         conflict(h.store.approve_submission(&h.manager, first, "").await);
-        assert_eq!(h.store.submissions_returned(&h.writer).await.expect("mine")[0].reason, "이름을 알기 쉽게 고쳐 주세요.");
-        assert_eq!((h.store.sharing_waits(&h.writer).await.expect("bell"), h.store.sharing_waits(&h.manager).await.expect("bell")), (1, 0));
+        assert_eq!(
+            h.store.submissions_returned(&h.writer).await.expect("mine")[0].reason,
+            "이름을 알기 쉽게 고쳐 주세요."
+        );
+        assert_eq!(
+            (
+                h.store.sharing_waits(&h.writer).await.expect("bell"),
+                h.store.sharing_waits(&h.manager).await.expect("bell")
+            ),
+            (1, 0)
+        );
         h.later();
 
         let v2 = h.next_version(&h.writer, app, &sheet("조례 질의응답", vec![from(secret, "우리 과 지침")])).await;
@@ -213,9 +231,13 @@ async fn from_submission_to_another_departments_fork() {
         assert_eq!(h.store.sharing_waits(&h.writer).await.expect("bell"), 0, "answered by the new submission");
 
         let listed = h.store.store_apps(&h.reader).await.expect("store");
-        assert_eq!((listed.len(), listed[0].sheet.title.as_str(), listed[0].grade, listed[0].ready), (1, "조례 질의응답", Grade::Sensitive, false));
+        assert_eq!(
+            (listed.len(), listed[0].sheet.title.as_str(), listed[0].grade, listed[0].ready),
+            (1, "조례 질의응답", Grade::Sensitive, false)
+        );
         assert!(h.store.store_apps(&h.writer).await.expect("store")[0].ready);
-        let seen: Vec<u32> = h.store.app_versions(&h.reader, app).await.expect("versions").iter().map(|v| v.number).collect();
+        let seen: Vec<u32> =
+            h.store.app_versions(&h.reader, app).await.expect("versions").iter().map(|v| v.number).collect();
         assert_eq!(seen, [2], "a version that nobody approved stays in the house");
 
         denied(h.store.rate(&h.reader, app, 5, "").await);
@@ -225,7 +247,10 @@ async fn from_submission_to_another_departments_fork() {
         h.ran(&h.writer, app, v2).await;
         denied(h.store.rate(&h.writer, app, 5, "제가 만들었습니다.").await);
         let ratings = h.store.ratings(&h.reader, app).await.expect("ratings");
-        assert_eq!((ratings.len(), ratings[0].stars, ratings[0].department.as_str(), ratings[0].mine), (1, 4, "민원과", true));
+        assert_eq!(
+            (ratings.len(), ratings[0].stars, ratings[0].department.as_str(), ratings[0].mine),
+            (1, 4, "민원과", true)
+        );
         let figures = h.store.app_figures(&h.reader, app).await.expect("figures");
         assert_eq!((figures.uses, figures.stars.mean().as_deref()), (2, Some("4.0")));
         let reuse = h.store.reuse(&h.reader, 0).await.expect("reuse");
@@ -240,7 +265,11 @@ async fn from_submission_to_another_departments_fork() {
         let parent = h.store.forked_from(&h.reader, fork.app).await.expect("lineage").expect("a parent");
         assert_eq!((parent.id, parent.number), (app, 2));
         assert_eq!(h.store.forks(&h.reader, app).await.expect("forks").len(), 1);
-        assert_eq!(h.store.forks(&h.writer, app).await.expect("forks").len(), 0, "unpublished copies stay in their house");
+        assert_eq!(
+            h.store.forks(&h.writer, app).await.expect("forks").len(),
+            0,
+            "unpublished copies stay in their house"
+        );
         unknown(h.store.app(&h.writer, fork.app).await);
 
         let record = h.record().await;
@@ -304,7 +333,10 @@ async fn versions_do_not_change_and_only_approved_ones_return() {
         approved.sort();
         assert_eq!(approved, [v1, v3]);
 
-        let rewritten = sqlx::query("UPDATE app_versions SET title = 'x' WHERE id = $1").bind(v1.to_string()).execute(&h.store.pool).await;
+        let rewritten = sqlx::query("UPDATE app_versions SET title = 'x' WHERE id = $1")
+            .bind(v1.to_string())
+            .execute(&h.store.pool)
+            .await;
         assert!(rewritten.is_err(), "a version was rewritten");
 
         h.store.unpublish(&h.writer, app, "조례가 바뀌었습니다.").await.expect("withdrawn");
@@ -330,7 +362,10 @@ async fn a_deleted_department_hands_its_apps_and_submissions_over() {
         let stored = h.store.app(&h.reader, app).await.expect("still there");
         assert_eq!((stored.owner_department, stored.owned), (Some(h.there), true));
         h.store.approve_submission(&h.other_manager, waiting, "").await.expect("the heir decides");
-        assert_eq!(h.store.submission(&h.other_manager, waiting).await.expect("seen").submission.state, SubmissionState::Approved);
+        assert_eq!(
+            h.store.submission(&h.other_manager, waiting).await.expect("seen").submission.state,
+            SubmissionState::Approved
+        );
         assert_eq!(h.store.store_apps(&h.reader).await.expect("store")[0].number, 2);
     }
 }
@@ -338,7 +373,11 @@ async fn a_deleted_department_hands_its_apps_and_submissions_over() {
 #[tokio::test]
 async fn bundled_apps_belong_to_nobody_and_fork_like_any_other() {
     for h in houses().await {
-        let bundled = BundledSheet { slug: "ordinance-qa".into(), icon: "book".into(), sheet: sheet("조례·규정 질의응답", vec![Source::Readable]) };
+        let bundled = BundledSheet {
+            slug: "ordinance-qa".into(),
+            icon: "book".into(),
+            sheet: sheet("조례·규정 질의응답", vec![Source::Readable]),
+        };
         h.store.sync_bundled(&[bundled]).await.expect("bundled");
         let app = h.store.store_apps(&h.reader).await.expect("store")[0].clone();
         assert_eq!((app.department, app.ready), (None, true));

@@ -83,11 +83,8 @@ impl Sandbox {
         else {
             return Err(unavailable("no pipes"));
         };
-        let request = Request {
-            file_name: file_name.to_owned(),
-            length: bytes.len() as u64,
-            limits: self.limits.clone(),
-        };
+        let request =
+            Request { file_name: file_name.to_owned(), length: bytes.len() as u64, limits: self.limits.clone() };
         let mut header = serde_json::to_vec(&request).map_err(|e| unavailable(e.to_string()))?;
         header.push(b'\n');
         let send = async move {

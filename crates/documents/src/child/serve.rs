@@ -53,20 +53,11 @@ pub fn serve(stdin: impl Read, mut stdout: impl Write) -> Result<(), ServeError>
 
 /// Soft and hard limits: memory, processor time, open files, no file writing, no core dump.
 fn confine(limits: &Limits) -> Result<(), ServeError> {
-    let both = |most: u64| Rlimit {
-        current: Some(most),
-        maximum: Some(most),
-    };
+    let both = |most: u64| Rlimit { current: Some(most), maximum: Some(most) };
     let seconds = limits.time.as_secs().saturating_add(1);
     setrlimit(Resource::As, both(limits.memory_bytes))?;
     // The soft limit ends the process with SIGXCPU, which the parent tells from other deaths.
-    setrlimit(
-        Resource::Cpu,
-        Rlimit {
-            current: Some(seconds),
-            maximum: Some(seconds.saturating_add(2)),
-        },
-    )?;
+    setrlimit(Resource::Cpu, Rlimit { current: Some(seconds), maximum: Some(seconds.saturating_add(2)) })?;
     setrlimit(Resource::Nofile, both(32))?;
     setrlimit(Resource::Fsize, both(0))?;
     setrlimit(Resource::Core, both(0))?;

@@ -11,11 +11,7 @@ use unhwp::{
 };
 
 pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Body, ReadError> {
-    let strict = ParseOptions {
-        extract_resources: false,
-        parallel: false,
-        ..ParseOptions::default()
-    };
+    let strict = ParseOptions { extract_resources: false, parallel: false, ..ParseOptions::default() };
     let (document, whole) = match unhwp::parse_bytes_with_options(bytes, &strict) {
         Ok(document) => (document, true),
         Err(error) => match refusal(error.kind()) {
@@ -32,9 +28,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Body, ReadError> {
         if builder.is_empty() {
             return Err(ReadError::Damaged);
         }
-        builder
-            .warnings
-            .push("파일 일부가 손상되어 읽지 못한 부분이 있습니다.".to_owned());
+        builder.warnings.push("파일 일부가 손상되어 읽지 못한 부분이 있습니다.".to_owned());
     }
     builder.finish()
 }
@@ -106,11 +100,7 @@ fn push_table(builder: &mut Builder, table: &Table, depth: usize) {
         for cell in &row.cells {
             nested.extend(&cell.nested_tables);
             let lines: Vec<String> = cell.content.iter().map(words).collect();
-            cells.push(Cell::spanning(
-                lines.join("\n"),
-                cell.rowspan as usize,
-                cell.colspan as usize,
-            ));
+            cells.push(Cell::spanning(lines.join("\n"), cell.rowspan as usize, cell.colspan as usize));
         }
         rows.push(cells);
     }

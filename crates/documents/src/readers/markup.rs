@@ -132,8 +132,7 @@ impl Reader {
         match (self.heading.take(), marker) {
             (Some(level), _) => self.builder.heading(level, &text),
             (None, Some(marker)) if !text.trim().is_empty() => {
-                self.builder
-                    .item(self.lists.len().saturating_sub(1).min(8) as u8, &marker, &text);
+                self.builder.item(self.lists.len().saturating_sub(1).min(8) as u8, &marker, &text);
             }
             (None, Some(marker)) => self.marker = Some(marker),
             (None, None) => self.builder.paragraph(&text),
@@ -142,11 +141,7 @@ impl Reader {
 
     /// A block ends or begins: inside a cell that is only a space.
     fn boundary(&mut self) {
-        if self.tables.is_empty() {
-            self.flush()
-        } else {
-            self.text(" ")
-        }
+        if self.tables.is_empty() { self.flush() } else { self.text(" ") }
     }
 
     fn tag(&mut self, tag: &Tag) -> TokenSinkResult<()> {
@@ -176,11 +171,7 @@ impl Reader {
             "br" => self.line_break(),
             "pre" => {
                 self.boundary();
-                self.preformatted = if opens {
-                    self.preformatted + 1
-                } else {
-                    self.preformatted.saturating_sub(1)
-                };
+                self.preformatted = if opens { self.preformatted + 1 } else { self.preformatted.saturating_sub(1) };
             }
             "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => {
                 self.boundary();
@@ -284,9 +275,7 @@ impl Reader {
 /// A span attribute within reason.
 fn span(tag: &Tag, name: &str) -> usize {
     let value = tag.attrs.iter().find(|a| &*a.name.local == name);
-    value
-        .and_then(|a| a.value.trim().parse::<usize>().ok())
-        .map_or(1, |n| n.clamp(1, 1000))
+    value.and_then(|a| a.value.trim().parse::<usize>().ok()).map_or(1, |n| n.clamp(1, 1000))
 }
 
 #[cfg(test)]

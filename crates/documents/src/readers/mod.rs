@@ -30,10 +30,7 @@ pub(crate) fn read(bytes: &[u8], format: Format, limits: &Limits) -> Result<Body
 
 /// Writes a sheet: title lines above the table become paragraphs, the first row with two filled cells its header.
 fn push_sheet(builder: &mut Builder, rows: Vec<Vec<String>>) {
-    let rows: Vec<Vec<String>> = rows
-        .into_iter()
-        .filter(|r| r.iter().any(|c| !c.trim().is_empty()))
-        .collect();
+    let rows: Vec<Vec<String>> = rows.into_iter().filter(|r| r.iter().any(|c| !c.trim().is_empty())).collect();
     let filled = |row: &Vec<String>| row.iter().filter(|c| !c.trim().is_empty()).count();
     let header = rows.iter().position(|r| filled(r) > 1).unwrap_or(rows.len());
     let (titles, table) = rows.split_at(header);
@@ -41,14 +38,7 @@ fn push_sheet(builder: &mut Builder, rows: Vec<Vec<String>>) {
         builder.paragraph(&title.join(" "));
     }
     // Leading columns that stay empty in every row only make each row longer.
-    let lead = table
-        .iter()
-        .filter_map(|r| r.iter().position(|c| !c.trim().is_empty()))
-        .min()
-        .unwrap_or(0);
-    let cells: Vec<Vec<Cell>> = table
-        .iter()
-        .map(|row| row.iter().skip(lead).map(Cell::new).collect())
-        .collect();
+    let lead = table.iter().filter_map(|r| r.iter().position(|c| !c.trim().is_empty())).min().unwrap_or(0);
+    let cells: Vec<Vec<Cell>> = table.iter().map(|row| row.iter().skip(lead).map(Cell::new).collect()).collect();
     builder.table(&cells);
 }

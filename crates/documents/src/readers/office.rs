@@ -45,12 +45,7 @@ fn refusal(error: &Error) -> ReadError {
 /// Titles that programs leave behind say nothing.
 fn title(document: &Document) -> Option<String> {
     let title = document.metadata.title.as_deref()?.trim();
-    let empty = [
-        "PowerPoint 프레젠테이션",
-        "PowerPoint Presentation",
-        "제목 없음",
-        "Untitled",
-    ];
+    let empty = ["PowerPoint 프레젠테이션", "PowerPoint Presentation", "제목 없음", "Untitled"];
     (!title.is_empty() && !empty.contains(&title)).then(|| title.to_owned())
 }
 
@@ -115,11 +110,7 @@ fn push_table(builder: &mut Builder, table: &Table, depth: usize) {
         for cell in &row.cells {
             nested.extend(&cell.nested_tables);
             let lines: Vec<String> = cell.content.iter().map(words).collect();
-            cells.push(Cell::spanning(
-                lines.join("\n"),
-                cell.row_span as usize,
-                cell.col_span as usize,
-            ));
+            cells.push(Cell::spanning(lines.join("\n"), cell.row_span as usize, cell.col_span as usize));
         }
         rows.push(cells);
     }

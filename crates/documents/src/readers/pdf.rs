@@ -18,11 +18,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Body, ReadError> {
     let parser = PdfParser::from_bytes_with_options(bytes, options).map_err(|e| refusal(&e))?;
     let mut builder = Builder::new(limits.text_chars);
     let mut seen = Seen::default();
-    let stream = PageStreamOptions {
-        parallel: false,
-        window_size: 1,
-        ..PageStreamOptions::default()
-    };
+    let stream = PageStreamOptions { parallel: false, window_size: 1, ..PageStreamOptions::default() };
     let outcome = parser.for_each_page(stream, |event| {
         if started.elapsed() > limits.time {
             seen.late = true;
@@ -37,11 +33,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Body, ReadError> {
             ParseEvent::PageFailed { .. } => seen.failed += 1,
             _ => {}
         }
-        if builder.is_full() {
-            ControlFlow::Break(())
-        } else {
-            ControlFlow::Continue(())
-        }
+        if builder.is_full() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     });
     if seen.late {
         return Err(ReadError::Timeout);
@@ -49,11 +41,7 @@ pub(super) fn read(bytes: &[u8], limits: &Limits) -> Result<Body, ReadError> {
     let quality = outcome.map_err(|e| refusal(&e))?;
     builder.title = builder.title.take().filter(|t| is_telling(t));
     let body = builder.finish()?;
-    judge(
-        body,
-        &seen,
-        quality.pages_incomplete || quality.undecodable_content_streams > 0,
-    )
+    judge(body, &seen, quality.pages_incomplete || quality.undecodable_content_streams > 0)
 }
 
 /// What the pages held beside text.
@@ -88,16 +76,13 @@ fn judge(mut body: Body, seen: &Seen, incomplete: bool) -> Result<Body, ReadErro
         });
     }
     if seen.without_text > 0 {
-        body.warnings
-            .push(format!("그림뿐인 {}쪽은 글자를 읽지 못했습니다.", seen.without_text));
+        body.warnings.push(format!("그림뿐인 {}쪽은 글자를 읽지 못했습니다.", seen.without_text));
     }
     if seen.unreadable > 0 {
-        body.warnings
-            .push(format!("글꼴 정보가 없는 글자가 {}쪽에서 빠졌습니다.", seen.unreadable));
+        body.warnings.push(format!("글꼴 정보가 없는 글자가 {}쪽에서 빠졌습니다.", seen.unreadable));
     }
     if seen.failed > 0 || incomplete {
-        body.warnings
-            .push("파일 일부가 손상되어 빠진 쪽이 있을 수 있습니다.".to_owned());
+        body.warnings.push("파일 일부가 손상되어 빠진 쪽이 있을 수 있습니다.".to_owned());
     }
     Ok(body)
 }
@@ -106,16 +91,8 @@ fn judge(mut body: Body, seen: &Seen, incomplete: bool) -> Result<Body, ReadErro
 fn is_telling(title: &str) -> bool {
     let title = title.trim();
     let lower = title.to_lowercase();
-    let left = [
-        "untitled",
-        "microsoft word",
-        "microsoft powerpoint",
-        "제목 없음",
-        "presentation",
-    ];
-    let file = [
-        ".hwp", ".hwpx", ".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".indd",
-    ];
+    let left = ["untitled", "microsoft word", "microsoft powerpoint", "제목 없음", "presentation"];
+    let file = [".hwp", ".hwpx", ".doc", ".docx", ".xls", ".xlsx", ".ppt", ".pptx", ".indd"];
     !title.is_empty() && !left.iter().any(|l| lower.starts_with(l)) && !file.iter().any(|f| lower.ends_with(f))
 }
 
@@ -140,11 +117,7 @@ fn push_paragraph(builder: &mut Builder, paragraph: &Paragraph) {
 
 /// The words of a paragraph; alternative texts of pictures are left out.
 fn joined(paragraph: &Paragraph) -> String {
-    if paragraph
-        .content
-        .iter()
-        .any(|c| matches!(c, InlineContent::Image { .. }))
-    {
+    if paragraph.content.iter().any(|c| matches!(c, InlineContent::Image { .. })) {
         let words = paragraph.content.iter().map(|c| match c {
             InlineContent::Text(run) => run.text.as_str(),
             InlineContent::Link { text, .. } => text.as_str(),

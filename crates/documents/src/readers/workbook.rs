@@ -78,9 +78,7 @@ fn finish(mut builder: Builder, unreadable: usize, sheets: usize) -> Result<Body
         if builder.is_empty() {
             return Err(ReadError::Damaged);
         }
-        builder.warnings.push(format!(
-            "시트 {sheets}개 가운데 {unreadable}개는 손상되어 다 읽지 못했습니다."
-        ));
+        builder.warnings.push(format!("시트 {sheets}개 가운데 {unreadable}개는 손상되어 다 읽지 못했습니다."));
     }
     builder.finish()
 }
@@ -104,12 +102,7 @@ impl Grid {
     fn fill_down(&mut self, merged: &[Dimensions]) {
         for area in merged {
             let (top, column) = area.start;
-            let label = self
-                .rows
-                .get(&top)
-                .and_then(|r| r.get(&column))
-                .filter(|l| l.chars().count() <= 40)
-                .cloned();
+            let label = self.rows.get(&top).and_then(|r| r.get(&column)).filter(|l| l.chars().count() <= 40).cloned();
             if let Some(label) = label
                 && area.end.0 > top
             {
@@ -163,11 +156,7 @@ fn shown(value: &Data) -> String {
 /// Without the noise of binary fractions (0.1 + 0.2).
 fn shown_number(number: f64) -> String {
     let rounded = (number * 1e9).round() / 1e9;
-    if rounded.is_finite() && number.abs() < 1e15 {
-        format!("{rounded}")
-    } else {
-        format!("{number}")
-    }
+    if rounded.is_finite() && number.abs() < 1e15 { format!("{rounded}") } else { format!("{number}") }
 }
 
 #[cfg(test)]

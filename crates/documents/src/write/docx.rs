@@ -26,13 +26,7 @@ pub fn markdown_to_docx(markdown: &str, title: &str) -> Result<Vec<u8>, WriteErr
     bounded(markdown)?;
     let mut docx = styled(Docx::new());
     if !title.trim().is_empty() {
-        docx = docx.add_paragraph(
-            paragraph(&[Run {
-                text: title.trim().to_owned(),
-                ..Run::default()
-            }])
-            .style("Title"),
-        );
+        docx = docx.add_paragraph(paragraph(&[Run { text: title.trim().to_owned(), ..Run::default() }]).style("Title"));
     }
     let mut ordered = FIRST_ORDERED;
     for block in blocks(markdown) {
@@ -46,11 +40,7 @@ pub fn markdown_to_docx(markdown: &str, title: &str) -> Result<Vec<u8>, WriteErr
                         .add_abstract_numbering(numbering(ordered, "decimal"))
                         .add_numbering(Numbering::new(ordered, ordered));
                 }
-                let id = if number.is_some() {
-                    ordered.max(FIRST_ORDERED)
-                } else {
-                    BULLETS
-                };
+                let id = if number.is_some() { ordered.max(FIRST_ORDERED) } else { BULLETS };
                 let level = IndentLevel::new(depth.min(LEVELS - 1));
                 docx.add_paragraph(paragraph(&runs).numbering(NumberingId::new(id), level))
             }
@@ -63,10 +53,7 @@ pub fn markdown_to_docx(markdown: &str, title: &str) -> Result<Vec<u8>, WriteErr
 }
 
 fn styled(docx: Docx) -> Docx {
-    let font = RunFonts::new()
-        .east_asia("맑은 고딕")
-        .ascii("맑은 고딕")
-        .hi_ansi("맑은 고딕");
+    let font = RunFonts::new().east_asia("맑은 고딕").ascii("맑은 고딕").hi_ansi("맑은 고딕");
     let mut docx = docx
         .default_fonts(font)
         .default_size(22)
@@ -84,11 +71,7 @@ fn styled(docx: Docx) -> Docx {
 
 fn numbering(id: usize, format: &str) -> AbstractNumbering {
     (0..LEVELS).fold(AbstractNumbering::new(id), |numbering, level| {
-        let text = if format == "bullet" {
-            "•".to_owned()
-        } else {
-            format!("%{}.", level + 1)
-        };
+        let text = if format == "bullet" { "•".to_owned() } else { format!("%{}.", level + 1) };
         let format = NumberFormat::new(format);
         let left = 400 * (level as i32 + 1);
         numbering.add_level(
@@ -129,9 +112,7 @@ fn table(rows: &[Vec<Vec<Run>>]) -> Table {
             if index == 0 {
                 runs.iter_mut().for_each(|r| r.bold = true);
             }
-            TableCell::new()
-                .add_paragraph(paragraph(&runs))
-                .width(TEXT_WIDTH / width, WidthType::Dxa)
+            TableCell::new().add_paragraph(paragraph(&runs)).width(TEXT_WIDTH / width, WidthType::Dxa)
         });
         TableRow::new(cells.collect())
     });

@@ -27,9 +27,7 @@ pub fn markdown_to_hwpx(markdown: &str, title: &str) -> Result<Vec<u8>, WriteErr
         MdDecoder::decode_with_default(&plain(markdown, title)).map_err(|e| failed("markdown", e.to_string()))?;
     let bridge =
         HwpxRegistryBridge::from_registry(&decoded.style_registry).map_err(|e| failed("styles", e.to_string()))?;
-    let document = bridge
-        .rebind_draft_document(decoded.document)
-        .map_err(|e| failed("styles", e.to_string()))?;
+    let document = bridge.rebind_draft_document(decoded.document).map_err(|e| failed("styles", e.to_string()))?;
     let document = document.validate().map_err(|e| failed("document", e.to_string()))?;
     HwpxEncoder::encode(&document, bridge.style_store(), &ImageStore::new())
         .map_err(|e| failed("package", e.to_string()))
@@ -57,9 +55,7 @@ fn plain(markdown: &str, title: &str) -> String {
 }
 
 fn unnumbered(heading: &str) -> String {
-    NUMBER
-        .as_ref()
-        .map_or_else(|| heading.to_owned(), |re| re.replace(heading, "").into_owned())
+    NUMBER.as_ref().map_or_else(|| heading.to_owned(), |re| re.replace(heading, "").into_owned())
 }
 
 /// Words on one line, with bold kept where Markdown can carry it.
@@ -67,10 +63,7 @@ fn inline(runs: &[Run]) -> String {
     let mut out = String::new();
     for run in runs {
         let text = run.text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let (lead, trail) = (
-            run.text.starts_with(char::is_whitespace),
-            run.text.ends_with(char::is_whitespace),
-        );
+        let (lead, trail) = (run.text.starts_with(char::is_whitespace), run.text.ends_with(char::is_whitespace));
         if lead && !out.ends_with(' ') {
             out.push(' ');
         }
@@ -90,10 +83,7 @@ fn inline(runs: &[Run]) -> String {
 fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for (index, c) in text.chars().enumerate() {
-        let mark = matches!(
-            c,
-            '\\' | '`' | '*' | '_' | '<' | '>' | '[' | ']' | '|' | '&' | '~' | '$'
-        );
+        let mark = matches!(c, '\\' | '`' | '*' | '_' | '<' | '>' | '[' | ']' | '|' | '&' | '~' | '$');
         if mark || index == 0 && matches!(c, '#' | '-' | '+' | '=') {
             out.push('\\');
         }
@@ -111,9 +101,7 @@ fn table(rows: &[Vec<Vec<Run>>]) -> String {
     let width = rows.iter().map(Vec::len).max().unwrap_or(0);
     let mut out = String::new();
     for (index, row) in rows.iter().enumerate() {
-        let cells: Vec<String> = (0..width)
-            .map(|c| row.get(c).map(|r| inline(r)).unwrap_or_default())
-            .collect();
+        let cells: Vec<String> = (0..width).map(|c| row.get(c).map(|r| inline(r)).unwrap_or_default()).collect();
         let _ = writeln!(out, "| {} |", cells.join(" | "));
         if index == 0 {
             let _ = writeln!(out, "|{}", " --- |".repeat(width));

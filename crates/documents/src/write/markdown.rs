@@ -117,10 +117,7 @@ impl Collector {
 
     fn text(&mut self, text: &str) {
         // Characters that XML cannot hold.
-        let text: String = text
-            .chars()
-            .filter(|c| !c.is_control() || matches!(c, '\n' | '\t'))
-            .collect();
+        let text: String = text.chars().filter(|c| !c.is_control() || matches!(c, '\n' | '\t')).collect();
         let (bold, italic) = (self.bold > 0, self.italic > 0);
         match self.runs.last_mut() {
             Some(run) if run.bold == bold && run.italic == italic => run.text.push_str(&text),

@@ -8,8 +8,7 @@ pub const KOREAN: &str = "정보통신과는 행정망을 점검한다.";
 pub fn zip(parts: &[(&str, &[u8])]) -> Vec<u8> {
     let mut zip = zip::ZipWriter::new(Cursor::new(Vec::new()));
     for (name, bytes) in parts {
-        zip.start_file(*name, zip::write::SimpleFileOptions::default())
-            .expect("start");
+        zip.start_file(*name, zip::write::SimpleFileOptions::default()).expect("start");
         zip.write_all(bytes).expect("write");
     }
     zip.finish().expect("finish").into_inner()
@@ -64,9 +63,7 @@ pub fn pptx(slides: &[&str]) -> Vec<u8> {
         let n = index + 1;
         types.push_str(&format!(r#"<Override PartName="/ppt/slides/slide{n}.xml" ContentType="application/vnd.openxmlformats-officedocument.presentationml.slide+xml"/>"#));
         ids.push_str(&format!(r#"<p:sldId id="{}" r:id="rId{n}"/>"#, 255 + n));
-        links.push_str(&format!(
-            r#"<Relationship Id="rId{n}" Type="{OFFICE}/slide" Target="slides/slide{n}.xml"/>"#
-        ));
+        links.push_str(&format!(r#"<Relationship Id="rId{n}" Type="{OFFICE}/slide" Target="slides/slide{n}.xml"/>"#));
         parts.push((format!("ppt/slides/slide{n}.xml"), format!(r#"<?xml version="1.0"?><p:sld xmlns:p="http://schemas.openxmlformats.org/presentationml/2006/main" xmlns:a="http://schemas.openxmlformats.org/drawingml/2006/main"><p:cSld><p:spTree><p:nvGrpSpPr><p:cNvPr id="1" name=""/><p:cNvGrpSpPr/><p:nvPr/></p:nvGrpSpPr><p:grpSpPr/><p:sp><p:nvSpPr><p:cNvPr id="2" name="글"/><p:cNvSpPr/><p:nvPr/></p:nvSpPr><p:spPr/><p:txBody><a:bodyPr/><a:p><a:r><a:t>{text}</a:t></a:r></a:p></p:txBody></p:sp></p:spTree></p:cSld></p:sld>"#)));
     }
     types.push_str(r#"<Override PartName="/ppt/presentation.xml" ContentType="application/vnd.openxmlformats-officedocument.presentationml.presentation.main+xml"/></Types>"#);
@@ -106,11 +103,7 @@ pub fn pdf(contents: &[&str], extra: &str) -> Vec<u8> {
         out.extend(format!("{offset:010} 00000 n \n").bytes());
     }
     out.extend(
-        format!(
-            "trailer\n<< /Size {} /Root 1 0 R {extra} >>\nstartxref\n{start}\n%%EOF",
-            objects.len() + 1
-        )
-        .bytes(),
+        format!("trailer\n<< /Size {} /Root 1 0 R {extra} >>\nstartxref\n{start}\n%%EOF", objects.len() + 1).bytes(),
     );
     out
 }
@@ -129,10 +122,7 @@ pub fn ole(streams: &[(&str, &[u8])]) -> Vec<u8> {
         if let Some((folder, _)) = name.rsplit_once('/').filter(|(f, _)| !f.is_empty()) {
             file.create_storage_all(folder).expect("storage");
         }
-        file.create_stream(name)
-            .expect("stream")
-            .write_all(bytes)
-            .expect("write");
+        file.create_stream(name).expect("stream").write_all(bytes).expect("write");
     }
     file.flush().expect("flush");
     file.into_inner().into_inner()
@@ -160,11 +150,7 @@ pub fn hwp(text: &str) -> Vec<u8> {
     let mut properties = vec![0u8; 26];
     properties[0] = 1;
     let info = record(16, 0, &properties);
-    ole(&[
-        ("/FileHeader", &hwp_header(0)),
-        ("/DocInfo", &info),
-        ("/BodyText/Section0", &section),
-    ])
+    ole(&[("/FileHeader", &hwp_header(0)), ("/DocInfo", &info), ("/BodyText/Section0", &section)])
 }
 
 pub const ANSWER: &str = "## 1. 추진 배경\n\n행정 업무를 **표준화**한다 [1].\n\n- 첫째 항목\n- 둘째 항목\n\n1. 조사한다\n2. 보고한다\n\n\
@@ -176,23 +162,11 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
     vec![
         ("글.txt", KOREAN.as_bytes().to_vec()),
         ("글.md", ANSWER.as_bytes().to_vec()),
-        (
-            "글.html",
-            format!("<html><body><h1>제목</h1><p>{KOREAN}</p></body></html>").into_bytes(),
-        ),
+        ("글.html", format!("<html><body><h1>제목</h1><p>{KOREAN}</p></body></html>").into_bytes()),
         ("표.csv", "부서,예산\n정보통신과,441\n".as_bytes().to_vec()),
         ("표.xlsx", xlsx()),
         ("발표.pptx", pptx(&["첫 장", KOREAN])),
-        (
-            "글.pdf",
-            pdf(
-                &[
-                    &pdf_text("First page of the plan"),
-                    &pdf_text("Second page of the plan"),
-                ],
-                "",
-            ),
-        ),
+        ("글.pdf", pdf(&[&pdf_text("First page of the plan"), &pdf_text("Second page of the plan")], "")),
         ("글.hwp", hwp(KOREAN)),
         ("글.docx", markdown_to_docx(ANSWER, "업무 보고").expect("docx")),
         ("글.hwpx", markdown_to_hwpx(ANSWER, "업무 보고").expect("hwpx")),

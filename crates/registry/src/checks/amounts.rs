@@ -2,10 +2,7 @@
 
 use super::{Looked, place_at};
 
-pattern!(
-    AMOUNT,
-    r"(금\s*)?([0-9][0-9,]*)\s*원(?:정)?(?:\s*\(\s*(금)?\s*([가-힣\s]+?)\s*원(?:정)?\s*\))?"
-);
+pattern!(AMOUNT, r"(금\s*)?([0-9][0-9,]*)\s*원(?:정)?(?:\s*\(\s*(금)?\s*([가-힣\s]+?)\s*원(?:정)?\s*\))?");
 
 /// Digits in Hangul, as documents read them aloud.
 const DIGITS: [char; 10] = ['영', '일', '이', '삼', '사', '오', '육', '칠', '팔', '구'];
@@ -88,10 +85,7 @@ pub fn parse_hangul_amount(text: &str) -> Option<u64> {
 
 /// Looks at every amount in won written in figures; "천원" and "만 원" are units of tables and are left.
 pub(super) fn amounts(text: &str) -> Looked {
-    let mut looked = Looked {
-        seen: 0,
-        places: vec![],
-    };
+    let mut looked = Looked { seen: 0, places: vec![] };
     for found in AMOUNT.captures_iter(text) {
         let (Some(whole), Some(figures)) = (found.get(0), found.get(2)) else {
             continue;

@@ -10,10 +10,7 @@ pattern!(CLOSED, r"(?:^|\S)(\s*)끝\s*(\.?)\s*$");
 pub(super) fn required(text: &str, items: &[String]) -> Looked {
     let lines: Vec<&str> = text.lines().collect();
     let places = items.iter().filter_map(|item| missing(&lines, item)).collect();
-    Looked {
-        seen: items.len(),
-        places,
-    }
+    Looked { seen: items.len(), places }
 }
 
 fn missing(lines: &[&str], item: &str) -> Option<Place> {
@@ -32,18 +29,15 @@ fn missing(lines: &[&str], item: &str) -> Option<Place> {
         empty_label = Some(i + 1);
     }
     Some(match empty_label {
-        Some(line) => Place {
-            line,
-            quote: item.to_owned(),
-            fix: format!("‘{item}’의 내용이 비어 있습니다. 내용을 채웁니다."),
-        },
+        Some(line) => {
+            Place {
+                line, quote: item.to_owned(), fix: format!("‘{item}’의 내용이 비어 있습니다. 내용을 채웁니다.")
+            }
+        }
         None => Place {
             line: 0,
             quote: String::new(),
-            fix: format!(
-                "{} 없습니다. 항목을 넣고 내용을 적습니다.",
-                with_particle(&format!("‘{item}’"), "이", "가")
-            ),
+            fix: format!("{} 없습니다. 항목을 넣고 내용을 적습니다.", with_particle(&format!("‘{item}’"), "이", "가")),
         },
     })
 }
@@ -63,9 +57,7 @@ pub(super) fn length(text: &str, limit: &Limit) -> Looked {
         LengthScope::EachSentence => numbered_lines(text)
             .flat_map(|(n, line)| {
                 let ranges = madang_korean::sentences(&line).into_iter();
-                ranges
-                    .filter_map(|r| line.get(r).map(|s| (n, s.to_owned())))
-                    .collect::<Vec<_>>()
+                ranges.filter_map(|r| line.get(r).map(|s| (n, s.to_owned()))).collect::<Vec<_>>()
             })
             .collect(),
     };
@@ -73,11 +65,7 @@ pub(super) fn length(text: &str, limit: &Limit) -> Looked {
         .iter()
         .filter_map(|(line, part)| {
             let n = measure(part, limit.unit);
-            let broken = if limit.at_least {
-                n < limit.count
-            } else {
-                n > limit.count
-            };
+            let broken = if limit.at_least { n < limit.count } else { n > limit.count };
             broken.then(|| Place {
                 line: *line,
                 quote: shorten(part.lines().next().unwrap_or(""), 40),
@@ -85,17 +73,11 @@ pub(super) fn length(text: &str, limit: &Limit) -> Looked {
             })
         })
         .collect();
-    Looked {
-        seen: parts.len(),
-        places,
-    }
+    Looked { seen: parts.len(), places }
 }
 
 fn numbered_lines(text: &str) -> impl Iterator<Item = (usize, String)> {
-    text.lines()
-        .enumerate()
-        .filter(|(_, l)| !l.trim().is_empty())
-        .map(|(i, l)| (i + 1, l.trim().to_owned()))
+    text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).map(|(i, l)| (i + 1, l.trim().to_owned()))
 }
 
 fn measure(part: &str, unit: Unit) -> usize {
@@ -126,10 +108,7 @@ fn advice(n: usize, limit: &Limit) -> String {
 pub(super) fn ending(text: &str) -> Looked {
     let last = text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()).last();
     let Some((i, line)) = last else {
-        return Looked {
-            seen: 0,
-            places: vec![],
-        };
+        return Looked { seen: 0, places: vec![] };
     };
     let fix = match CLOSED.captures(line) {
         _ if unspaced(line).ends_with("이하빈칸") => None,
@@ -147,14 +126,7 @@ pub(super) fn ending(text: &str) -> Looked {
             }
         }
     };
-    let places = fix
-        .map(|fix| Place {
-            line: i + 1,
-            quote: tail(line),
-            fix: fix.to_owned(),
-        })
-        .into_iter()
-        .collect();
+    let places = fix.map(|fix| Place { line: i + 1, quote: tail(line), fix: fix.to_owned() }).into_iter().collect();
     Looked { seen: 1, places }
 }
 
@@ -178,48 +150,23 @@ mod tests {
         let looked = required(text, &items(&["사업목적", "소요예산", "추진일정", "담당부서"]));
         assert_eq!(looked.seen, 4);
         assert_eq!(looked.places.iter().map(|p| p.line).collect::<Vec<_>>(), [2, 0]);
-        assert!(
-            looked.places[1].fix.starts_with("‘담당부서’가 없습니다"),
-            "{:?}",
-            looked.places[1]
-        );
+        assert!(looked.places[1].fix.starts_with("‘담당부서’가 없습니다"), "{:?}", looked.places[1]);
     }
 
     #[test]
     fn lengths_say_how_much_is_too_much() {
-        let limit = |count, unit, scope, at_least| Limit {
-            count,
-            unit,
-            scope,
-            at_least,
-        };
+        let limit = |count, unit, scope, at_least| Limit { count, unit, scope, at_least };
         let long = length("가나다라마", &limit(3, Unit::Characters, LengthScope::Document, false));
         assert_eq!(long.places[0].fix, "지금 5자입니다. 3자 이내가 되도록 2자 줄입니다.");
-        assert!(
-            length("가나다", &limit(3, Unit::Characters, LengthScope::Document, false))
-                .places
-                .is_empty()
-        );
+        assert!(length("가나다", &limit(3, Unit::Characters, LengthScope::Document, false)).places.is_empty());
         assert_eq!(
-            length(
-                "제목\n\n긴 본문 줄",
-                &limit(3, Unit::Characters, LengthScope::Title, false)
-            )
-            .places
-            .len(),
+            length("제목\n\n긴 본문 줄", &limit(3, Unit::Characters, LengthScope::Title, false)).places.len(),
             0
         );
-        let each = length(
-            "짧다. 이 문장은 꽤 길게 이어진다.",
-            &limit(8, Unit::Characters, LengthScope::EachSentence, false),
-        );
+        let each =
+            length("짧다. 이 문장은 꽤 길게 이어진다.", &limit(8, Unit::Characters, LengthScope::EachSentence, false));
         assert_eq!(each.places.len(), 1);
-        assert_eq!(
-            length("한 줄", &limit(2, Unit::Lines, LengthScope::Document, true))
-                .places
-                .len(),
-            1
-        );
+        assert_eq!(length("한 줄", &limit(2, Unit::Lines, LengthScope::Document, true)).places.len(), 1);
     }
 
     #[test]
@@ -227,11 +174,9 @@ mod tests {
         for good in ["참석 바랍니다.  끝.", "붙임  계획서 1부.  끝.", "표\n끝.", "이하 빈칸"] {
             assert!(ending(good).places.is_empty(), "{good}");
         }
-        for (bad, word) in [
-            ("참석 바랍니다.", "두 칸 띄우고"),
-            ("바랍니다. 끝.", "앞을 두 칸"),
-            ("바랍니다.  끝", "온점"),
-        ] {
+        for (bad, word) in
+            [("참석 바랍니다.", "두 칸 띄우고"), ("바랍니다. 끝.", "앞을 두 칸"), ("바랍니다.  끝", "온점")]
+        {
             assert!(ending(bad).places[0].fix.contains(word), "{bad}");
         }
     }

@@ -3,23 +3,14 @@
 use super::{Looked, place_at};
 use jiff::civil::Date;
 
-pattern!(
-    DATE,
-    r"(['’]?)([0-9]{4}|[0-9]{2})\s*([.\-/년])\s*([0-9]{1,2})\s*([.\-/월])\s*([0-9]{1,2})(\.|일)?"
-);
+pattern!(DATE, r"(['’]?)([0-9]{4}|[0-9]{2})\s*([.\-/년])\s*([0-9]{1,2})\s*([.\-/월])\s*([0-9]{1,2})(\.|일)?");
 pattern!(GOOD_DATE, r"^[0-9]{4}\. [1-9][0-9]?\. [1-9][0-9]?\.$");
 pattern!(CLOCK, r"([0-9]{1,2}):([0-9]{1,2})");
-pattern!(
-    SPOKEN,
-    r"(오전|오후|새벽|저녁|밤|낮|아침)?\s*([0-9]{1,2})\s*시\s*(?:([0-9]{1,2})\s*분|(반))?"
-);
+pattern!(SPOKEN, r"(오전|오후|새벽|저녁|밤|낮|아침)?\s*([0-9]{1,2})\s*시\s*(?:([0-9]{1,2})\s*분|(반))?");
 
 /// Looks at every full date written with figures.
 pub(super) fn dates(text: &str) -> Looked {
-    let mut looked = Looked {
-        seen: 0,
-        places: vec![],
-    };
+    let mut looked = Looked { seen: 0, places: vec![] };
     for found in DATE.captures_iter(text) {
         let Some(whole) = found.get(0) else { continue };
         let number = |n: usize| found.get(n).and_then(|m| m.as_str().parse::<i16>().ok()).unwrap_or(0);
@@ -68,10 +59,7 @@ fn touches_digit(text: &str, start: usize, end: usize) -> bool {
 
 /// Looks at every time of day.
 pub(super) fn times(text: &str) -> Looked {
-    let mut looked = Looked {
-        seen: 0,
-        places: vec![],
-    };
+    let mut looked = Looked { seen: 0, places: vec![] };
     for found in CLOCK.captures_iter(text) {
         let Some(whole) = found.get(0) else { continue };
         if touches_digit(text, whole.start(), whole.end()) || touches_colon(text, whole.start(), whole.end()) {
@@ -84,20 +72,12 @@ pub(super) fn times(text: &str) -> Looked {
             let fix = "없는 시각입니다. 24시각제로 다시 적습니다.".to_owned();
             looked.places.push(place_at(text, whole.start(), whole.as_str(), fix));
         } else if found.get(1).map_or(0, |g| g.len()) == 1 || minutes_written == 1 {
-            looked.places.push(place_at(
-                text,
-                whole.start(),
-                whole.as_str(),
-                format!("‘{h:02}:{m:02}’로 적습니다."),
-            ));
+            looked.places.push(place_at(text, whole.start(), whole.as_str(), format!("‘{h:02}:{m:02}’로 적습니다.")));
         }
     }
     for found in SPOKEN.captures_iter(text) {
         let Some(whole) = found.get(0) else { continue };
-        let (h, m) = (
-            figure(&found, 2),
-            if found.get(4).is_some() { 30 } else { figure(&found, 3) },
-        );
+        let (h, m) = (figure(&found, 2), if found.get(4).is_some() { 30 } else { figure(&found, 3) });
         if h > 24 || m > 59 || !is_time_of_day(text, whole.start(), whole.end(), found.get(3).is_some()) {
             continue;
         }
@@ -107,12 +87,7 @@ pub(super) fn times(text: &str) -> Looked {
             _ => h,
         };
         looked.seen += 1;
-        looked.places.push(place_at(
-            text,
-            whole.start(),
-            whole.as_str(),
-            format!("‘{hour:02}:{m:02}’로 적습니다."),
-        ));
+        looked.places.push(place_at(text, whole.start(), whole.as_str(), format!("‘{hour:02}:{m:02}’로 적습니다.")));
     }
     looked
 }
@@ -127,9 +102,8 @@ fn touches_colon(text: &str, start: usize, end: usize) -> bool {
 
 /// "3시에", "3시부터" but not "3시간", "5시군".
 fn is_time_of_day(text: &str, start: usize, end: usize, has_minutes: bool) -> bool {
-    const AFTER: [&str; 14] = [
-        "부터", "까지", "에", "경", "이후", "이전", "로", "쯤", "반", "이며", "이고", "이다", "정각", "입",
-    ];
+    const AFTER: [&str; 14] =
+        ["부터", "까지", "에", "경", "이후", "이전", "로", "쯤", "반", "이며", "이고", "이다", "정각", "입"];
     if touches_digit(text, start, end) {
         return false;
     }
@@ -143,11 +117,7 @@ mod tests {
     use proptest::prelude::*;
 
     fn fixes(looked: &Looked) -> Vec<(&str, &str)> {
-        looked
-            .places
-            .iter()
-            .map(|p| (p.quote.as_str(), p.fix.as_str()))
-            .collect()
+        looked.places.iter().map(|p| (p.quote.as_str(), p.fix.as_str())).collect()
     }
 
     #[test]

@@ -80,22 +80,14 @@ pub fn run(text: &str, rules: &[String]) -> Vec<CheckResult> {
 }
 
 fn run_one(text: &str, rule: &str) -> CheckResult {
-    let result = |outcome, note: &str, places| CheckResult {
-        rule: rule.to_owned(),
-        outcome,
-        note: note.to_owned(),
-        places,
-    };
+    let result =
+        |outcome, note: &str, places| CheckResult { rule: rule.to_owned(), outcome, note: note.to_owned(), places };
     if text.trim().is_empty() {
         return result(Outcome::NotApplicable, "점검할 글이 비어 있습니다.", vec![]);
     }
     let checks = rule::read(rule);
     if checks.is_empty() {
-        return result(
-            Outcome::AskPerson,
-            "규칙만으로는 판단할 수 없습니다. 사람이 확인해 주세요.",
-            vec![],
-        );
+        return result(Outcome::AskPerson, "규칙만으로는 판단할 수 없습니다. 사람이 확인해 주세요.", vec![]);
     }
     let mut seen = 0;
     let mut places = Vec::new();
@@ -111,21 +103,11 @@ fn run_one(text: &str, rule: &str) -> CheckResult {
     places.truncate(MAX_PLACES);
     let what = names.join(", ");
     match (found, seen) {
-        (0, 0) => result(
-            Outcome::NotApplicable,
-            &format!("이 글에는 {what}에 해당하는 내용이 없습니다."),
-            vec![],
-        ),
-        (0, n) => result(
-            Outcome::Pass,
-            &format!("{what} {n}곳을 살폈고 고칠 곳이 없습니다."),
-            vec![],
-        ),
-        (n, _) if n > MAX_PLACES => result(
-            Outcome::Fail,
-            &format!("{what}: 고칠 곳이 {n}곳이며 앞의 {MAX_PLACES}곳만 보입니다."),
-            places,
-        ),
+        (0, 0) => result(Outcome::NotApplicable, &format!("이 글에는 {what}에 해당하는 내용이 없습니다."), vec![]),
+        (0, n) => result(Outcome::Pass, &format!("{what} {n}곳을 살폈고 고칠 곳이 없습니다."), vec![]),
+        (n, _) if n > MAX_PLACES => {
+            result(Outcome::Fail, &format!("{what}: 고칠 곳이 {n}곳이며 앞의 {MAX_PLACES}곳만 보입니다."), places)
+        }
         (n, _) => result(Outcome::Fail, &format!("{what}: 고칠 곳이 {n}곳 있습니다."), places),
     }
 }
@@ -150,11 +132,8 @@ fn look(text: &str, check: &Check) -> Looked {
 pub fn markdown_summary(results: &[CheckResult]) -> String {
     let count = |o: Outcome| results.iter().filter(|r| r.outcome == o).count();
     let all = [Outcome::Fail, Outcome::Pass, Outcome::NotApplicable, Outcome::AskPerson];
-    let parts: Vec<String> = all
-        .iter()
-        .filter(|o| count(**o) > 0)
-        .map(|o| format!("{} {}개", o.korean(), count(*o)))
-        .collect();
+    let parts: Vec<String> =
+        all.iter().filter(|o| count(**o) > 0).map(|o| format!("{} {}개", o.korean(), count(*o))).collect();
     format!("기준 {}개: {}\n\n", results.len(), parts.join(", "))
 }
 
@@ -162,22 +141,11 @@ pub fn markdown_summary(results: &[CheckResult]) -> String {
 pub fn markdown_item(result: &CheckResult) -> String {
     let tick = if result.outcome == Outcome::Pass { "x" } else { " " };
     let rule = escape_markdown(&result.rule);
-    let mut out = format!(
-        "- [{tick}] **{}** {rule}\n  - {}\n",
-        result.outcome.korean(),
-        result.note
-    );
+    let mut out = format!("- [{tick}] **{}** {rule}\n  - {}\n", result.outcome.korean(), result.note);
     for place in &result.places {
-        let at = if place.line > 0 {
-            format!("{}째 줄", place.line)
-        } else {
-            "문서 전체".to_owned()
-        };
-        let quote = if place.quote.is_empty() {
-            String::new()
-        } else {
-            format!(" “{}”", escape_markdown(&place.quote))
-        };
+        let at = if place.line > 0 { format!("{}째 줄", place.line) } else { "문서 전체".to_owned() };
+        let quote =
+            if place.quote.is_empty() { String::new() } else { format!(" “{}”", escape_markdown(&place.quote)) };
         out.push_str(&format!("  - {at}{quote} → {}\n", escape_markdown(&place.fix)));
     }
     out
@@ -186,11 +154,7 @@ pub fn markdown_item(result: &CheckResult) -> String {
 /// A place for a match at byte `at` of `text`.
 pub(crate) fn place_at(text: &str, at: usize, quote: &str, fix: String) -> Place {
     let line = text.get(..at).unwrap_or("").matches('\n').count() + 1;
-    Place {
-        line,
-        quote: quote.trim().to_owned(),
-        fix,
-    }
+    Place { line, quote: quote.trim().to_owned(), fix }
 }
 
 #[cfg(test)]
@@ -210,10 +174,7 @@ mod tests {
 
     #[test]
     fn nothing_to_look_at_is_not_a_pass() {
-        assert_eq!(
-            outcome("회의를 열었다.", "날짜는 '2026. 11. 22.' 형식으로 쓴다.").outcome,
-            Outcome::NotApplicable
-        );
+        assert_eq!(outcome("회의를 열었다.", "날짜는 '2026. 11. 22.' 형식으로 쓴다.").outcome, Outcome::NotApplicable);
         assert_eq!(outcome("  \n", "날짜 형식을 지킨다.").outcome, Outcome::NotApplicable);
     }
 

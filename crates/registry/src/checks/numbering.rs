@@ -3,9 +3,7 @@
 use super::{Looked, Place};
 
 /// Syllables that number the even levels.
-const SYLLABLES: [char; 14] = [
-    '가', '나', '다', '라', '마', '바', '사', '아', '자', '차', '카', '타', '파', '하',
-];
+const SYLLABLES: [char; 14] = ['가', '나', '다', '라', '마', '바', '사', '아', '자', '차', '카', '타', '파', '하'];
 const EXAMPLES: [&str; 8] = ["1.", "가.", "1)", "가)", "(1)", "(가)", "①", "㉮"];
 
 pattern!(DATE_START, r"^[0-9]{2,4}\s*[.년]\s*[0-9]{1,2}\s*[.월]");
@@ -47,10 +45,7 @@ pub(super) fn numbering(text: &str) -> Looked {
     }
     lone_items(&mut places, &items);
     places.sort_by_key(|p| p.line);
-    Looked {
-        seen: items.len(),
-        places,
-    }
+    Looked { seen: items.len(), places }
 }
 
 fn read(line: usize, raw: &str) -> Option<Item> {
@@ -67,11 +62,7 @@ fn read(line: usize, raw: &str) -> Option<Item> {
         (6, c) => (c as usize).checked_sub('①' as usize)? + 1,
         (_, c) => (c as usize).checked_sub('㉮' as usize)? + 1,
     };
-    let indent = raw
-        .chars()
-        .take_while(|c| c.is_whitespace())
-        .map(|c| if c == '\u{3000}' { 2 } else { 1 })
-        .sum();
+    let indent = raw.chars().take_while(|c| c.is_whitespace()).map(|c| if c == '\u{3000}' { 2 } else { 1 }).sum();
     let after = found.get(9).map_or("", |m| m.as_str());
     // "2.5배" is a figure, not a mark.
     if level == 0 && after.starts_with(|c: char| c.is_ascii_digit()) {
@@ -79,31 +70,15 @@ fn read(line: usize, raw: &str) -> Option<Item> {
     }
     let mark = text.get(..found.get(9)?.start())?.to_owned();
     let spaced = after.is_empty() || after.starts_with(char::is_whitespace);
-    Some(Item {
-        line,
-        indent,
-        level,
-        ordinal,
-        spaced,
-        mark,
-        quote: crate::phrases::shorten(text, 40),
-    })
+    Some(Item { line, indent, level, ordinal, spaced, mark, quote: crate::phrases::shorten(text, 40) })
 }
 
 fn place_order(places: &mut Vec<Place>, item: &Item, reached: &[usize; 8], previous: Option<usize>) {
     let before = reached.get(item.level).copied().unwrap_or(0);
-    let mut add = |fix: String| {
-        places.push(Place {
-            line: item.line,
-            quote: item.quote.clone(),
-            fix,
-        })
-    };
+    let mut add = |fix: String| places.push(Place { line: item.line, quote: item.quote.clone(), fix });
     if previous.is_some_and(|p| item.level > p + 1) {
         let expected = previous.and_then(|p| EXAMPLES.get(p + 1)).unwrap_or(&"1.");
-        add(format!(
-            "번호 단계를 건너뛰었습니다. 다음 단계인 ‘{expected}’ 꼴로 적습니다."
-        ));
+        add(format!("번호 단계를 건너뛰었습니다. 다음 단계인 ‘{expected}’ 꼴로 적습니다."));
     } else if item.ordinal != before + 1 {
         let right = mark_of(item.level, before + 1).unwrap_or_else(|| "다음 번호".into());
         add(format!("차례로는 ‘{right}’입니다. 번호를 이어 적습니다."));
@@ -111,18 +86,9 @@ fn place_order(places: &mut Vec<Place>, item: &Item, reached: &[usize; 8], previ
 }
 
 fn place_layout(places: &mut Vec<Place>, item: &Item, expected: usize) {
-    let mut add = |fix: String| {
-        places.push(Place {
-            line: item.line,
-            quote: item.quote.clone(),
-            fix,
-        })
-    };
+    let mut add = |fix: String| places.push(Place { line: item.line, quote: item.quote.clone(), fix });
     if item.indent != expected {
-        add(format!(
-            "왼쪽을 {expected}칸 띄웁니다(지금 {}칸). 단계마다 두 칸씩 들여 씁니다.",
-            item.indent
-        ));
+        add(format!("왼쪽을 {expected}칸 띄웁니다(지금 {}칸). 단계마다 두 칸씩 들여 씁니다.", item.indent));
     }
     if !item.spaced {
         add(format!("‘{}’ 뒤를 한 칸 띄웁니다.", item.mark));
@@ -132,18 +98,11 @@ fn place_layout(places: &mut Vec<Place>, item: &Item, expected: usize) {
 /// An item without a sibling bears no number.
 fn lone_items(places: &mut Vec<Place>, items: &[Item]) {
     for (i, item) in items.iter().enumerate() {
-        let next_sibling = items
-            .iter()
-            .skip(i + 1)
-            .take_while(|n| n.level >= item.level)
-            .any(|n| n.level == item.level);
+        let next_sibling =
+            items.iter().skip(i + 1).take_while(|n| n.level >= item.level).any(|n| n.level == item.level);
         if item.ordinal == 1 && !next_sibling {
             let fix = "항목이 하나뿐이면 번호를 붙이지 않습니다.".to_owned();
-            places.push(Place {
-                line: item.line,
-                quote: item.quote.clone(),
-                fix,
-            });
+            places.push(Place { line: item.line, quote: item.quote.clone(), fix });
         }
     }
 }
@@ -182,15 +141,9 @@ mod tests {
 
     #[test]
     fn skipped_numbers_levels_and_lone_items_are_found() {
-        assert_eq!(
-            fixes("1. 가나\n3. 다라"),
-            [(2, "차례로는 ‘2.’입니다. 번호를 이어 적습니다.".to_owned())]
-        );
+        assert_eq!(fixes("1. 가나\n3. 다라"), [(2, "차례로는 ‘2.’입니다. 번호를 이어 적습니다.".to_owned())]);
         let deep = fixes("1. 가나\n    1) 하나\n    2) 둘\n2. 다라");
-        assert!(
-            deep[0].1.contains("건너뛰었습니다") && deep[0].1.contains("가."),
-            "{deep:?}"
-        );
+        assert!(deep[0].1.contains("건너뛰었습니다") && deep[0].1.contains("가."), "{deep:?}");
         assert!(fixes("1. 하나뿐").iter().any(|f| f.1.contains("하나뿐이면")));
     }
 
@@ -198,10 +151,7 @@ mod tests {
     fn indents_and_spaces() {
         let found = fixes("1. 목적\n가. 세부\n나. 세부\n2.일시");
         assert!(
-            found.contains(&(
-                2,
-                "왼쪽을 2칸 띄웁니다(지금 0칸). 단계마다 두 칸씩 들여 씁니다.".to_owned()
-            )),
+            found.contains(&(2, "왼쪽을 2칸 띄웁니다(지금 0칸). 단계마다 두 칸씩 들여 씁니다.".to_owned())),
             "{found:?}"
         );
         assert!(found.contains(&(4, "‘2.’ 뒤를 한 칸 띄웁니다.".to_owned())));

@@ -18,11 +18,7 @@ pub(super) fn personal(text: &str) -> Looked {
                 Action::Block => format!("{name}: 법으로 보호되는 고유식별정보입니다. 지웁니다."),
                 _ => format!("{name}: 꼭 필요하지 않으면 지우거나 일부를 ‘*’로 가립니다."),
             };
-            Place {
-                line: before.iter().filter(|c| **c == '\n').count() + 1,
-                quote: masked(found),
-                fix,
-            }
+            Place { line: before.iter().filter(|c| **c == '\n').count() + 1, quote: masked(found), fix }
         })
         .collect();
     // The whole text was scanned, whatever was found.
@@ -32,11 +28,7 @@ pub(super) fn personal(text: &str) -> Looked {
 /// First two characters, the rest as stars; white space stays.
 fn masked(found: &[char]) -> String {
     let hide = |(i, c): (usize, &char)| {
-        if i < 2 || c.is_whitespace() || *c == '-' {
-            *c
-        } else {
-            '*'
-        }
+        if i < 2 || c.is_whitespace() || *c == '-' { *c } else { '*' }
     };
     found.iter().enumerate().map(hide).collect()
 }

@@ -78,14 +78,8 @@ pattern!(
     LISTED,
     r"^(.{2,120}?)\s*(?:항목|칸|내용|사항)?\s*(?:이|가|을|를|은|는)?\s*(?:모두|반드시|빠짐없이|각각)?\s*(?:있어야|포함|들어가야|들어 있어야|빠지|명시|기재|적어야|밝혀야|갖춰야|갖추어야)"
 );
-pattern!(
-    BAN,
-    r"쓰지\s*(?:않|말)|사용하지\s*(?:않|말)|금지|넣지\s*(?:않|말)|안\s*된다|피한다|없어야"
-);
-pattern!(
-    NEED,
-    r"있어야|포함|들어가|들어 있|빠지|빠졌|명시|기재|적어야|밝혀야|갖춰|갖추|필수"
-);
+pattern!(BAN, r"쓰지\s*(?:않|말)|사용하지\s*(?:않|말)|금지|넣지\s*(?:않|말)|안\s*된다|피한다|없어야");
+pattern!(NEED, r"있어야|포함|들어가|들어 있|빠지|빠졌|명시|기재|적어야|밝혀야|갖춰|갖추|필수");
 
 /// Reads a rule sentence; empty when no check understands it.
 pub(crate) fn read(rule: &str) -> Vec<Check> {
@@ -95,14 +89,7 @@ pub(crate) fn read(rule: &str) -> Vec<Check> {
     if let Some(limit) = limit(rule) {
         out.push(Check::Length(limit));
     }
-    if has(&[
-        "개인정보",
-        "주민등록번호",
-        "주민번호",
-        "전화번호가",
-        "연락처가",
-        "계좌번호가",
-    ]) && !NEED.is_match(rule)
+    if has(&["개인정보", "주민등록번호", "주민번호", "전화번호가", "연락처가", "계좌번호가"]) && !NEED.is_match(rule)
     {
         return vec![Check::Personal];
     }
@@ -110,20 +97,8 @@ pub(crate) fn read(rule: &str) -> Vec<Check> {
         out.push(Check::Required(required));
         return out;
     }
-    let format_words = [
-        "형식",
-        "표기",
-        "적는다",
-        "쓴다",
-        "표시",
-        "지킨다",
-        "따른다",
-        "맞",
-        "점검",
-        "확인",
-        "검토",
-        "올바",
-    ];
+    let format_words =
+        ["형식", "표기", "적는다", "쓴다", "표시", "지킨다", "따른다", "맞", "점검", "확인", "검토", "올바"];
     let about_form = has(&format_words);
     if about_form && has(&["날짜", "일자", "연월일"]) {
         out.push(Check::Date);
@@ -135,15 +110,8 @@ pub(crate) fn read(rule: &str) -> Vec<Check> {
     if about_form && has(&["금액"]) {
         out.push(Check::Amount);
     }
-    if has(&[
-        "항목 번호",
-        "항목번호",
-        "번호 체계",
-        "항목 기호",
-        "번호 순서",
-        "항목의 순서",
-        "항목 구분",
-    ]) || (has(&["1."]) && has(&["가."]) && !has(&["0."]))
+    if has(&["항목 번호", "항목번호", "번호 체계", "항목 기호", "번호 순서", "항목의 순서", "항목 구분"])
+        || (has(&["1."]) && has(&["가."]) && !has(&["0."]))
     {
         out.push(Check::Numbering);
     }
@@ -153,16 +121,8 @@ pub(crate) fn read(rule: &str) -> Vec<Check> {
     let banned: Vec<String> = quoted.iter().filter(|q| *q != "끝" && *q != "끝.").cloned().collect();
     if BAN.is_match(rule) && !banned.is_empty() {
         out.push(Check::Forbidden(banned));
-    } else if has(&[
-        "외래어",
-        "순화",
-        "어려운 말",
-        "쉬운 말",
-        "쉬운 우리말",
-        "다듬",
-        "일본식",
-        "어려운 한자어",
-    ]) {
+    } else if has(&["외래어", "순화", "어려운 말", "쉬운 말", "쉬운 우리말", "다듬", "일본식", "어려운 한자어"])
+    {
         out.push(Check::Plain);
     }
     if has(&["외국어", "외국 글자", "외국 문자", "로마자", "영문", "영어"]) {
@@ -194,12 +154,7 @@ fn limit(rule: &str) -> Option<Limit> {
     } else {
         LengthScope::Document
     };
-    Some(Limit {
-        count,
-        unit,
-        scope,
-        at_least: group(3) == "이상",
-    })
+    Some(Limit { count, unit, scope, at_least: group(3) == "이상" })
 }
 
 /// "'소요예산' 항목이 있어야 한다", "소요예산, 추진일정이 빠지지 않았는지 확인한다".
@@ -217,20 +172,11 @@ fn required(rule: &str, quoted: &[String]) -> Option<Vec<String>> {
         }
     }
     let list = LISTED.captures(rule)?.get(1)?.as_str();
-    let from = ["에는 ", "에 ", "에서 "]
-        .iter()
-        .filter_map(|p| list.rfind(p).map(|at| at + p.len()))
-        .max()
-        .unwrap_or(0);
+    let from = ["에는 ", "에 ", "에서 "].iter().filter_map(|p| list.rfind(p).map(|at| at + p.len())).max().unwrap_or(0);
     let items: Vec<String> = list_items(list.get(from..).unwrap_or(list))
         .into_iter()
         .map(|i| i.trim_end_matches("항목").trim().to_owned())
-        .map(|i| {
-            i.strip_suffix(['이', '가'])
-                .filter(|s| s.chars().count() >= 3)
-                .map(str::to_owned)
-                .unwrap_or(i)
-        })
+        .map(|i| i.strip_suffix(['이', '가']).filter(|s| s.chars().count() >= 3).map(str::to_owned).unwrap_or(i))
         .filter(|i| !i.is_empty() && i.split_whitespace().count() <= 3)
         .collect();
     (!items.is_empty()).then_some(items)
@@ -244,18 +190,12 @@ mod tests {
     fn sentences_name_their_checks() {
         let words = |w: &[&str]| w.iter().map(|s| (*s).to_owned()).collect::<Vec<_>>();
         let cases: Vec<(&str, Vec<Check>)> = vec![
-            (
-                "날짜는 '2026. 11. 22.'처럼 연월일 뒤에 온점을 찍어 표기한다.",
-                vec![Check::Date],
-            ),
+            ("날짜는 '2026. 11. 22.'처럼 연월일 뒤에 온점을 찍어 표기한다.", vec![Check::Date]),
             ("시각은 24시각제로 쌍점을 써서 표기한다.", vec![Check::Time]),
             ("금액은 숫자와 한글을 함께 적는다.", vec![Check::Amount]),
             ("항목 번호는 1. 가. 1) 가) 차례를 따른다.", vec![Check::Numbering]),
             ("본문은 두 칸 띄우고 '끝.'으로 맺는다.", vec![Check::Ending]),
-            (
-                "'소요예산' 항목이 있어야 한다.",
-                vec![Check::Required(words(&["소요예산"]))],
-            ),
+            ("'소요예산' 항목이 있어야 한다.", vec![Check::Required(words(&["소요예산"]))]),
             (
                 "소요예산, 추진일정, 담당부서가 빠지지 않아야 한다.",
                 vec![Check::Required(words(&["소요예산", "추진일정", "담당부서"]))],
@@ -264,10 +204,7 @@ mod tests {
                 "다음 항목이 모두 있어야 한다: 목적, 일시, 장소.",
                 vec![Check::Required(words(&["목적", "일시", "장소"]))],
             ),
-            (
-                "'금번', '익일'을 쓰지 않는다.",
-                vec![Check::Forbidden(words(&["금번", "익일"]))],
-            ),
+            ("'금번', '익일'을 쓰지 않는다.", vec![Check::Forbidden(words(&["금번", "익일"]))]),
             ("외래어는 쉬운 우리말로 다듬는다.", vec![Check::Plain]),
             ("주민등록번호 등 개인정보가 없어야 한다.", vec![Check::Personal]),
             ("보고서가 시민의 눈높이에 맞는다.", vec![]),
@@ -284,15 +221,9 @@ mod tests {
             other => panic!("{rule}: {other:?}"),
         };
         let l = of("전체 분량은 1,500자 이내로 한다.");
-        assert_eq!(
-            (l.count, l.unit, l.scope, l.at_least),
-            (1500, Unit::Characters, LengthScope::Document, false)
-        );
+        assert_eq!((l.count, l.unit, l.scope, l.at_least), (1500, Unit::Characters, LengthScope::Document, false));
         assert_eq!(of("제목은 30자 이내여야 한다.").scope, LengthScope::Title);
-        assert_eq!(
-            of("한 문장은 60자를 넘지 않는다. 60자 이내").scope,
-            LengthScope::EachSentence
-        );
+        assert_eq!(of("한 문장은 60자를 넘지 않는다. 60자 이내").scope, LengthScope::EachSentence);
         assert_eq!(of("본문은 열 줄 이상이어야 한다.").count, 10);
     }
 }

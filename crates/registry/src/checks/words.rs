@@ -50,16 +50,12 @@ const PLAIN: [(&str, &str); 44] = [
     ("기 제출", "이미 낸"),
 ];
 
-pattern!(
-    BRACKETED,
-    r"\([^()\n]*\)|\[[^\[\]\n]*\]|「[^」\n]*」|https?://\S+|\S+@\S+"
-);
+pattern!(BRACKETED, r"\([^()\n]*\)|\[[^\[\]\n]*\]|「[^」\n]*」|https?://\S+|\S+@\S+");
 pattern!(LATIN, r"[A-Za-z][A-Za-z&'.-]*[A-Za-z]|[A-Za-z]{2,}");
 
 /// Units and signs that are written in Latin letters everywhere.
-const UNITS: [&str; 16] = [
-    "km", "cm", "mm", "kg", "mg", "ha", "kW", "kWh", "MW", "GB", "MB", "TB", "ml", "km/h", "dB", "ppm",
-];
+const UNITS: [&str; 16] =
+    ["km", "cm", "mm", "kg", "mg", "ha", "kW", "kWh", "MW", "GB", "MB", "TB", "ml", "km/h", "dB", "ppm"];
 
 /// Looks for the words a rule names.
 pub(super) fn forbidden(text: &str, words: &[String]) -> Looked {
@@ -77,10 +73,7 @@ pub(super) fn forbidden(text: &str, words: &[String]) -> Looked {
         }
     }
     // The whole text was looked through, whatever was found.
-    Looked {
-        seen: words.len(),
-        places,
-    }
+    Looked { seen: words.len(), places }
 }
 
 /// Looks for the words of the built-in list.
@@ -93,10 +86,7 @@ pub(super) fn plain(text: &str) -> Looked {
             }
         }
     }
-    Looked {
-        seen: PLAIN.len(),
-        places,
-    }
+    Looked { seen: PLAIN.len(), places }
 }
 
 /// Looks for words in Latin letters outside brackets: official texts are written in Hangul, other letters in brackets.
@@ -116,9 +106,7 @@ pub(super) fn foreign(text: &str) -> Looked {
 
 /// "부당해고" holds no "당해": the word must not follow a letter.
 fn starts_a_word(text: &str, at: usize) -> bool {
-    text.get(..at)
-        .and_then(|t| t.chars().next_back())
-        .is_none_or(|c| !c.is_alphanumeric())
+    text.get(..at).and_then(|t| t.chars().next_back()).is_none_or(|c| !c.is_alphanumeric())
 }
 
 #[cfg(test)]
@@ -128,14 +116,7 @@ mod tests {
     #[test]
     fn words_are_found_at_their_start_only() {
         let words = ["당해".to_owned()];
-        assert_eq!(
-            forbidden("당해 연도\n부당해고", &words)
-                .places
-                .iter()
-                .map(|p| p.line)
-                .collect::<Vec<_>>(),
-            [1]
-        );
+        assert_eq!(forbidden("당해 연도\n부당해고", &words).places.iter().map(|p| p.line).collect::<Vec<_>>(), [1]);
         let found = plain("금번 워크숍은 익일 연다.");
         assert_eq!(found.places.len(), 3);
         assert!(found.places.iter().any(|p| p.fix.contains("다음 날")));
@@ -144,9 +125,6 @@ mod tests {
     #[test]
     fn latin_letters_belong_in_brackets() {
         let found = foreign("업무협약(MOU)을 맺고 TF를 꾸려 5 km를 걷는다. https://example.kr/a");
-        assert_eq!(
-            found.places.iter().map(|p| p.quote.as_str()).collect::<Vec<_>>(),
-            ["TF"]
-        );
+        assert_eq!(found.places.iter().map(|p| p.quote.as_str()).collect::<Vec<_>>(), ["TF"]);
     }
 }

@@ -79,14 +79,7 @@ pub(super) fn inputs(
 }
 
 fn input(key: &str, label: &str, kind: FieldKind, required: bool, placeholder: &str, guessed: bool) -> InputField {
-    InputField {
-        key: key.into(),
-        label: label.into(),
-        kind,
-        required,
-        placeholder: placeholder.into(),
-        guessed,
-    }
+    InputField { key: key.into(), label: label.into(), kind, required, placeholder: placeholder.into(), guessed }
 }
 
 /// The prompt speaks of a text that the reader brings.
@@ -116,58 +109,24 @@ pub(super) fn brings_text(prompt: &Prompt) -> bool {
 
 fn base(prompt: &Prompt, task: TaskKind, has_collections: bool) -> Vec<InputField> {
     let long = FieldKind::LongText;
-    let question = || {
-        input(
-            "question",
-            "질문",
-            long.clone(),
-            true,
-            "궁금한 것을 문장으로 적어 주세요.",
-            false,
-        )
-    };
+    let question = || input("question", "질문", long.clone(), true, "궁금한 것을 문장으로 적어 주세요.", false);
     let document = |label: &str, required: bool| {
-        input(
-            "document",
-            label,
-            long.clone(),
-            required,
-            "여기에 글을 붙여 넣어 주세요.",
-            false,
-        )
+        input("document", label, long.clone(), required, "여기에 글을 붙여 넣어 주세요.", false)
     };
     match task {
         TaskKind::QuestionAnswering | TaskKind::TableAnalysis => vec![question()],
         TaskKind::Classification => vec![document("분류할 글", true)],
         TaskKind::RuleCheck => vec![document("점검할 글", true)],
         TaskKind::Summary | TaskKind::Extraction => {
-            let label = if task == TaskKind::Summary {
-                "요약할 글"
-            } else {
-                "항목을 뽑을 글"
-            };
+            let label = if task == TaskKind::Summary { "요약할 글" } else { "항목을 뽑을 글" };
             if brings_text(prompt) || !has_collections {
                 return vec![document(label, !has_collections)];
             }
-            let topic = input(
-                "topic",
-                "주제",
-                FieldKind::Text,
-                false,
-                "비워 두면 자료 전체에서 찾습니다.",
-                true,
-            );
+            let topic = input("topic", "주제", FieldKind::Text, false, "비워 두면 자료 전체에서 찾습니다.", true);
             vec![topic, document(label, false)]
         }
         TaskKind::Draft => vec![
-            input(
-                "topic",
-                "주제",
-                FieldKind::Text,
-                true,
-                "무엇에 관한 문서인지 적어 주세요.",
-                false,
-            ),
+            input("topic", "주제", FieldKind::Text, true, "무엇에 관한 문서인지 적어 주세요.", false),
             document("참고할 글", false),
         ],
     }
@@ -187,10 +146,7 @@ fn named(prompt: &Prompt, items: &[String]) -> Vec<InputField> {
             .iter()
             .filter_map(|p| list.as_str().rfind(p).map(|at| at + p.len()))
             .max();
-        for (n, item) in list_items(list.as_str().get(cut.unwrap_or(0)..).unwrap_or(""))
-            .into_iter()
-            .enumerate()
-        {
+        for (n, item) in list_items(list.as_str().get(cut.unwrap_or(0)..).unwrap_or("")).into_iter().enumerate() {
             let words = item.split_whitespace().count();
             let clause = ["을 ", "를 ", "에 ", "이 "].iter().any(|p| item.contains(p));
             if clause
@@ -214,14 +170,7 @@ fn named(prompt: &Prompt, items: &[String]) -> Vec<InputField> {
     ];
     for (key, label, words) in by {
         if prompt.has(&words) {
-            add(input(
-                key,
-                label,
-                FieldKind::Text,
-                false,
-                "비워 두면 전체를 봅니다.",
-                true,
-            ));
+            add(input(key, label, FieldKind::Text, false, "비워 두면 전체를 봅니다.", true));
         }
     }
     out
@@ -229,9 +178,7 @@ fn named(prompt: &Prompt, items: &[String]) -> Vec<InputField> {
 
 fn known(item: &str) -> Option<InputField> {
     let flat = unspaced(item);
-    let (_, key, _) = KNOWN
-        .iter()
-        .find(|(words, _, _)| words.iter().any(|w| flat.contains(w)))?;
+    let (_, key, _) = KNOWN.iter().find(|(words, _, _)| words.iter().any(|w| flat.contains(w)))?;
     let kind = match *key {
         // "일시" holds a time beside the day.
         "date" if flat.contains("일시") => FieldKind::Text,

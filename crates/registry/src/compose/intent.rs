@@ -240,33 +240,18 @@ const FAINT: f32 = 1.4;
 
 /// Weighs the prompt. A prompt that names no task is a question to documents.
 pub(crate) fn recognise(prompt: &Prompt) -> Intent {
-    let mut scored: Vec<(TaskKind, f32)> = CUES
-        .iter()
-        .map(|(task, cues)| (*task, score(&prompt.flat, cues)))
-        .collect();
+    let mut scored: Vec<(TaskKind, f32)> = CUES.iter().map(|(task, cues)| (*task, score(&prompt.flat, cues))).collect();
     // Rules put in order: drafting "검토 보고서" is no check, a table of fields is no table analysis.
     scored.sort_by(|a, b| b.1.total_cmp(&a.1));
     let Some((task, best)) = scored.first().copied() else {
-        return Intent {
-            task: TaskKind::QuestionAnswering,
-            others: vec![],
-        };
+        return Intent { task: TaskKind::QuestionAnswering, others: vec![] };
     };
     if best < FAINT {
         let guess = by_likeness(prompt).unwrap_or(TaskKind::QuestionAnswering);
         let others = [TaskKind::QuestionAnswering, TaskKind::Summary, TaskKind::Draft];
-        return Intent {
-            task: guess,
-            others: others.into_iter().filter(|t| *t != guess).collect(),
-        };
+        return Intent { task: guess, others: others.into_iter().filter(|t| *t != guess).collect() };
     }
-    let others = scored
-        .iter()
-        .skip(1)
-        .filter(|(_, s)| *s >= CLOSE * best)
-        .map(|(t, _)| *t)
-        .take(2)
-        .collect();
+    let others = scored.iter().skip(1).filter(|(_, s)| *s >= CLOSE * best).map(|(t, _)| *t).take(2).collect();
     Intent { task, others }
 }
 
@@ -292,21 +277,9 @@ fn score(flat: &str, cues: &[(&str, f32)]) -> f32 {
 
 /// Is the word one that names a task? Such a word is no subject.
 pub(crate) fn is_cue(word: &str) -> bool {
-    CUES.iter().any(|(_, cues)| {
-        cues.iter()
-            .any(|(cue, weight)| *weight >= 2.0 && (word == *cue || word.starts_with(cue)))
-    }) && ![
-        "보도자료",
-        "공문",
-        "개인정보",
-        "주민번호",
-        "엑셀",
-        "통계",
-        "안내문",
-        "오탈자",
-        "맞춤법",
-    ]
-    .contains(&word)
+    CUES.iter()
+        .any(|(_, cues)| cues.iter().any(|(cue, weight)| *weight >= 2.0 && (word == *cue || word.starts_with(cue))))
+        && !["보도자료", "공문", "개인정보", "주민번호", "엑셀", "통계", "안내문", "오탈자", "맞춤법"].contains(&word)
 }
 
 /// The task whose name differs from a word of the prompt by a single letter (jamo): "요앾" for 요약.
@@ -320,10 +293,7 @@ fn by_likeness(prompt: &Prompt) -> Option<TaskKind> {
         ("질문", TaskKind::QuestionAnswering),
     ];
     let chars: Vec<char> = prompt.flat.chars().collect();
-    NAMES
-        .iter()
-        .find(|(name, _)| chars.windows(2).any(|pair| one_letter_apart(pair, name)))
-        .map(|(_, task)| *task)
+    NAMES.iter().find(|(name, _)| chars.windows(2).any(|pair| one_letter_apart(pair, name))).map(|(_, task)| *task)
 }
 
 fn one_letter_apart(pair: &[char], name: &str) -> bool {

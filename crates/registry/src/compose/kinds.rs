@@ -10,36 +10,20 @@ const DOCUMENTS: [(&str, &[&str], &[&str]); 13] = [
     (
         "보도자료",
         &["보도자료", "보도문", "언론보도", "홍보기사"],
-        &[
-            "제목",
-            "핵심 요약",
-            "주요 내용",
-            "추진 배경",
-            "기대 효과",
-            "향후 계획",
-            "문의처",
-        ],
+        &["제목", "핵심 요약", "주요 내용", "추진 배경", "기대 효과", "향후 계획", "문의처"],
     ),
     (
         "민원 답변",
         &["민원답변", "민원회신", "답변서", "민원에답", "답변초안", "회신문"],
         &["민원 요지", "관련 근거", "검토 의견", "처리 계획", "문의처"],
     ),
-    (
-        "검토 보고서",
-        &["검토보고", "타당성검토"],
-        &["검토 배경", "현황", "관련 근거", "검토 의견", "향후 계획"],
-    ),
+    ("검토 보고서", &["검토보고", "타당성검토"], &["검토 배경", "현황", "관련 근거", "검토 의견", "향후 계획"]),
     (
         "결과 보고서",
         &["결과보고", "실적보고", "출장보고", "성과보고"],
         &["개요", "추진 결과", "주요 성과", "문제점", "향후 계획"],
     ),
-    (
-        "회의록",
-        &["회의록", "회의결과"],
-        &["회의 개요", "참석자", "논의 내용", "결정 사항", "향후 일정"],
-    ),
+    ("회의록", &["회의록", "회의결과"], &["회의 개요", "참석자", "논의 내용", "결정 사항", "향후 일정"]),
     (
         "의회 답변 자료",
         &["의회답변", "시정질문", "의원요구", "행정사무감사"],
@@ -47,42 +31,13 @@ const DOCUMENTS: [(&str, &[&str], &[&str]); 13] = [
     ),
     (
         "계획서",
-        &[
-            "계획서",
-            "계획안",
-            "추진계획",
-            "기본계획",
-            "운영계획",
-            "사업계획",
-            "계획보고",
-        ],
-        &[
-            "추진 배경",
-            "추진 개요",
-            "현황",
-            "세부 추진 계획",
-            "추진 일정",
-            "소요 예산",
-            "기대 효과",
-        ],
+        &["계획서", "계획안", "추진계획", "기본계획", "운영계획", "사업계획", "계획보고"],
+        &["추진 배경", "추진 개요", "현황", "세부 추진 계획", "추진 일정", "소요 예산", "기대 효과"],
     ),
-    (
-        "제안서",
-        &["제안서", "제안문", "공모"],
-        &["제안 배경", "현황", "문제점", "제안 내용", "소요 예산", "기대 효과"],
-    ),
+    ("제안서", &["제안서", "제안문", "공모"], &["제안 배경", "현황", "문제점", "제안 내용", "소요 예산", "기대 효과"]),
     (
         "안내문",
-        &[
-            "안내문",
-            "안내장",
-            "가정통신문",
-            "알림문",
-            "홍보문",
-            "홍보글",
-            "블로그",
-            "카드뉴스",
-        ],
+        &["안내문", "안내장", "가정통신문", "알림문", "홍보문", "홍보글", "블로그", "카드뉴스"],
         &["제목", "주요 내용", "대상", "기간", "신청 방법", "문의처"],
     ),
     (
@@ -92,16 +47,7 @@ const DOCUMENTS: [(&str, &[&str], &[&str]); 13] = [
     ),
     (
         "인사말",
-        &[
-            "인사말",
-            "축사",
-            "연설문",
-            "말씀자료",
-            "격려사",
-            "기념사",
-            "사회자",
-            "시나리오",
-        ],
+        &["인사말", "축사", "연설문", "말씀자료", "격려사", "기념사", "사회자", "시나리오"],
         &["여는 말", "행사의 뜻", "주요 내용", "맺는 말"],
     ),
     (
@@ -119,10 +65,7 @@ const DOCUMENTS: [(&str, &[&str], &[&str]); 13] = [
 /// Sets of fields for what is commonly extracted.
 const FIELD_SETS: [(&[&str], &[&str]); 7] = [
     (&["회의", "간담회"], &["안건", "결정 사항", "담당 부서", "기한"]),
-    (
-        &["민원", "건의", "신고"],
-        &["민원 요지", "위치", "요청 사항", "담당 부서"],
-    ),
+    (&["민원", "건의", "신고"], &["민원 요지", "위치", "요청 사항", "담당 부서"]),
     (&["공고", "공모", "모집"], &["공고명", "신청 기간", "대상", "문의처"]),
     (&["계약", "입찰", "용역"], &["계약명", "금액", "기간", "업체"]),
     (&["조례", "규정", "법"], &["조항", "대상", "내용", "시행일"]),
@@ -148,26 +91,17 @@ pattern!(
     LIMIT_SAID,
     r"([0-9]{1,3}|한|두|세|네|다섯|여섯|일곱|여덟|아홉|열)\s*(문장|줄|개|가지|건)\s*(?:이내|이하|정도|로|만|까지|씩|요약)"
 );
-pattern!(
-    YEAR_ONLY,
-    r"((?:19|20)[0-9]{2})년\s*(?:도)?\s*(?:자료|문서|것|내용|사업|계획)?[^.]{0,6}만"
-);
+pattern!(YEAR_ONLY, r"((?:19|20)[0-9]{2})년\s*(?:도)?\s*(?:자료|문서|것|내용|사업|계획)?[^.]{0,6}만");
 pattern!(LENGTH_SAID, r"[0-9][0-9,]*\s*(?:글자|자)\s*(?:이내|이하|까지|넘)");
 
 /// The kind of document that the prompt names, or `None`.
 pub(super) fn document_kind(prompt: &Prompt) -> Option<&'static str> {
-    DOCUMENTS
-        .iter()
-        .find(|(_, words, _)| prompt.has(words))
-        .map(|(name, _, _)| *name)
+    DOCUMENTS.iter().find(|(_, words, _)| prompt.has(words)).map(|(name, _, _)| *name)
 }
 
 /// Sections of a kind of document; those of a report for none.
 pub(super) fn sections_of(kind: Option<&str>) -> Vec<String> {
-    let found = DOCUMENTS
-        .iter()
-        .find(|(name, _, _)| Some(*name) == kind)
-        .or(DOCUMENTS.last());
+    let found = DOCUMENTS.iter().find(|(name, _, _)| Some(*name) == kind).or(DOCUMENTS.last());
     found.map_or_else(Vec::new, |(_, _, sections)| owned(sections))
 }
 
@@ -184,27 +118,18 @@ pub(super) fn items(prompt: &Prompt, task: TaskKind, document: Option<&str>) -> 
         _ => vec![],
     };
     if !said.is_empty() {
-        return Read {
-            value: said,
-            guessed: false,
-        };
+        return Read { value: said, guessed: false };
     }
     let value = match task {
         TaskKind::Extraction => usual_fields(prompt),
         TaskKind::Classification => usual_classes(prompt),
         TaskKind::Draft => sections_of(document),
         _ => {
-            return Read {
-                value: vec![],
-                guessed: false,
-            };
+            return Read { value: vec![], guessed: false };
         }
     };
     // A named kind of document names its sections.
-    Read {
-        value,
-        guessed: task != TaskKind::Draft || document.is_none(),
-    }
+    Read { value, guessed: task != TaskKind::Draft || document.is_none() }
 }
 
 fn owned(words: &[&str]) -> Vec<String> {
@@ -234,11 +159,7 @@ fn after_place(text: &str) -> &str {
         "내용을 ",
         "받아 ",
     ];
-    let cut = PLACES
-        .iter()
-        .filter_map(|p| text.rfind(p).map(|at| at + p.len()))
-        .max()
-        .unwrap_or(0);
+    let cut = PLACES.iter().filter_map(|p| text.rfind(p).map(|at| at + p.len())).max().unwrap_or(0);
     text.get(cut..).unwrap_or(text)
 }
 
@@ -274,18 +195,8 @@ fn names(list: &str) -> Vec<String> {
     ];
     list_items(list)
         .into_iter()
-        .map(|i| {
-            i.strip_suffix('만')
-                .filter(|s| s.chars().count() >= 2)
-                .map(str::to_owned)
-                .unwrap_or(i)
-        })
-        .map(|i| {
-            i.strip_suffix("이랑")
-                .or(i.strip_suffix('랑'))
-                .map(str::to_owned)
-                .unwrap_or(i)
-        })
+        .map(|i| i.strip_suffix('만').filter(|s| s.chars().count() >= 2).map(str::to_owned).unwrap_or(i))
+        .map(|i| i.strip_suffix("이랑").or(i.strip_suffix('랑')).map(str::to_owned).unwrap_or(i))
         .filter(|i| !NOT_NAMES.contains(&i.as_str()) && i.chars().count() <= 15 && i.split_whitespace().count() <= 3)
         .collect()
 }
@@ -303,14 +214,9 @@ fn fields_said(prompt: &Prompt) -> Vec<String> {
         .map(|m| names(after_place(m.as_str())))
         .find(|l| l.len() >= 2)
     else {
-        let single = FIELDS_SAID
-            .captures(&prompt.text)
-            .and_then(|c| c.get(1))
-            .map(|m| names(after_place(m.as_str())));
+        let single = FIELDS_SAID.captures(&prompt.text).and_then(|c| c.get(1)).map(|m| names(after_place(m.as_str())));
         // One word before the verb is a field only where it is named as a thing of its own ("연락처만 뽑아줘").
-        return single
-            .filter(|s| s.len() == 1 && prompt.text.contains("에서 "))
-            .unwrap_or_default();
+        return single.filter(|s| s.len() == 1 && prompt.text.contains("에서 ")).unwrap_or_default();
     };
     list
 }
@@ -358,16 +264,10 @@ fn classes_said(prompt: &Prompt) -> Vec<String> {
 
 /// "민원을 교통, 환경" → "교통, 환경".
 fn after_object(list: &str) -> &str {
-    let first = list
-        .find([',', '/', '·'])
-        .or_else(|| list.find("이랑 "))
-        .unwrap_or(list.len());
+    let first = list.find([',', '/', '·']).or_else(|| list.find("이랑 ")).unwrap_or(list.len());
     let head = list.get(..first).unwrap_or("");
-    let cut = ["을 ", "를 ", "은 ", "는 "]
-        .iter()
-        .filter_map(|p| head.rfind(p).map(|at| at + p.len()))
-        .max()
-        .unwrap_or(0);
+    let cut =
+        ["을 ", "를 ", "은 ", "는 "].iter().filter_map(|p| head.rfind(p).map(|at| at + p.len())).max().unwrap_or(0);
     list.get(cut..).unwrap_or(list)
 }
 
@@ -392,9 +292,7 @@ pub(super) fn offered_classes() -> Vec<Vec<String>> {
 
 fn sections_said(prompt: &Prompt) -> Vec<String> {
     let list = SECTIONS_SAID.captures(&prompt.text).and_then(|c| c.get(1));
-    let found = list
-        .map(|m| names(after_object(after_place(m.as_str()))))
-        .unwrap_or_default();
+    let found = list.map(|m| names(after_object(after_place(m.as_str())))).unwrap_or_default();
     if found.len() >= 2 { found } else { vec![] }
 }
 
@@ -414,46 +312,24 @@ fn rules(prompt: &Prompt) -> Read<Vec<String>> {
         (&["금액", "예산표기"], AMOUNT_RULE),
         (&["항목번호", "번호체계", "번호순서", "항목기호"], NUMBER_RULE),
         (&["끝표시", "'끝'", "‘끝’", "끝."], END_RULE),
-        (
-            &["개인정보", "주민번호", "주민등록번호", "전화번호", "연락처"],
-            PERSONAL_RULE,
-        ),
-        (
-            &["외래어", "순화", "쉬운말", "우리말", "한자어", "어려운말", "공공언어"],
-            PLAIN_RULE,
-        ),
+        (&["개인정보", "주민번호", "주민등록번호", "전화번호", "연락처"], PERSONAL_RULE),
+        (&["외래어", "순화", "쉬운말", "우리말", "한자어", "어려운말", "공공언어"], PLAIN_RULE),
     ];
-    let mut value: Vec<String> = named
-        .iter()
-        .filter(|(w, _)| prompt.has(w))
-        .map(|(_, r)| (*r).to_owned())
-        .collect();
+    let mut value: Vec<String> = named.iter().filter(|(w, _)| prompt.has(w)).map(|(_, r)| (*r).to_owned()).collect();
     value.extend(required_items(prompt).map(|items| format!("다음 항목이 모두 있어야 한다: {}.", items.join(", "))));
     if let Some(length) = LENGTH_SAID.find(&prompt.text) {
         let limit = length.as_str().trim_end_matches("넘").trim();
         let tail = if limit.ends_with('자') { " 이내" } else { "" };
         value.push(format!("전체 분량은 {limit}{tail}로 한다."));
     }
-    if prompt.has(&[
-        "조례",
-        "규정",
-        "지침",
-        "매뉴얼",
-        "법령",
-        "기준에맞",
-        "점검표",
-        "체크리스트",
-        "사용전검사",
-    ]) {
+    if prompt.has(&["조례", "규정", "지침", "매뉴얼", "법령", "기준에맞", "점검표", "체크리스트", "사용전검사"])
+    {
         value.push("자료에 적힌 기준을 지켰는지 하나씩 확인한다.".to_owned());
     }
     if value.is_empty() {
         let usual = [DATE_RULE, TIME_RULE, AMOUNT_RULE, NUMBER_RULE, END_RULE, PLAIN_RULE];
         // "공문 형식" names this very set.
-        return Read {
-            value: owned(&usual),
-            guessed: !prompt.has(&["공문", "형식", "서식"]),
-        };
+        return Read { value: owned(&usual), guessed: !prompt.has(&["공문", "형식", "서식"]) };
     }
     Read { value, guessed: false }
 }
@@ -465,10 +341,7 @@ fn required_items(prompt: &Prompt) -> Option<Vec<String>> {
         r"(.{2,80}?)(?:이|가|은|는|을|를|도)?\s*(?:다|모두|전부|제대로|\s)*(?:빠졌|빠진|빠뜨|누락|들어\s*있는지|들어갔는지|포함(?:됐|되었|돼)|있는지)"
     );
     let list = after_object(after_place(MISSING.captures(&prompt.text)?.get(1)?.as_str()));
-    let list = ["에 ", "에는 "]
-        .iter()
-        .find_map(|p| list.rsplit_once(p))
-        .map_or(list, |(_, rest)| rest);
+    let list = ["에 ", "에는 "].iter().find_map(|p| list.rsplit_once(p)).map_or(list, |(_, rest)| rest);
     let personal = [
         "개인정보",
         "주민",
@@ -495,44 +368,22 @@ fn required_items(prompt: &Prompt) -> Option<Vec<String>> {
 /// Form of the answer.
 pub(super) fn form(prompt: &Prompt, task: TaskKind, items: &[String]) -> Read<OutputForm> {
     let table = prompt.has(&["표로", "표형식", "표형태", "엑셀로"]) && !prompt.has(&["목표로만", "지표로만"]);
-    let bullets = prompt.has(&[
-        "글머리",
-        "목록으로",
-        "개조식",
-        "항목별로",
-        "리스트로",
-        "불릿",
-        "bullet",
-        "세줄",
-        "3줄",
-    ]);
+    let bullets =
+        prompt.has(&["글머리", "목록으로", "개조식", "항목별로", "리스트로", "불릿", "bullet", "세줄", "3줄"]);
     let value = match task {
-        TaskKind::Draft => OutputForm::Draft {
-            sections: items.to_vec(),
-        },
-        TaskKind::Classification => OutputForm::Label {
-            classes: items.to_vec(),
-        },
+        TaskKind::Draft => OutputForm::Draft { sections: items.to_vec() },
+        TaskKind::Classification => OutputForm::Label { classes: items.to_vec() },
         TaskKind::RuleCheck => OutputForm::Checklist,
         TaskKind::Extraction if bullets && !table => OutputForm::Bullets,
-        TaskKind::Extraction => OutputForm::Table {
-            columns: items.to_vec(),
-        },
-        _ if table => OutputForm::Table {
-            columns: owned(&["항목", "내용", "근거"]),
-        },
+        TaskKind::Extraction => OutputForm::Table { columns: items.to_vec() },
+        _ if table => OutputForm::Table { columns: owned(&["항목", "내용", "근거"]) },
         _ if bullets => OutputForm::Bullets,
         TaskKind::Summary => OutputForm::Bullets,
         _ => OutputForm::Answer,
     };
-    let fixed = matches!(
-        task,
-        TaskKind::Draft | TaskKind::Classification | TaskKind::RuleCheck | TaskKind::TableAnalysis
-    );
-    Read {
-        value,
-        guessed: !(table || bullets || fixed),
-    }
+    let fixed =
+        matches!(task, TaskKind::Draft | TaskKind::Classification | TaskKind::RuleCheck | TaskKind::TableAnalysis);
+    Read { value, guessed: !(table || bullets || fixed) }
 }
 
 /// "세 문장 이내로" and the like, as a phrase for a sentence of the sheet.
@@ -547,14 +398,8 @@ pub(super) fn limit(prompt: &Prompt, task: TaskKind) -> Read<String> {
     });
     match (said, task) {
         (Some(value), _) => Read { value, guessed: false },
-        (None, TaskKind::Summary) => Read {
-            value: "다섯 개 이내".into(),
-            guessed: true,
-        },
-        (None, _) => Read {
-            value: "세 문장 이내".into(),
-            guessed: true,
-        },
+        (None, TaskKind::Summary) => Read { value: "다섯 개 이내".into(), guessed: true },
+        (None, _) => Read { value: "세 문장 이내".into(), guessed: true },
     }
 }
 

@@ -74,11 +74,7 @@ pub enum SheetPatch {
     /// Another form of the answer; `sentence` replaces those that named one.
     Form { output: OutputForm, sentence: String },
     /// The sentence that begins with `opening` now reads `sentence`, and the output with it.
-    Sentence {
-        opening: String,
-        sentence: String,
-        output: Option<OutputForm>,
-    },
+    Sentence { opening: String, sentence: String, output: Option<OutputForm> },
     /// Another time to run by itself.
     Schedule { schedule: Option<Schedule> },
     /// One more field in the form.
@@ -97,18 +93,9 @@ impl SheetPatch {
                 sheet::push(&mut out.sentences, sentence.clone(), false);
                 out.output = output.clone();
             }
-            SheetPatch::Sentence {
-                opening,
-                sentence,
-                output,
-            } => {
+            SheetPatch::Sentence { opening, sentence, output } => {
                 match out.sentences.iter_mut().find(|s| s.text.starts_with(opening.as_str())) {
-                    Some(found) => {
-                        *found = madang_domain::Sentence {
-                            text: sentence.clone(),
-                            guessed: false,
-                        }
-                    }
+                    Some(found) => *found = madang_domain::Sentence { text: sentence.clone(), guessed: false },
                     None => sheet::push(&mut out.sentences, sentence.clone(), false),
                 }
                 if let Some(output) = output {

@@ -226,9 +226,7 @@ impl Prompt {
             let dropped = HOW.contains(&word.as_str())
                 || PREDICATES.iter().any(|e| bare.ends_with(e))
                 || crate::compose::intent::is_cue(word)
-                || items
-                    .iter()
-                    .any(|i| unspaced(i) == *word || unspaced(i).contains(word.as_str()))
+                || items.iter().any(|i| unspaced(i) == *word || unspaced(i).contains(word.as_str()))
                 || document.is_some_and(|d| d == word || d.contains(word.as_str()))
                 || crate::compose::schedule::is_schedule_word(bare);
             if !dropped && !out.contains(word) {
@@ -260,10 +258,6 @@ impl Prompt {
             return word.to_owned();
         }
         let lower = self.text.to_ascii_lowercase();
-        lower
-            .find(word)
-            .and_then(|at| self.text.get(at..at + word.len()))
-            .unwrap_or(word)
-            .to_owned()
+        lower.find(word).and_then(|at| self.text.get(at..at + word.len())).unwrap_or(word).to_owned()
     }
 }

@@ -25,10 +25,7 @@ pub(super) fn ask(
 }
 
 fn choice(label: impl Into<String>, patch: SheetPatch) -> Choice {
-    Choice {
-        label: label.into(),
-        patch,
-    }
+    Choice { label: label.into(), patch }
 }
 
 fn which_task(prompt: &Prompt, intent: &Intent, catalogue: &[CollectionSummary]) -> Option<Question> {
@@ -38,21 +35,10 @@ fn which_task(prompt: &Prompt, intent: &Intent, catalogue: &[CollectionSummary])
     let composed = |task: TaskKind| {
         let mut notes = Notes::default();
         let brief = Brief::read(prompt, task, catalogue, &mut notes);
-        choice(
-            task.korean(),
-            SheetPatch::Sheet {
-                sheet: Box::new(sheet::build(&brief, &mut notes)),
-            },
-        )
+        choice(task.korean(), SheetPatch::Sheet { sheet: Box::new(sheet::build(&brief, &mut notes)) })
     };
-    let options = std::iter::once(intent.task)
-        .chain(intent.others.iter().copied())
-        .map(composed)
-        .collect();
-    Some(Question {
-        text: "어떤 일에 가장 가깝나요?".into(),
-        options,
-    })
+    let options = std::iter::once(intent.task).chain(intent.others.iter().copied()).map(composed).collect();
+    Some(Question { text: "어떤 일에 가장 가깝나요?".into(), options })
 }
 
 fn which_items(brief: &Brief) -> Option<Question> {
@@ -84,9 +70,7 @@ fn which_items(brief: &Brief) -> Option<Question> {
         }
         TaskKind::Classification => {
             let sets = kinds::offered_classes().into_iter();
-            let options = sets
-                .map(|c| listed(CLASSES_OPENING, c.clone(), OutputForm::Label { classes: c }))
-                .collect();
+            let options = sets.map(|c| listed(CLASSES_OPENING, c.clone(), OutputForm::Label { classes: c })).collect();
             ("어떤 갈래로 나눌까요?", options)
         }
         TaskKind::Draft => {
@@ -103,10 +87,7 @@ fn which_items(brief: &Brief) -> Option<Question> {
         }
         _ => return None,
     };
-    Some(Question {
-        text: text.into(),
-        options,
-    })
+    Some(Question { text: text.into(), options })
 }
 
 fn which_sources(prompt: &Prompt, brief: &Brief, catalogue: &[CollectionSummary]) -> Option<Question> {
@@ -114,35 +95,19 @@ fn which_sources(prompt: &Prompt, brief: &Brief, catalogue: &[CollectionSummary]
         return None;
     }
     let mut all = sources::scored(prompt, catalogue);
-    all.sort_by(|a, b| {
-        b.score
-            .total_cmp(&a.score)
-            .then(b.collection.documents.cmp(&a.collection.documents))
-    });
+    all.sort_by(|a, b| b.score.total_cmp(&a.score).then(b.collection.documents.cmp(&a.collection.documents)));
     let mut options: Vec<Choice> = all
         .iter()
         .take(3)
         .map(|p| {
             let c = p.collection;
-            let source = Source::Collection {
-                id: c.id,
-                name: c.name.clone(),
-                guessed: false,
-            };
+            let source = Source::Collection { id: c.id, name: c.name.clone(), guessed: false };
             let label = format!("{} (등급 {}, {}개 문서)", c.name, c.grade.letter(), c.documents);
             choice(label, SheetPatch::Sources { sources: vec![source] })
         })
         .collect();
-    options.push(choice(
-        "읽을 수 있는 모든 자료",
-        SheetPatch::Sources {
-            sources: vec![Source::Readable],
-        },
-    ));
-    Some(Question {
-        text: "어느 자료에서 찾을까요?".into(),
-        options,
-    })
+    options.push(choice("읽을 수 있는 모든 자료", SheetPatch::Sources { sources: vec![Source::Readable] }));
+    Some(Question { text: "어느 자료에서 찾을까요?".into(), options })
 }
 
 fn which_time(brief: &Brief) -> Option<Question> {
@@ -153,48 +118,24 @@ fn which_time(brief: &Brief) -> Option<Question> {
     if !found.time_guessed {
         return None;
     }
-    let options = [(9, "오전 9시"), (14, "오후 2시"), (17, "오후 5시")].map(|(hour, label)| {
-        choice(
-            label,
-            SheetPatch::Schedule {
-                schedule: Some(at_hour(&found.schedule, hour)),
-            },
-        )
-    });
-    Some(Question {
-        text: "몇 시에 실행할까요?".into(),
-        options: options.into(),
-    })
+    let options = [(9, "오전 9시"), (14, "오후 2시"), (17, "오후 5시")]
+        .map(|(hour, label)| choice(label, SheetPatch::Schedule { schedule: Some(at_hour(&found.schedule, hour)) }));
+    Some(Question { text: "몇 시에 실행할까요?".into(), options: options.into() })
 }
 
 fn which_day(schedule: &Schedule) -> Option<Question> {
     let options: Vec<Choice> = match *schedule {
         Schedule::Weekly { hour, minute, .. } => [(1, "월요일"), (3, "수요일"), (5, "금요일")]
             .map(|(weekday, l)| {
-                choice(
-                    l,
-                    SheetPatch::Schedule {
-                        schedule: Some(Schedule::Weekly { weekday, hour, minute }),
-                    },
-                )
+                choice(l, SheetPatch::Schedule { schedule: Some(Schedule::Weekly { weekday, hour, minute }) })
             })
             .into(),
         Schedule::Monthly { hour, minute, .. } => [(1, "1일"), (15, "15일"), (31, "말일")]
-            .map(|(day, l)| {
-                choice(
-                    l,
-                    SheetPatch::Schedule {
-                        schedule: Some(Schedule::Monthly { day, hour, minute }),
-                    },
-                )
-            })
+            .map(|(day, l)| choice(l, SheetPatch::Schedule { schedule: Some(Schedule::Monthly { day, hour, minute }) }))
             .into(),
         _ => return None,
     };
-    Some(Question {
-        text: "어느 날에 실행할까요?".into(),
-        options,
-    })
+    Some(Question { text: "어느 날에 실행할까요?".into(), options })
 }
 
 fn at_hour(schedule: &Schedule, at: u8) -> Schedule {
@@ -217,10 +158,7 @@ fn which_form(brief: &Brief, sheet: &DesignSheet) -> Option<Question> {
         OutputForm::Table { columns } if !columns.is_empty() => columns.clone(),
         _ => ["항목", "내용", "근거"].map(String::from).into(),
     };
-    let mut forms = vec![
-        ("글머리표 목록", OutputForm::Bullets),
-        ("표", OutputForm::Table { columns }),
-    ];
+    let mut forms = vec![("글머리표 목록", OutputForm::Bullets), ("표", OutputForm::Table { columns })];
     if brief.task != TaskKind::Extraction {
         forms.insert(0, ("문장", OutputForm::Answer));
     }
@@ -229,7 +167,6 @@ fn which_form(brief: &Brief, sheet: &DesignSheet) -> Option<Question> {
         choice(label, SheetPatch::Form { output, sentence })
     };
     Some(Question {
-        text: "결과를 어떤 꼴로 볼까요?".into(),
-        options: forms.into_iter().map(option).collect(),
+        text: "결과를 어떤 꼴로 볼까요?".into(), options: forms.into_iter().map(option).collect()
     })
 }

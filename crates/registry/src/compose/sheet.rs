@@ -78,35 +78,22 @@ fn purpose(brief: &Brief) -> String {
     let kind = brief.document;
     match brief.task {
         TaskKind::QuestionAnswering => format!("{topic}에 관한 질문에 자료의 문장을 근거로 들어 답한다."),
-        TaskKind::Summary => format!(
-            "{} 관련 글의 핵심을 짧게 간추려 빨리 파악하게 한다.",
-            joined(topic, kind)
-        ),
+        TaskKind::Summary => format!("{} 관련 글의 핵심을 짧게 간추려 빨리 파악하게 한다.", joined(topic, kind)),
         TaskKind::Draft => {
             let document = with_particle(&format!("{} 초안", kind.unwrap_or("문서")), "을", "를");
             format!("자료에 근거하여 {topic} {document} 작성한다.")
         }
-        TaskKind::Extraction => format!(
-            "{} 관련 글에서 필요한 항목만 뽑아 한눈에 보게 한다.",
-            joined(topic, kind)
-        ),
+        TaskKind::Extraction => format!("{} 관련 글에서 필요한 항목만 뽑아 한눈에 보게 한다.", joined(topic, kind)),
         TaskKind::Classification => format!("{topic} 관련 글을 정한 갈래로 나누어 처리할 곳을 빨리 정하게 한다."),
         TaskKind::RuleCheck => {
-            format!(
-                "{} 관련 글이 기준을 지켰는지 내보내기 전에 점검한다.",
-                joined(topic, kind)
-            )
+            format!("{} 관련 글이 기준을 지켰는지 내보내기 전에 점검한다.", joined(topic, kind))
         }
         TaskKind::TableAnalysis => format!("{topic} 표의 값을 계산하여 질문에 답한다."),
     }
 }
 
 fn answering(brief: &Brief, out: &mut Vec<Sentence>) {
-    push(
-        out,
-        "질문과 관련된 구절을 자료에서 찾아 그 문장으로 답한다.".into(),
-        false,
-    );
+    push(out, "질문과 관련된 구절을 자료에서 찾아 그 문장으로 답한다.".into(), false);
     push(out, format!("답은 {}로 쓴다.", brief.limit.value), brief.limit.guessed);
     form_sentence(brief, out);
     push(out, "답마다 근거가 된 문서와 문장을 밝힌다.".into(), false);
@@ -114,11 +101,7 @@ fn answering(brief: &Brief, out: &mut Vec<Sentence>) {
 }
 
 fn summary(brief: &Brief, out: &mut Vec<Sentence>) {
-    let from = if brief.sources.is_empty() {
-        "입력한 글"
-    } else {
-        "자료"
-    };
+    let from = if brief.sources.is_empty() { "입력한 글" } else { "자료" };
     push(out, format!("{from}에서 핵심이 되는 문장을 골라 간추린다."), false);
     push(out, format!("{}로 줄인다.", brief.limit.value), brief.limit.guessed);
     form_sentence(brief, out);
@@ -129,37 +112,22 @@ fn draft(brief: &Brief, out: &mut Vec<Sentence>) {
     let kind = brief.document.unwrap_or("문서");
     push(
         out,
-        format!(
-            "주제에 맞는 구절을 자료에서 찾아 {} 작성한다.",
-            with_particle(&format!("{kind} 초안"), "을", "를")
-        ),
+        format!("주제에 맞는 구절을 자료에서 찾아 {} 작성한다.", with_particle(&format!("{kind} 초안"), "을", "를")),
         false,
     );
-    push(
-        out,
-        format!("{SECTIONS_OPENING} {}.", brief.items.value.join(", ")),
-        brief.items.guessed,
-    );
+    push(out, format!("{SECTIONS_OPENING} {}.", brief.items.value.join(", ")), brief.items.guessed);
     push(out, "자료로 채우지 못한 항목은 비워 두고 따로 밝힌다.".into(), false);
     push(out, "인용한 문장마다 근거를 밝힌다.".into(), true);
 }
 
 fn extraction(brief: &Brief, out: &mut Vec<Sentence>) {
-    push(
-        out,
-        format!("{FIELDS_OPENING} {}.", brief.items.value.join(", ")),
-        brief.items.guessed,
-    );
+    push(out, format!("{FIELDS_OPENING} {}.", brief.items.value.join(", ")), brief.items.guessed);
     form_sentence(brief, out);
     push(out, "글에 없는 항목은 ‘자료에 없음’이라고 적는다.".into(), true);
 }
 
 fn classification(brief: &Brief, out: &mut Vec<Sentence>) {
-    push(
-        out,
-        format!("{CLASSES_OPENING} {}.", brief.items.value.join(", ")),
-        brief.items.guessed,
-    );
+    push(out, format!("{CLASSES_OPENING} {}.", brief.items.value.join(", ")), brief.items.guessed);
     push(out, "고른 까닭이 된 문장을 함께 보인다.".into(), true);
     push(out, "둘 이상에 가까우면 다음으로 가까운 갈래도 밝힌다.".into(), true);
 }
@@ -174,11 +142,7 @@ fn rule_check(brief: &Brief, out: &mut Vec<Sentence>) {
 
 fn table_analysis(out: &mut Vec<Sentence>) {
     push(out, "표에서 질문에 맞는 값을 계산하여 답한다.".into(), false);
-    push(
-        out,
-        "표 분석은 표 기능과 함께 제공됩니다. 그때까지는 문서에서 관련 문장을 찾아 보인다.".into(),
-        false,
-    );
+    push(out, "표 분석은 표 기능과 함께 제공됩니다. 그때까지는 문서에서 관련 문장을 찾아 보인다.".into(), false);
     push(out, "계산하지 않은 값을 지어내지 않는다.".into(), true);
 }
 
@@ -206,11 +170,7 @@ fn note(brief: &Brief, sheet: &DesignSheet, notes: &mut Notes) {
         _ => None,
     };
     let mut tell = |guessed: bool, line: String| {
-        if guessed {
-            notes.guessed.push(line)
-        } else {
-            notes.understood.push(line)
-        }
+        if guessed { notes.guessed.push(line) } else { notes.understood.push(line) }
     };
     if let Some(line) = what {
         tell(brief.items.guessed, line);
@@ -218,10 +178,7 @@ fn note(brief: &Brief, sheet: &DesignSheet, notes: &mut Notes) {
     if let Some(kind) = brief.document.filter(|_| brief.task == TaskKind::Draft) {
         tell(false, format!("문서 종류: {kind}"));
     }
-    tell(
-        brief.form.guessed,
-        format!("결과 형식: {}", output_words(&OutputFormName(&sheet.output).bare())),
-    );
+    tell(brief.form.guessed, format!("결과 형식: {}", output_words(&OutputFormName(&sheet.output).bare())));
     if matches!(brief.task, TaskKind::QuestionAnswering | TaskKind::Summary) {
         tell(brief.limit.guessed, format!("분량: {}", brief.limit.value));
     }

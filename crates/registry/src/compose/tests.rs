@@ -20,11 +20,7 @@ fn catalogue() -> Vec<CollectionSummary> {
     vec![
         collection(
             "자치법규",
-            &[
-                "주차장 설치 및 관리 조례",
-                "출산장려금 지원 조례",
-                "지방보조금 관리 조례",
-            ],
+            &["주차장 설치 및 관리 조례", "출산장려금 지원 조례", "지방보조금 관리 조례"],
             &["조례", "시장", "위원회", "보조금"],
         ),
         collection(
@@ -32,11 +28,7 @@ fn catalogue() -> Vec<CollectionSummary> {
             &["복지정책과 업무계획", "도로건설과 업무계획"],
             &["사업", "예산", "추진", "계획"],
         ),
-        collection(
-            "민원 상담 사례",
-            &["상하수도 민원 사례", "불법 주정차 민원 사례"],
-            &["민원", "신고", "처리"],
-        ),
+        collection("민원 상담 사례", &["상하수도 민원 사례", "불법 주정차 민원 사례"], &["민원", "신고", "처리"]),
         collection("여비 규정 해설", &["국내 출장 여비 안내"], &["출장", "여비", "숙박비"]),
     ]
 }
@@ -47,18 +39,12 @@ fn composed(prompt: &str) -> Composition {
 
 /// Prompt and the task it asks for.
 const PROMPTS: &[(&str, TaskKind)] = &[
-    (
-        "조례에서 궁금한 걸 물어보면 근거 조문이랑 같이 답해주는 앱",
-        QuestionAnswering,
-    ),
+    ("조례에서 궁금한 걸 물어보면 근거 조문이랑 같이 답해주는 앱", QuestionAnswering),
     ("출장 여비 규정 질문하면 답해줘", QuestionAnswering),
     ("신규 직원이 복무 규정을 물어볼 때 안내해 주는 챗봇", QuestionAnswering),
     ("출산장려금 얼마야?", QuestionAnswering),
     ("우리 과 업무계획에서 필요한 내용 찾아줘", QuestionAnswering),
-    (
-        "민원인이 자주 묻는 질문에 대한 답변 근거를 찾아 주는 도구가 필요합니다",
-        QuestionAnswering,
-    ),
+    ("민원인이 자주 묻는 질문에 대한 답변 근거를 찾아 주는 도구가 필요합니다", QuestionAnswering),
     ("주정차 단속 기준 알려줘", QuestionAnswering),
     ("지방보조금 관련 FAQ 만들고 싶어요", QuestionAnswering),
     ("여비 규정 search해서 answer 해주는 app", QuestionAnswering),
@@ -104,10 +90,7 @@ const PROMPTS: &[(&str, TaskKind)] = &[
     ("보도자료에 개인정보 있는지 확인해줘", RuleCheck),
     ("날짜랑 금액 표기가 공문서 규정에 맞는지 체크", RuleCheck),
     ("계획서에 소요예산, 추진일정이 빠졌는지 검토해줘", RuleCheck),
-    (
-        "홈페이지에 올리기 전에 주민번호나 전화번호 들어있는지 걸러줘",
-        RuleCheck,
-    ),
+    ("홈페이지에 올리기 전에 주민번호나 전화번호 들어있는지 걸러줘", RuleCheck),
     ("외래어나 어려운 한자어를 썼는지 점검", RuleCheck),
     ("정보통신공사 사용전검사 점검표로 체크하고 싶어요", RuleCheck),
     ("보도자료가 500자 이내인지, 오탈자는 없는지 검수", RuleCheck),
@@ -117,10 +100,7 @@ const PROMPTS: &[(&str, TaskKind)] = &[
     ("csv 올리면 합계랑 전년대비 증가율 계산해줘", TableAnalysis),
     ("주차장 이용 데이터 분석해서 추이 차트", TableAnalysis),
     ("매월 6일 초과근무수당 엑셀을 집계해줘", TableAnalysis),
-    (
-        "평일 오전 8시 30분마다 업무계획에서 오늘 일정 알려줘",
-        QuestionAnswering,
-    ),
+    ("평일 오전 8시 30분마다 업무계획에서 오늘 일정 알려줘", QuestionAnswering),
     ("매주 금요일 민원을 요약해서 목록으로", Summary),
     ("제출 마감 하루 전에 제출 서류가 빠졌는지 점검해줘", RuleCheck),
     ("매년 3월 2일 조례 정비 대상 알려줘", QuestionAnswering),
@@ -146,21 +126,11 @@ fn the_task_is_recognised_and_the_sheet_is_sound() {
         for q in &c.questions {
             assert!(q.options.len() >= 2, "{prompt}: {q:?}");
             for option in &q.options {
-                assert_eq!(
-                    option.patch.apply(&c.sheet).faults(),
-                    vec![],
-                    "{prompt}: {}",
-                    option.label
-                );
+                assert_eq!(option.patch.apply(&c.sheet).faults(), vec![], "{prompt}: {}", option.label);
             }
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} of {} wrong: {wrong:#?}",
-        wrong.len(),
-        PROMPTS.len()
-    );
+    assert!(wrong.is_empty(), "{} of {} wrong: {wrong:#?}", wrong.len(), PROMPTS.len());
 }
 
 #[test]
@@ -184,44 +154,22 @@ fn listed_words_become_the_answer() {
         OutputForm::Table { columns } => columns,
         other => panic!("{p}: {other:?}"),
     };
-    assert_eq!(
-        columns("사업계획에서 예산, 기간, 담당부서를 뽑아 표로 정리해줘"),
-        ["예산", "기간", "담당부서"]
-    );
-    assert_eq!(
-        columns("회의록에서 안건이랑 결정사항, 기한 추출"),
-        ["안건", "결정사항", "기한"]
-    );
-    assert_eq!(
-        columns("계약서 올리면 금액, 계약기간, 업체명만 뽑아주는 앱"),
-        ["금액", "계약기간", "업체명"]
-    );
+    assert_eq!(columns("사업계획에서 예산, 기간, 담당부서를 뽑아 표로 정리해줘"), ["예산", "기간", "담당부서"]);
+    assert_eq!(columns("회의록에서 안건이랑 결정사항, 기한 추출"), ["안건", "결정사항", "기한"]);
+    assert_eq!(columns("계약서 올리면 금액, 계약기간, 업체명만 뽑아주는 앱"), ["금액", "계약기간", "업체명"]);
     let classes = |p: &str| match composed(p).sheet.output {
         OutputForm::Label { classes } => classes,
         other => panic!("{p}: {other:?}"),
     };
     assert_eq!(classes("민원을 교통, 환경, 복지로 분류해줘"), ["교통", "환경", "복지"]);
     assert_eq!(classes("설문 의견을 찬성/반대/기타로 분류"), ["찬성", "반대", "기타"]);
-    assert_eq!(
-        classes("글을 넣으면 칭찬, 불만, 제안 중 하나로 분뉴해줘"),
-        ["칭찬", "불만", "제안"]
-    );
-    match composed("배경, 현황, 개선방안 순으로 보고서 초안 만들어줘")
-        .sheet
-        .output
-    {
+    assert_eq!(classes("글을 넣으면 칭찬, 불만, 제안 중 하나로 분뉴해줘"), ["칭찬", "불만", "제안"]);
+    match composed("배경, 현황, 개선방안 순으로 보고서 초안 만들어줘").sheet.output {
         OutputForm::Draft { sections } => assert_eq!(sections, ["배경", "현황", "개선방안"]),
         other => panic!("{other:?}"),
     }
-    let rules = composed("계획서에 소요예산, 추진일정이 빠졌는지 검토해줘")
-        .sheet
-        .sentences;
-    assert!(
-        rules
-            .iter()
-            .any(|s| s.text == "다음 항목이 모두 있어야 한다: 소요예산, 추진일정."),
-        "{rules:?}"
-    );
+    let rules = composed("계획서에 소요예산, 추진일정이 빠졌는지 검토해줘").sheet.sentences;
+    assert!(rules.iter().any(|s| s.text == "다음 항목이 모두 있어야 한다: 소요예산, 추진일정."), "{rules:?}");
 }
 
 /// What the sheet says must be what the plan reads from its sentences.
@@ -249,12 +197,7 @@ fn inputs_follow_the_words() {
         assert!(press.contains(&key.to_owned()), "{press:?}");
     }
     let deadline = composed("제출 마감 하루 전에 제출 서류가 빠졌는지 점검해줘").sheet;
-    assert!(
-        deadline
-            .inputs
-            .iter()
-            .any(|i| i.key == "deadline" && i.kind == FieldKind::Date)
-    );
+    assert!(deadline.inputs.iter().any(|i| i.key == "deadline" && i.kind == FieldKind::Date));
     assert!(matches!(deadline.schedule, Some(Schedule::BeforeDate { days: 1, ref field, .. }) if field == "deadline"));
 }
 
@@ -263,71 +206,33 @@ fn collections_are_picked_by_content_with_the_reason() {
     let all = catalogue();
     let c = compose("출장 숙박비 한도를 물어보면 답해줘", &all).expect("composes");
     assert_eq!(c.sheet.collections(), [all[3].id]);
-    assert!(
-        c.guessed
-            .iter()
-            .any(|g| g.contains("‘출장’") && g.contains("여비 규정 해설")),
-        "{:?}",
-        c.guessed
-    );
+    assert!(c.guessed.iter().any(|g| g.contains("‘출장’") && g.contains("여비 규정 해설")), "{:?}", c.guessed);
     let named = compose("자치법규에서 찾아 답해줘", &all).expect("composes");
     assert!(matches!(&named.sheet.sources[..], [Source::Collection { guessed: false, id, .. }] if *id == all[0].id));
     let none = compose("반려동물 등록 절차를 물어보면 답해줘", &all).expect("composes");
     assert_eq!(none.sheet.sources, [Source::Readable]);
     assert!(none.questions.iter().any(|q| q.text.contains("어느 자료")));
-    assert_eq!(
-        compose("민원을 교통, 환경으로 분류해줘", &all)
-            .expect("composes")
-            .sheet
-            .sources,
-        []
-    );
+    assert_eq!(compose("민원을 교통, 환경으로 분류해줘", &all).expect("composes").sheet.sources, []);
 }
 
 #[test]
 fn a_button_changes_the_sheet() {
     let c = composed("민원 글에서 뽑아줘");
-    let q = c
-        .questions
-        .iter()
-        .find(|q| q.text.contains("어떤 항목"))
-        .expect("asks for fields");
+    let q = c.questions.iter().find(|q| q.text.contains("어떤 항목")).expect("asks for fields");
     let sheet = q.options[0].patch.apply(&c.sheet);
     let plan = crate::plan::interpret(&sheet);
     assert_eq!(plan.fields.join(", "), q.options[0].label);
     let c = composed("조례에서 궁금한 걸 물어보면 답해줘");
-    let q = c
-        .questions
-        .iter()
-        .find(|q| q.text.contains("꼴"))
-        .expect("asks for the form");
-    let table = q
-        .options
-        .iter()
-        .find(|o| o.label == "표")
-        .expect("offers a table")
-        .patch
-        .apply(&c.sheet);
+    let q = c.questions.iter().find(|q| q.text.contains("꼴")).expect("asks for the form");
+    let table = q.options.iter().find(|o| o.label == "표").expect("offers a table").patch.apply(&c.sheet);
     assert!(matches!(crate::plan::interpret(&table).form, OutputForm::Table { .. }));
-    assert_eq!(
-        table
-            .sentences
-            .iter()
-            .filter(|s| crate::plan::names_form(&s.text))
-            .count(),
-        1
-    );
+    assert_eq!(table.sentences.iter().filter(|s| crate::plan::names_form(&s.text)).count(), 1);
 }
 
 #[test]
 fn tables_say_that_they_come_later() {
     let c = composed("월별 민원 건수 엑셀을 집계해서 그래프로");
-    assert!(
-        c.sheet
-            .sentences
-            .iter()
-            .any(|s| s.text.contains("표 분석은 표 기능과 함께 제공됩니다"))
-    );
+    assert!(c.sheet.sentences.iter().any(|s| s.text.contains("표 분석은 표 기능과 함께 제공됩니다")));
 }
 
 #[test]

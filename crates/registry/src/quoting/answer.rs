@@ -10,14 +10,8 @@ use madang_domain::OutputForm;
 use madang_inference::{EngineError, EngineTask, Finish};
 use std::collections::HashSet;
 
-pattern!(
-    ANNOUNCES,
-    r"다음\s*각\s*(?:호|목)|다음\s*(?:과|각|의|사항|서류|항목)|아래(?:와| )"
-);
-pattern!(
-    ITEM,
-    r"^(?:[0-9]{1,2}[.)]|\([0-9]{1,2}\)|[가-하][.)]|[①-⑳㉮-㉻]|[-*•·○ㅇ])\s*\S"
-);
+pattern!(ANNOUNCES, r"다음\s*각\s*(?:호|목)|다음\s*(?:과|각|의|사항|서류|항목)|아래(?:와| )");
+pattern!(ITEM, r"^(?:[0-9]{1,2}[.)]|\([0-9]{1,2}\)|[가-하][.)]|[①-⑳㉮-㉻]|[-*•·○ㅇ])\s*\S");
 
 /// Items of an announced list that are quoted.
 const MOST_LISTED: usize = 12;
@@ -28,19 +22,12 @@ pub(super) async fn write(
     material: &Material,
     writer: &mut Writer<'_>,
 ) -> Result<Finish, EngineError> {
-    let units = if material.passage_units.is_empty() {
-        &material.input_units
-    } else {
-        &material.passage_units
-    };
+    let units = if material.passage_units.is_empty() { &material.input_units } else { &material.passage_units };
     let asked = material.question(task);
     let ranking = rank(&Question::read(&asked), units);
     if ranking.coverage < ANSWER_THRESHOLD || ranking.best.is_empty() {
         no_answer(task, &ranking, units, writer).await?;
-        return Ok(Finish {
-            answered: false,
-            unfilled: vec![],
-        });
+        return Ok(Finish { answered: false, unfilled: vec![] });
     }
     let bullets = task.plan.form == OutputForm::Bullets;
     let mut told: HashSet<usize> = HashSet::new();
@@ -68,10 +55,7 @@ pub(super) async fn write(
             writer.line("\n").await?;
         }
     }
-    Ok(Finish {
-        answered: true,
-        unfilled: vec![],
-    })
+    Ok(Finish { answered: true, unfilled: vec![] })
 }
 
 /// The list items that a sentence such as "다음 각 호의 …" announces: what it says stands in them.
@@ -81,11 +65,7 @@ fn listed_after(index: usize, units: &[Unit]) -> Vec<usize> {
     };
     (index + 1..units.len())
         .take(MOST_LISTED)
-        .take_while(|i| {
-            units
-                .get(*i)
-                .is_some_and(|u| u.origin == unit.origin && ITEM.is_match(u.text.trim_start()))
-        })
+        .take_while(|i| units.get(*i).is_some_and(|u| u.origin == unit.origin && ITEM.is_match(u.text.trim_start())))
         .collect()
 }
 
@@ -98,33 +78,15 @@ pub(super) async fn no_answer(
 ) -> Result<(), EngineError> {
     writer.line("자료에서 이 질문의 답을 찾지 못했습니다.\n\n").await?;
     if !ranking.missing.is_empty() {
-        let words: Vec<String> = ranking
-            .missing
-            .iter()
-            .take(5)
-            .map(|w| format!("‘{}’", escape_markdown(w)))
-            .collect();
-        writer
-            .line(&format!("- 찾은 자료에 없는 말: {}\n", words.join(", ")))
-            .await?;
+        let words: Vec<String> = ranking.missing.iter().take(5).map(|w| format!("‘{}’", escape_markdown(w))).collect();
+        writer.line(&format!("- 찾은 자료에 없는 말: {}\n", words.join(", "))).await?;
     }
-    let nearest = ranking
-        .best
-        .first()
-        .and_then(|r| units.get(r.unit))
-        .and_then(|u| match u.origin {
-            super::units::Origin::Passage(i) => task.passages.get(i),
-            super::units::Origin::Input => None,
-        });
+    let nearest = ranking.best.first().and_then(|r| units.get(r.unit)).and_then(|u| match u.origin {
+        super::units::Origin::Passage(i) => task.passages.get(i),
+        super::units::Origin::Input => None,
+    });
     if let Some(p) = nearest {
-        writer
-            .line(&format!(
-                "- 가장 가까운 문서: 「{}」\n",
-                escape_markdown(&p.document_title)
-            ))
-            .await?;
+        writer.line(&format!("- 가장 가까운 문서: 「{}」\n", escape_markdown(&p.document_title))).await?;
     }
-    writer
-        .line("- 이렇게 해 보세요: 문서에 쓰인 낱말로 다시 묻거나, 답이 담긴 문서를 자료 모음에 더해 주세요.\n")
-        .await
+    writer.line("- 이렇게 해 보세요: 문서에 쓰인 낱말로 다시 묻거나, 답이 담긴 문서를 자료 모음에 더해 주세요.\n").await
 }

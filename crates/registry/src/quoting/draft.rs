@@ -26,12 +26,7 @@ pub(super) async fn write(
     material: &Material,
     writer: &mut Writer<'_>,
 ) -> Result<Finish, EngineError> {
-    let units: Vec<&Unit> = material
-        .input_units
-        .iter()
-        .chain(&material.passage_units)
-        .filter(|u| !u.heading)
-        .collect();
+    let units: Vec<&Unit> = material.input_units.iter().chain(&material.passage_units).filter(|u| !u.heading).collect();
     let relevance = relevance(material, task);
     let each = each(task.plan.max_items, sections.len());
     let mut used: HashSet<usize> = HashSet::new();
@@ -40,18 +35,14 @@ pub(super) async fn write(
     for section in sections {
         writer.line(&format!("## {}\n\n", escape_markdown(section))).await?;
         let chosen = if is_title(section) && !material.query.is_empty() {
-            writer
-                .line(&format!("{}\n\n", escape_markdown(&one_line(&material.query))))
-                .await?;
+            writer.line(&format!("{}\n\n", escape_markdown(&one_line(&material.query)))).await?;
             filled += 1;
             continue;
         } else {
             fitting(section, &units, &relevance, &used, each)
         };
         if chosen.is_empty() {
-            writer
-                .line("_(자료에서 찾지 못했습니다. 직접 적어 주세요.)_\n\n")
-                .await?;
+            writer.line("_(자료에서 찾지 못했습니다. 직접 적어 주세요.)_\n\n").await?;
             unfilled.push(section.clone());
             continue;
         }
@@ -66,26 +57,14 @@ pub(super) async fn write(
         writer.line("\n").await?;
     }
     if !unfilled.is_empty() {
-        writer
-            .line(&format!(
-                "---\n\n채우지 못한 항목: {}\n",
-                escape_markdown(&unfilled.join(", "))
-            ))
-            .await?;
+        writer.line(&format!("---\n\n채우지 못한 항목: {}\n", escape_markdown(&unfilled.join(", ")))).await?;
     }
-    Ok(Finish {
-        answered: filled > 0,
-        unfilled,
-    })
+    Ok(Finish { answered: filled > 0, unfilled })
 }
 
 /// Sentences of a section: a limit below the number of sections can only be meant for each of them ("항목마다 두 문장").
 fn each(limit: usize, sections: usize) -> usize {
-    if limit < sections {
-        limit.clamp(1, 8)
-    } else {
-        (limit / sections.max(1)).clamp(1, 8)
-    }
+    if limit < sections { limit.clamp(1, 8) } else { (limit / sections.max(1)).clamp(1, 8) }
 }
 
 fn one_line(text: &str) -> String {
@@ -108,13 +87,7 @@ struct About {
 fn relevance(material: &Material, task: &EngineTask) -> Vec<About> {
     let units: Vec<Unit> = material.passage_units.iter().filter(|u| !u.heading).cloned().collect();
     let inputs = material.input_units.iter().filter(|u| !u.heading).count();
-    let mut out = vec![
-        About {
-            unit: 1.0,
-            document: 1.0
-        };
-        inputs
-    ];
+    let mut out = vec![About { unit: 1.0, document: 1.0 }; inputs];
     let ranking = rank(&subject(material, task), &units);
     let top = ranking.best.first().map_or(1.0, |r| r.score).max(f32::EPSILON);
     let mut scores = vec![0.0f32; units.len()];
@@ -158,10 +131,7 @@ fn fitting(section: &str, units: &[&Unit], relevance: &[About], used: &HashSet<u
         .enumerate()
         .filter(|(i, _)| !used.contains(i))
         .map(|(i, unit)| {
-            let about = relevance.get(i).copied().unwrap_or(About {
-                unit: 0.0,
-                document: 0.0,
-            });
+            let about = relevance.get(i).copied().unwrap_or(About { unit: 0.0, document: 0.0 });
             (i, fit(section, &own, &words, unit), about)
         })
         .filter(|(_, fit, about)| {
@@ -193,26 +163,12 @@ fn fit(section: &str, own: &Question, words: &[&str], unit: &Unit) -> f32 {
     let label = unit.labelled().map_or(0.0, |(label, _)| alike(section, label));
     // The document's own title stands first and names no section.
     let titles = usize::from(matches!(unit.origin, Origin::Passage(_)));
-    let heading = unit
-        .above
-        .iter()
-        .skip(titles)
-        .map(|h| alike(section, h))
-        .fold(0.0, f32::max);
-    let named = own
-        .words
-        .iter()
-        .map(|w| match_word(w, unit).max(0.8 * match_above(w, unit)))
-        .sum::<f32>()
+    let heading = unit.above.iter().skip(titles).map(|h| alike(section, h)).fold(0.0, f32::max);
+    let named = own.words.iter().map(|w| match_word(w, unit).max(0.8 * match_above(w, unit))).sum::<f32>()
         / own.words.len().max(1) as f32;
     let typical = words.iter().filter(|w| unit.flat.contains(**w)).count() as f32;
     let by_words = (0.3 * typical).min(0.6) + 0.4 * named;
-    label.max(heading)
-        + if label.max(heading) >= 0.7 {
-            0.2 * by_words
-        } else {
-            by_words
-        }
+    label.max(heading) + if label.max(heading) >= 0.7 { 0.2 * by_words } else { by_words }
 }
 
 #[cfg(test)]
@@ -226,13 +182,7 @@ mod tests {
             "□ 추진배경\n- 장비가 낡아 통화가 끊긴다.\n□ 예산\n- 21백만 원(시비)\n- 만족도가 향상될 것으로 기대된다.",
         );
         let units: Vec<&Unit> = all.iter().filter(|u| !u.heading).collect();
-        let relevance = vec![
-            About {
-                unit: 1.0,
-                document: 1.0
-            };
-            units.len()
-        ];
+        let relevance = vec![About { unit: 1.0, document: 1.0 }; units.len()];
         let texts = |section: &str| {
             fitting(section, &units, &relevance, &HashSet::new(), 1)
                 .iter()

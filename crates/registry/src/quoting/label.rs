@@ -30,10 +30,7 @@ pub(super) async fn write(
         OutputForm::Label { classes } if !classes.is_empty() => classes,
         _ => &task.plan.classes,
     };
-    let unanswered = Finish {
-        answered: false,
-        unfilled: vec![],
-    };
+    let unanswered = Finish { answered: false, unfilled: vec![] };
     if names.len() < 2 {
         writer
             .line("분류할 갈래가 정해지지 않았습니다. 설계서에 “교통, 환경, 복지로 분류한다.”와 같이 적어 주세요.")
@@ -41,9 +38,7 @@ pub(super) async fn write(
         return Ok(unanswered);
     }
     if material.input_units.is_empty() {
-        writer
-            .line("분류할 글이 없습니다. 입력 칸에 글을 붙여 넣어 주세요.")
-            .await?;
+        writer.line("분류할 글이 없습니다. 입력 칸에 글을 붙여 넣어 주세요.").await?;
         return Ok(unanswered);
     }
     let classes: Vec<Class> = names.iter().map(|n| class(n, &task.instructions)).collect();
@@ -55,21 +50,13 @@ pub(super) async fn write(
         Some((best, value, unit)) if *value > 0.0 => {
             let second = scored.get(1).filter(|s| s.1 > 0.0 && s.1 >= 0.7 * value);
             verdict(best, *unit, second.map(|s| s.0), writer).await?;
-            Ok(Finish {
-                answered: true,
-                unfilled: vec![],
-            })
+            Ok(Finish { answered: true, unfilled: vec![] })
         }
         _ => match other {
             Some(other) => {
                 writer.line(&format!("**{}**\n\n", escape_markdown(other))).await?;
-                writer
-                    .line("다른 갈래를 가리키는 말이 글에 없습니다. 사람이 확인해 주세요.\n")
-                    .await?;
-                Ok(Finish {
-                    answered: true,
-                    unfilled: vec![],
-                })
+                writer.line("다른 갈래를 가리키는 말이 글에 없습니다. 사람이 확인해 주세요.\n").await?;
+                Ok(Finish { answered: true, unfilled: vec![] })
             }
             None => {
                 let all = names.join(", ");
@@ -96,25 +83,13 @@ async fn verdict(
 ) -> Result<(), EngineError> {
     writer.line(&format!("**{}**\n\n", escape_markdown(&best.name))).await?;
     if let Some(unit) = unit {
-        let hits: Vec<String> = hits(best, unit)
-            .into_iter()
-            .take(5)
-            .map(|(w, _)| format!("‘{}’", escape_markdown(w)))
-            .collect();
-        writer
-            .line(&format!(
-                "- 까닭: “{}” ({})\n",
-                escape_markdown(&unit.shown()),
-                hits.join(", ")
-            ))
-            .await?;
+        let hits: Vec<String> =
+            hits(best, unit).into_iter().take(5).map(|(w, _)| format!("‘{}’", escape_markdown(w))).collect();
+        writer.line(&format!("- 까닭: “{}” ({})\n", escape_markdown(&unit.shown()), hits.join(", "))).await?;
     }
     if let Some(second) = second {
         writer
-            .line(&format!(
-                "- 다음으로 가까운 갈래: {} (사람이 확인해 주세요)\n",
-                escape_markdown(&second.name)
-            ))
+            .line(&format!("- 다음으로 가까운 갈래: {} (사람이 확인해 주세요)\n", escape_markdown(&second.name)))
             .await?;
     }
     Ok(())
@@ -126,9 +101,7 @@ fn class(name: &str, instructions: &[String]) -> Class {
     let parts = content_words(name).into_iter().filter(|w| w.chars().count() >= 2);
     words.extend(parts.map(|w| (w, NAME)));
     for sentence in instructions {
-        let told = sentence
-            .split(['.', ';', '\n'])
-            .filter_map(|part| part.split_once([':', '：']));
+        let told = sentence.split(['.', ';', '\n']).filter_map(|part| part.split_once([':', '：']));
         for (_, list) in told.filter(|(label, _)| label.trim().trim_matches(['‘', '’', '\'', '-', ' ']) == name) {
             words.extend(list_items(list).into_iter().map(|w| (unspaced(&normalise(&w)), TOLD)));
         }
@@ -136,10 +109,7 @@ fn class(name: &str, instructions: &[String]) -> Class {
     words.extend(topic_words(name).iter().map(|w| ((*w).to_owned(), TOPIC)));
     let mut seen = std::collections::HashSet::new();
     words.retain(|(w, _)| !w.is_empty() && seen.insert(w.clone()));
-    Class {
-        name: name.to_owned(),
-        words,
-    }
+    Class { name: name.to_owned(), words }
 }
 
 /// Sum over the units, and the unit that tells most.

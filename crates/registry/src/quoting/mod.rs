@@ -39,20 +39,14 @@ pub struct QuotingEngine;
 #[async_trait]
 impl TextEngine for QuotingEngine {
     fn card(&self) -> EngineCard {
-        EngineCard {
-            name: "quoting".into(),
-            label: "인용 엔진".into(),
-            generates: false,
-        }
+        EngineCard { name: "quoting".into(), label: "인용 엔진".into(), generates: false }
     }
 
     async fn answer(&self, task: &EngineTask, out: &mpsc::Sender<EngineEvent>) -> Result<Finish, EngineError> {
         let material = Material::read(task);
         let mut writer = Writer::new(task, out);
         if material.cut {
-            writer
-                .line(&format!("붙여 넣은 글이 길어 앞의 {MAX_INPUT}자까지만 읽었습니다.\n\n"))
-                .await?;
+            writer.line(&format!("붙여 넣은 글이 길어 앞의 {MAX_INPUT}자까지만 읽었습니다.\n\n")).await?;
         }
         write(task, &material, &mut writer).await
     }
@@ -61,11 +55,7 @@ impl TextEngine for QuotingEngine {
 /// How much of the question the best sentence of the passages and its surroundings cover, from 0 to 1; answers are
 /// refused below [`ANSWER_THRESHOLD`].
 pub fn coverage(question: &str, passages: &[Passage]) -> f32 {
-    let units: Vec<Unit> = passages
-        .iter()
-        .enumerate()
-        .flat_map(|(i, p)| units::of_passage(i, p))
-        .collect();
+    let units: Vec<Unit> = passages.iter().enumerate().flat_map(|(i, p)| units::of_passage(i, p)).collect();
     rank::rank(&question::Question::read(question), &units).coverage
 }
 
@@ -80,10 +70,7 @@ async fn write(task: &EngineTask, material: &Material, writer: &mut Writer<'_>) 
     }
     if let Some(reason) = material.nothing(task) {
         writer.line(&reason).await?;
-        return Ok(Finish {
-            answered: false,
-            unfilled: vec![],
-        });
+        return Ok(Finish { answered: false, unfilled: vec![] });
     }
     match &task.plan.form {
         OutputForm::Draft { sections } => draft::write(task, sections, material, writer).await,
@@ -105,35 +92,20 @@ async fn write(task: &EngineTask, material: &Material, writer: &mut Writer<'_>) 
 /// Checks the pasted text against the plan's rules.
 async fn check(task: &EngineTask, material: &Material, writer: &mut Writer<'_>) -> Result<Finish, EngineError> {
     let Some(text) = &material.pasted else {
-        writer
-            .line("점검할 글이 없습니다. 입력 칸에 점검할 글을 붙여 넣어 주세요.")
-            .await?;
-        return Ok(Finish {
-            answered: false,
-            unfilled: vec![],
-        });
+        writer.line("점검할 글이 없습니다. 입력 칸에 점검할 글을 붙여 넣어 주세요.").await?;
+        return Ok(Finish { answered: false, unfilled: vec![] });
     };
     if task.plan.rules.is_empty() {
         writer.line("점검할 기준이 없습니다. 설계서에 “날짜는 ‘2026. 11. 22.’ 형식으로 표기한다.”와 같은 문장을 더해 주세요.").await?;
-        return Ok(Finish {
-            answered: false,
-            unfilled: vec![],
-        });
+        return Ok(Finish { answered: false, unfilled: vec![] });
     }
     let results = checks::run(text, &task.plan.rules);
     writer.line(&checks::markdown_summary(&results)).await?;
     for result in &results {
         writer.line(&checks::markdown_item(result)).await?;
     }
-    let left = results
-        .iter()
-        .filter(|r| r.outcome == checks::Outcome::AskPerson)
-        .map(|r| r.rule.clone())
-        .collect();
-    Ok(Finish {
-        answered: true,
-        unfilled: left,
-    })
+    let left = results.iter().filter(|r| r.outcome == checks::Outcome::AskPerson).map(|r| r.rule.clone()).collect();
+    Ok(Finish { answered: true, unfilled: left })
 }
 
 /// What an answer is made from.
@@ -155,17 +127,9 @@ pub(crate) struct Material {
 impl Material {
     pub fn read(task: &EngineTask) -> Material {
         let document = pasted_input(task);
-        let pasted: Option<String> = document.map(|i| {
-            task.inputs
-                .get(i)
-                .map_or("", |x| &x.value)
-                .chars()
-                .take(MAX_INPUT)
-                .collect()
-        });
-        let cut = document
-            .and_then(|i| task.inputs.get(i))
-            .is_some_and(|x| x.value.chars().nth(MAX_INPUT).is_some());
+        let pasted: Option<String> =
+            document.map(|i| task.inputs.get(i).map_or("", |x| &x.value).chars().take(MAX_INPUT).collect());
+        let cut = document.and_then(|i| task.inputs.get(i)).is_some_and(|x| x.value.chars().nth(MAX_INPUT).is_some());
         let query = task
             .inputs
             .iter()
@@ -188,11 +152,7 @@ impl Material {
 
     /// What is asked, or what the app is for where nothing was asked.
     pub fn question(&self, task: &EngineTask) -> String {
-        if self.query.is_empty() {
-            format!("{} {}", task.title, task.purpose)
-        } else {
-            self.query.clone()
-        }
+        if self.query.is_empty() { format!("{} {}", task.title, task.purpose) } else { self.query.clone() }
     }
 
     /// A summary of the pasted text, or of the passages where nothing was asked.
@@ -222,11 +182,7 @@ impl Material {
 /// Index of the input that holds a pasted text: by its key, else by its length where the task works on a text.
 fn pasted_input(task: &EngineTask) -> Option<usize> {
     let filled = |i: &usize| task.inputs.get(*i).is_some_and(|x| !x.value.trim().is_empty());
-    let keyed = task
-        .inputs
-        .iter()
-        .position(|i| DOCUMENT_KEYS.contains(&i.key.as_str()))
-        .filter(filled);
+    let keyed = task.inputs.iter().position(|i| DOCUMENT_KEYS.contains(&i.key.as_str())).filter(filled);
     if keyed.is_some() {
         return keyed;
     }
@@ -254,11 +210,7 @@ fn passage_units(task: &EngineTask) -> Vec<Unit> {
             let whole = || format!("{} {} {}", p.document_title, p.heading_path.join(" "), p.text);
             task.plan.must_mention.iter().all(|w| bears(&whole(), w))
         })
-        .flat_map(|(i, p)| {
-            units::of_passage(i, p)
-                .into_iter()
-                .map(move |u| (p.document, p.span.start + u.start, u))
-        })
+        .flat_map(|(i, p)| units::of_passage(i, p).into_iter().map(move |u| (p.document, p.span.start + u.start, u)))
         .filter_map(|(document, start, u)| seen.insert((document, start, u.text.clone())).then_some(u))
         .collect()
 }

@@ -18,22 +18,10 @@ pub(crate) enum Asked {
     Anything,
 }
 
-pattern!(
-    ASKS_DATE,
-    r"언제|며칠|몇\s*(?:년|월|일|시)|기한|기간|일정|날짜|연도는|년도는|날은|시기|마감|까지인|때는"
-);
-pattern!(
-    ASKS_AMOUNT,
-    r"얼마|예산|금액|비용|사업비|지원금|수수료|과태료|가격|단가|보조금액"
-);
-pattern!(
-    ASKS_NUMBER,
-    r"몇|수는|개수|인원|명수|비율|규모|횟수|면적|얼마나|퍼센트|몇 ?%"
-);
-pattern!(
-    ASKS_WHO,
-    r"누구|누가|담당|부서|어느\s*과|어느\s*팀|기관은|인물|사람은|이름은|주관|소관|어디서\s*담당"
-);
+pattern!(ASKS_DATE, r"언제|며칠|몇\s*(?:년|월|일|시)|기한|기간|일정|날짜|연도는|년도는|날은|시기|마감|까지인|때는");
+pattern!(ASKS_AMOUNT, r"얼마|예산|금액|비용|사업비|지원금|수수료|과태료|가격|단가|보조금액");
+pattern!(ASKS_NUMBER, r"몇|수는|개수|인원|명수|비율|규모|횟수|면적|얼마나|퍼센트|몇 ?%");
+pattern!(ASKS_WHO, r"누구|누가|담당|부서|어느\s*과|어느\s*팀|기관은|인물|사람은|이름은|주관|소관|어디서\s*담당");
 pattern!(ASKS_PLACE, r"어디|장소|위치|주소|어느\s*(?:곳|지역|도시|나라|국가)");
 pattern!(ASKS_HOW, r"어떻게|방법|절차|신청하려면|하려면|서류");
 pattern!(ASKS_WHY, r"왜|이유|까닭|원인|때문");
@@ -73,10 +61,7 @@ impl Asked {
             (&ASKS_WHY, Asked::Why),
             (&ASKS_MEANING, Asked::Meaning),
         ];
-        kinds
-            .iter()
-            .find(|(re, _)| re.is_match(question))
-            .map_or(Asked::Anything, |(_, kind)| *kind)
+        kinds.iter().find(|(re, _)| re.is_match(question)).map_or(Asked::Anything, |(_, kind)| *kind)
     }
 
     /// Does the text hold something of this kind? `Anything` is in no text.
@@ -115,10 +100,7 @@ impl Question {
                 words.push(word);
             }
         }
-        Question {
-            words,
-            asked: Asked::of(text),
-        }
+        Question { words, asked: Asked::of(text) }
     }
 }
 
@@ -214,22 +196,14 @@ pub(crate) fn alike(a: &str, b: &str) -> f32 {
     if fa == fb {
         return 1.0;
     }
-    let (short, long) = if fa.chars().count() <= fb.chars().count() {
-        (&fa, &fb)
-    } else {
-        (&fb, &fa)
-    };
+    let (short, long) = if fa.chars().count() <= fb.chars().count() { (&fa, &fb) } else { (&fb, &fa) };
     let n = short.chars().count();
     if n >= 2 && long.contains(short.as_str()) {
         return 0.9;
     }
     // 담당부서 and 담당 과: a common start of two syllables or more.
     let common = short.chars().zip(long.chars()).take_while(|(x, y)| x == y).count();
-    if common >= 2 {
-        0.7 * common as f32 / n as f32
-    } else {
-        0.0
-    }
+    if common >= 2 { 0.7 * common as f32 / n as f32 } else { 0.0 }
 }
 
 #[cfg(test)]

@@ -46,32 +46,21 @@ pub(crate) struct Ranking {
 
 /// Ranks `units` for `question`. Headings and units that match nothing are left out.
 pub(crate) fn rank(question: &Question, units: &[Unit]) -> Ranking {
-    let matches: Vec<Vec<f32>> = units
-        .iter()
-        .map(|u| question.words.iter().map(|w| match_word(w, u)).collect())
-        .collect();
+    let matches: Vec<Vec<f32>> =
+        units.iter().map(|u| question.words.iter().map(|w| match_word(w, u)).collect()).collect();
     let weights = weights(question, units, &matches);
     let total: f32 = weights.iter().sum();
     if total <= 0.0 {
-        return Ranking {
-            best: vec![],
-            coverage: 0.0,
-            missing: question.words.clone(),
-        };
+        return Ranking { best: vec![], coverage: 0.0, missing: question.words.clone() };
     }
     let passages = passage_coverage(question, units, &matches, &weights);
     let mut best = Vec::new();
     let mut coverage = 0.0f32;
     for (i, unit) in units.iter().enumerate() {
         let own = matches.get(i).map_or(&[][..], Vec::as_slice);
-        let before = i
-            .checked_sub(1)
-            .filter(|p| units.get(*p).is_some_and(|u| u.origin == unit.origin));
+        let before = i.checked_sub(1).filter(|p| units.get(*p).is_some_and(|u| u.origin == unit.origin));
         let before = before.and_then(|p| matches.get(p)).map_or(&[][..], Vec::as_slice);
-        let after = units
-            .get(i + 1)
-            .filter(|u| u.origin == unit.origin)
-            .and_then(|_| matches.get(i + 1));
+        let after = units.get(i + 1).filter(|u| u.origin == unit.origin).and_then(|_| matches.get(i + 1));
         let after = after.map_or(&[][..], Vec::as_slice);
         let (mut score, mut near, mut mine) = (0.0, 0.0, 0.0);
         for (k, word) in question.words.iter().enumerate() {
@@ -88,11 +77,7 @@ pub(crate) fn rank(question: &Question, units: &[Unit]) -> Ranking {
             continue;
         }
         coverage = coverage.max(near / total);
-        best.push(Ranked {
-            unit: i,
-            score: adjust(score, question, unit),
-            own: mine / total,
-        });
+        best.push(Ranked { unit: i, score: adjust(score, question, unit), own: mine / total });
     }
     best.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.unit.cmp(&b.unit)));
     let missing = question
@@ -105,11 +90,7 @@ pub(crate) fn rank(question: &Question, units: &[Unit]) -> Ranking {
         })
         .map(|(_, w)| w.clone())
         .collect();
-    Ranking {
-        best,
-        coverage: coverage.min(1.0),
-        missing,
-    }
+    Ranking { best, coverage: coverage.min(1.0), missing }
 }
 
 /// Share of the question's weight that each passage bears anywhere in its text or headings: a sentence that fits from a
@@ -122,9 +103,7 @@ fn passage_coverage(
 ) -> HashMap<Origin, f32> {
     let mut found: HashMap<Origin, Vec<f32>> = HashMap::new();
     for (unit, own) in units.iter().zip(matches) {
-        let words = found
-            .entry(unit.origin)
-            .or_insert_with(|| vec![0.0; question.words.len()]);
+        let words = found.entry(unit.origin).or_insert_with(|| vec![0.0; question.words.len()]);
         for ((held, word), own) in words.iter_mut().zip(&question.words).zip(own) {
             *held = held.max(*own).max(match_above(word, unit));
         }
@@ -132,12 +111,7 @@ fn passage_coverage(
     let total: f32 = weights.iter().sum();
     found
         .into_iter()
-        .map(|(origin, words)| {
-            (
-                origin,
-                words.iter().zip(weights).map(|(m, w)| m * w).sum::<f32>() / total,
-            )
-        })
+        .map(|(origin, words)| (origin, words.iter().zip(weights).map(|(m, w)| m * w).sum::<f32>() / total))
         .collect()
 }
 
@@ -161,11 +135,7 @@ fn weights(question: &Question, units: &[Unit], matches: &[Vec<f32>]) -> Vec<f32
 
 /// Kind asked for, place in the list of passages, and length.
 fn adjust(score: f32, question: &Question, unit: &Unit) -> f32 {
-    let kind = if question.asked.held_by(&unit.text) {
-        KIND_BONUS
-    } else {
-        0.0
-    };
+    let kind = if question.asked.held_by(&unit.text) { KIND_BONUS } else { 0.0 };
     let rank = match unit.origin {
         Origin::Passage(i) => 1.0 / (1.0 + 0.04 * i as f32),
         Origin::Input => 1.0,
@@ -184,13 +154,7 @@ pub(crate) fn choose(ranking: &Ranking, units: &[Unit], count: usize) -> Vec<usi
     let Some(top) = ranking.best.first().map(|r| r.score) else {
         return vec![];
     };
-    let mut pool: Vec<Ranked> = ranking
-        .best
-        .iter()
-        .copied()
-        .take_while(|r| r.score >= KEEP * top)
-        .take(60)
-        .collect();
+    let mut pool: Vec<Ranked> = ranking.best.iter().copied().take_while(|r| r.score >= KEEP * top).take(60).collect();
     let mut chosen: Vec<usize> = Vec::new();
     while chosen.len() < count && !pool.is_empty() {
         let worth = |r: &Ranked| {
@@ -198,22 +162,13 @@ pub(crate) fn choose(ranking: &Ranking, units: &[Unit], count: usize) -> Vec<usi
             if !chosen.is_empty() && r.own < OWN_WORDS && !chosen.iter().any(beside) {
                 return f32::NEG_INFINITY;
             }
-            let repeat = chosen
-                .iter()
-                .filter_map(|c| Some(overlap(units.get(*c)?, units.get(r.unit)?)))
-                .fold(0.0, f32::max);
+            let repeat =
+                chosen.iter().filter_map(|c| Some(overlap(units.get(*c)?, units.get(r.unit)?))).fold(0.0, f32::max);
             // The same words again add nothing, whatever the score.
-            if repeat > 0.9 {
-                f32::NEG_INFINITY
-            } else {
-                LAMBDA * r.score / top - (1.0 - LAMBDA) * repeat
-            }
+            if repeat > 0.9 { f32::NEG_INFINITY } else { LAMBDA * r.score / top - (1.0 - LAMBDA) * repeat }
         };
-        let Some((at, value)) = pool
-            .iter()
-            .enumerate()
-            .map(|(i, r)| (i, worth(r)))
-            .max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
+        let Some((at, value)) =
+            pool.iter().enumerate().map(|(i, r)| (i, worth(r))).max_by(|a, b| a.1.total_cmp(&b.1).then(b.0.cmp(&a.0)))
         else {
             break;
         };
@@ -243,10 +198,7 @@ mod tests {
     fn first(question: &str, text: &str) -> String {
         let units = of_input(text);
         let ranking = rank(&Question::read(question), &units);
-        choose(&ranking, &units, 1)
-            .first()
-            .map(|i| units[*i].text.clone())
-            .unwrap_or_default()
+        choose(&ranking, &units, 1).first().map(|i| units[*i].text.clone()).unwrap_or_default()
     }
 
     #[test]
@@ -259,14 +211,8 @@ mod tests {
     fn the_kind_asked_for_decides_between_equals() {
         let text =
             "체육관 개관 행사에는 주민이 많이 모였다. 체육관 개관은 2026년 5월 3일이다. 체육관 개관은 시설과가 맡았다.";
-        assert_eq!(
-            first("체육관 개관은 언제인가요?", text),
-            "체육관 개관은 2026년 5월 3일이다."
-        );
-        assert_eq!(
-            first("체육관 개관은 누가 맡았나요?", text),
-            "체육관 개관은 시설과가 맡았다."
-        );
+        assert_eq!(first("체육관 개관은 언제인가요?", text), "체육관 개관은 2026년 5월 3일이다.");
+        assert_eq!(first("체육관 개관은 누가 맡았나요?", text), "체육관 개관은 시설과가 맡았다.");
     }
 
     #[test]

@@ -20,53 +20,29 @@ pub(super) async fn write(
     material: &Material,
     writer: &mut Writer<'_>,
 ) -> Result<Finish, EngineError> {
-    let units = if material.input_units.is_empty() {
-        &material.passage_units
-    } else {
-        &material.input_units
-    };
+    let units = if material.input_units.is_empty() { &material.passage_units } else { &material.input_units };
     let wanted = Wanted::of(&task.instructions);
     let chosen = central(units, task.plan.max_items.max(1), &wanted);
     if chosen.is_empty() {
-        writer
-            .line("간추릴 문장을 찾지 못했습니다. 문장으로 된 글을 붙여 넣어 주세요.")
-            .await?;
-        return Ok(Finish {
-            answered: false,
-            unfilled: vec![],
-        });
+        writer.line("간추릴 문장을 찾지 못했습니다. 문장으로 된 글을 붙여 넣어 주세요.").await?;
+        return Ok(Finish { answered: false, unfilled: vec![] });
     }
     for index in chosen {
         let Some(unit) = units.get(index) else { continue };
         let quoted = writer.quote(unit).await?;
-        let piece = if task.plan.form == OutputForm::Bullets {
-            format!("- {quoted}\n")
-        } else {
-            format!("{quoted}\n\n")
-        };
+        let piece =
+            if task.plan.form == OutputForm::Bullets { format!("- {quoted}\n") } else { format!("{quoted}\n\n") };
         writer.line(&piece).await?;
     }
-    Ok(Finish {
-        answered: true,
-        unfilled: vec![],
-    })
+    Ok(Finish { answered: true, unfilled: vec![] })
 }
 
 /// What the sheet's sentences ask a summary to keep first, with the words that show it.
 const KEPT_FIRST: [(&[&str], &[&str]); 4] = [
-    (
-        &["결정", "결과", "합의"],
-        &["결정하", "결정되", "하기로", "정하였", "정했", "의결", "합의", "쓰기로"],
-    ),
-    (
-        &["할 일", "조치", "과제", "담당"],
-        &["하기로", "까지", "담당은", "담당:", "맡", "제출", "마치"],
-    ),
+    (&["결정", "결과", "합의"], &["결정하", "결정되", "하기로", "정하였", "정했", "의결", "합의", "쓰기로"]),
+    (&["할 일", "조치", "과제", "담당"], &["하기로", "까지", "담당은", "담당:", "맡", "제출", "마치"]),
     (&["기한", "일정", "날짜", "마감"], &["까지", "기한", "마감"]),
-    (
-        &["미룬", "보류", "미결", "남은"],
-        &["미루", "보류", "다음 회의에서", "다시 논의", "재논의"],
-    ),
+    (&["미룬", "보류", "미결", "남은"], &["미루", "보류", "다음 회의에서", "다시 논의", "재논의"]),
 ];
 
 /// Signs of the sentences that a summary should keep first; empty where the sheet asks for none.
@@ -76,22 +52,12 @@ pub(super) struct Wanted(Vec<&'static [&'static str]>);
 impl Wanted {
     pub fn of(instructions: &[String]) -> Self {
         let named = |cues: &[&str]| instructions.iter().any(|s| cues.iter().any(|c| s.contains(c)));
-        Self(
-            KEPT_FIRST
-                .iter()
-                .filter(|(cues, _)| named(cues))
-                .map(|(_, signs)| *signs)
-                .collect(),
-        )
+        Self(KEPT_FIRST.iter().filter(|(cues, _)| named(cues)).map(|(_, signs)| *signs).collect())
     }
 
     /// 1 for a sentence that shows nothing of what is wanted, more for each kind that it shows.
     fn factor(&self, text: &str) -> f32 {
-        let kinds = self
-            .0
-            .iter()
-            .filter(|signs| signs.iter().any(|s| text.contains(s)))
-            .count();
+        let kinds = self.0.iter().filter(|signs| signs.iter().any(|s| text.contains(s))).count();
         1.0 + 1.5 * kinds.min(3) as f32
     }
 }
@@ -99,11 +65,8 @@ impl Wanted {
 /// Indices of the `count` most central units, ascending.
 pub(super) fn central(units: &[Unit], count: usize, wanted: &Wanted) -> Vec<usize> {
     let mut weight: HashMap<&str, f32> = HashMap::new();
-    let body: Vec<(usize, &Unit)> = units
-        .iter()
-        .enumerate()
-        .filter(|(_, u)| !u.heading && !u.words.is_empty())
-        .collect();
+    let body: Vec<(usize, &Unit)> =
+        units.iter().enumerate().filter(|(_, u)| !u.heading && !u.words.is_empty()).collect();
     for (_, unit) in &body {
         for word in &unit.words {
             *weight.entry(word).or_default() += 1.0;
@@ -119,11 +82,7 @@ pub(super) fn central(units: &[Unit], count: usize, wanted: &Wanted) -> Vec<usiz
             .map(|(i, u)| (*i, *u, worth(u, &weight) * wanted.factor(&u.text)))
             .max_by(|a, b| a.2.total_cmp(&b.2).then(b.0.cmp(&a.0)));
         let Some((index, unit, value)) = best else { break };
-        if value <= 0.0
-            || chosen
-                .iter()
-                .any(|c| units.get(*c).is_some_and(|u| u.flat == unit.flat))
-        {
+        if value <= 0.0 || chosen.iter().any(|c| units.get(*c).is_some_and(|u| u.flat == unit.flat)) {
             break;
         }
         chosen.push(index);
@@ -145,11 +104,7 @@ fn worth(unit: &Unit, weight: &HashMap<&str, f32>) -> f32 {
     let mean = sum / (unit.words.len() as f32 + 2.0);
     // Texts open with what they are about.
     let place = 1.0 + 0.3 / (1.0 + unit.position as f32);
-    let figures = if unit.text.chars().any(|c| c.is_ascii_digit()) {
-        1.1
-    } else {
-        1.0
-    };
+    let figures = if unit.text.chars().any(|c| c.is_ascii_digit()) { 1.1 } else { 1.0 };
     mean * length * place * figures
 }
 

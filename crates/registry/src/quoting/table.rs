@@ -28,24 +28,8 @@ pattern!(
     r"[가-힣]{2,10}(?:과|팀|담당관|사업소|센터|위원회|공단|재단|주민센터|보건소)(?:[^가-힣]|은|는|이|가|에서|에|의|$)"
 );
 /// Units that a column's name may give for bare figures.
-const UNITS: [&str; 16] = [
-    "원",
-    "천원",
-    "만원",
-    "백만원",
-    "천만원",
-    "억원",
-    "명",
-    "개",
-    "개소",
-    "대",
-    "건",
-    "회",
-    "%",
-    "㎡",
-    "km",
-    "시간",
-];
+const UNITS: [&str; 16] =
+    ["원", "천원", "만원", "백만원", "천만원", "억원", "명", "개", "개소", "대", "건", "회", "%", "㎡", "km", "시간"];
 
 pattern!(PHONES, r"0[0-9]{1,2}-[0-9]{3,4}-[0-9]{4}");
 
@@ -80,10 +64,7 @@ pub(super) async fn write_table(
         row.push('\n');
         writer.line(&row).await?;
     }
-    Ok(Finish {
-        answered: true,
-        unfilled: unfilled(columns, &records),
-    })
+    Ok(Finish { answered: true, unfilled: unfilled(columns, &records) })
 }
 
 /// Writes each field as a bullet: "- **예산**: 21백만 원 [1]".
@@ -100,61 +81,36 @@ pub(super) async fn write_list(
     let several = records.len() > 1;
     for (n, record) in records.iter().take(task.plan.max_items.max(1)).enumerate() {
         if several {
-            writer
-                .line(&format!("{}**{}번째**\n\n", if n > 0 { "\n" } else { "" }, n + 1))
-                .await?;
+            writer.line(&format!("{}**{}번째**\n\n", if n > 0 { "\n" } else { "" }, n + 1)).await?;
         }
         for (field, cell) in fields.iter().zip(record) {
             let text = match cell {
                 Some((unit, words)) => format!("{}{}", escape_markdown(words), writer.mark(unit).await?),
                 None => EMPTY.to_owned(),
             };
-            writer
-                .line(&format!("- **{}**: {text}\n", escape_markdown(field)))
-                .await?;
+            writer.line(&format!("- **{}**: {text}\n", escape_markdown(field))).await?;
         }
     }
-    Ok(Finish {
-        answered: true,
-        unfilled: unfilled(fields, &records),
-    })
+    Ok(Finish { answered: true, unfilled: unfilled(fields, &records) })
 }
 
 async fn nothing(task: &EngineTask, material: &Material, writer: &mut Writer<'_>) -> Result<Finish, EngineError> {
-    let units = if material.input_units.is_empty() {
-        &material.passage_units
-    } else {
-        &material.input_units
-    };
+    let units = if material.input_units.is_empty() { &material.passage_units } else { &material.input_units };
     let ranking = rank(&Question::read(&material.question(task)), units);
     answer::no_answer(task, &ranking, units, writer).await?;
-    Ok(Finish {
-        answered: false,
-        unfilled: task.plan.fields.clone(),
-    })
+    Ok(Finish { answered: false, unfilled: task.plan.fields.clone() })
 }
 
 async fn header(columns: &[String], writer: &mut Writer<'_>) -> Result<(), EngineError> {
     let names: Vec<String> = columns.iter().map(|c| escape_markdown(c)).collect();
-    writer
-        .line(&format!(
-            "| {} |\n|{}\n",
-            names.join(" | "),
-            " --- |".repeat(columns.len())
-        ))
-        .await
+    writer.line(&format!("| {} |\n|{}\n", names.join(" | "), " --- |".repeat(columns.len()))).await
 }
 
 /// Fields that no record fills; columns for sources fill themselves.
 fn unfilled(fields: &[String], records: &[Record<'_>]) -> Vec<String> {
     let filled = |i: usize| records.iter().any(|r| r.get(i).is_some_and(Option::is_some));
     let own = |f: &String| Generic::of(f) == Some(Generic::Source);
-    fields
-        .iter()
-        .enumerate()
-        .filter(|(i, f)| !filled(*i) && !own(f))
-        .map(|(_, f)| f.clone())
-        .collect()
+    fields.iter().enumerate().filter(|(i, f)| !filled(*i) && !own(f)).map(|(_, f)| f.clone()).collect()
 }
 
 /// Title of the document that filled the record's first cell.
@@ -165,10 +121,7 @@ async fn source_of(task: &EngineTask, record: &Record<'_>, writer: &mut Writer<'
     let Origin::Passage(i) = unit.origin else {
         return Ok("붙여 넣은 글".to_owned());
     };
-    let title = task
-        .passages
-        .get(i)
-        .map_or(String::new(), |p| format!("「{}」", escape_markdown(&p.document_title)));
+    let title = task.passages.get(i).map_or(String::new(), |p| format!("「{}」", escape_markdown(&p.document_title)));
     Ok(format!("{title}{}", writer.mark(unit).await?))
 }
 
@@ -201,11 +154,7 @@ async fn write_sentences(
     writer: &mut Writer<'_>,
 ) -> Result<Finish, EngineError> {
     let own = !material.input_units.is_empty();
-    let units = if own {
-        &material.input_units
-    } else {
-        &material.passage_units
-    };
+    let units = if own { &material.input_units } else { &material.passage_units };
     let ranking = rank(&Question::read(&material.question(task)), units);
     let chosen = if own && material.query.is_empty() {
         super::summary::central(units, task.plan.max_items.max(1), &Wanted::of(&task.instructions))
@@ -221,20 +170,13 @@ async fn write_sentences(
         for column in columns {
             let text = match Generic::of(column) {
                 Some(Generic::Item) => {
-                    let above = label
-                        .map(|(l, _)| l)
-                        .or(unit.above.last().map(String::as_str))
-                        .unwrap_or("-");
+                    let above = label.map(|(l, _)| l).or(unit.above.last().map(String::as_str)).unwrap_or("-");
                     escape_markdown(&shorten(above, 40))
                 }
                 Some(Generic::Source) => source_of(task, &vec![Some((unit, String::new()))], writer).await?,
                 _ => {
                     let words = label.map_or_else(|| unit.shown(), |(_, value)| value.to_owned());
-                    format!(
-                        "{}{}",
-                        escape_markdown(&shorten(&words, MAX_CELL)),
-                        writer.mark(unit).await?
-                    )
+                    format!("{}{}", escape_markdown(&shorten(&words, MAX_CELL)), writer.mark(unit).await?)
                 }
             };
             row.push_str(&format!(" {text} |"));
@@ -242,10 +184,7 @@ async fn write_sentences(
         row.push('\n');
         writer.line(&row).await?;
     }
-    Ok(Finish {
-        answered: !chosen.is_empty(),
-        unfilled: vec![],
-    })
+    Ok(Finish { answered: !chosen.is_empty(), unfilled: vec![] })
 }
 
 /// Records of the material; none where not one field could be filled.
@@ -259,20 +198,13 @@ fn records<'a>(fields: &[String], task: &EngineTask, material: &'a Material) -> 
         .iter()
         .flat_map(|units| {
             let rows = table_rows(fields, &material.query, units);
-            if rows.is_empty() {
-                label_records(fields, units)
-            } else {
-                rows
-            }
+            if rows.is_empty() { label_records(fields, units) } else { rows }
         })
         .filter(|record| filled(record) > 0)
         .collect();
     let fullest = records.iter().map(filled).max().unwrap_or_default();
     // Beside full records, one with a stray word is noise.
-    records
-        .into_iter()
-        .filter(|record| 2 * filled(record) > fullest || fullest < 2)
-        .collect()
+    records.into_iter().filter(|record| 2 * filled(record) > fullest || fullest < 2).collect()
 }
 
 fn filled(record: &Record<'_>) -> usize {
@@ -306,12 +238,8 @@ fn passages_about(task: &EngineTask, material: &Material) -> HashSet<usize> {
     }
     let question = Question::read(&material.query);
     let covers = |i: &usize| {
-        let units: Vec<Unit> = material
-            .passage_units
-            .iter()
-            .filter(|u| u.origin == Origin::Passage(*i))
-            .cloned()
-            .collect();
+        let units: Vec<Unit> =
+            material.passage_units.iter().filter(|u| u.origin == Origin::Passage(*i)).cloned().collect();
         rank(&question, &units).coverage >= ANSWER_THRESHOLD
     };
     let direct: Vec<usize> = all.clone().filter(covers).collect();
@@ -337,19 +265,11 @@ fn table_rows<'a>(fields: &[String], query: &str, units: &[&'a Unit]) -> Vec<Rec
     let question = Question::read(query);
     let rows: Vec<(bool, Record<'a>)> = units
         .iter()
-        .map(|u| {
-            (
-                about(&question, u),
-                fields.iter().map(|f| cell(u, f)).collect::<Record<'a>>(),
-            )
-        })
+        .map(|u| (about(&question, u), fields.iter().map(|f| cell(u, f)).collect::<Record<'a>>()))
         .filter(|(_, r)| r.iter().flatten().count() >= 2.min(fields.len()))
         .collect();
     let some = rows.iter().any(|(about, _)| *about);
-    rows.into_iter()
-        .filter(|(about, _)| *about || !some)
-        .map(|(_, r)| r)
-        .collect()
+    rows.into_iter().filter(|(about, _)| *about || !some).map(|(_, r)| r).collect()
 }
 
 /// Does the row itself bear most of the words asked for?
@@ -361,10 +281,7 @@ fn about(question: &Question, unit: &Unit) -> bool {
 /// "소요예산(백만 원)" → 백만 원: the unit that a column's name gives for its figures.
 fn unit_of(column: &str) -> Option<String> {
     let inside = column.rsplit_once(['(', '（'])?.1.trim_end_matches([')', '）', ' ']);
-    let unit = inside
-        .trim_start_matches("단위")
-        .trim_start_matches([':', '：', ' '])
-        .trim();
+    let unit = inside.trim_start_matches("단위").trim_start_matches([':', '：', ' ']).trim();
     UNITS.contains(&unspaced(unit).as_str()).then(|| unit.to_owned())
 }
 
@@ -382,12 +299,7 @@ fn with_unit(unit: &Option<String>, value: &str) -> String {
 fn label_records<'a>(fields: &[String], units: &[&'a Unit]) -> Vec<Record<'a>> {
     let labels = |unit: &Unit, field: &str| unit.labelled().is_some_and(|(l, _)| alike(field, l) >= 0.9);
     let starts: Vec<usize> = match fields.first() {
-        Some(first) => units
-            .iter()
-            .enumerate()
-            .filter(|(_, u)| labels(u, first))
-            .map(|(i, _)| i)
-            .collect(),
+        Some(first) => units.iter().enumerate().filter(|(_, u)| labels(u, first)).map(|(i, _)| i).collect(),
         None => vec![],
     };
     if starts.len() < 2 {
@@ -404,26 +316,17 @@ fn label_records<'a>(fields: &[String], units: &[&'a Unit]) -> Vec<Record<'a>> {
 
 /// A field's value: behind its label, under its heading, in its column, or by the pattern of its kind.
 fn fill<'a>(field: &str, units: &[&'a Unit]) -> Option<(&'a Unit, String)> {
-    by_label(field, units)
-        .or_else(|| under_heading(field, units))
-        .or_else(|| by_pattern(field, units))
+    by_label(field, units).or_else(|| under_heading(field, units)).or_else(|| by_pattern(field, units))
 }
 
 fn by_label<'a>(field: &str, units: &[&'a Unit]) -> Option<(&'a Unit, String)> {
     let of = |unit: &'a Unit| {
         let from_row = unit.row.iter().flatten().map(|(n, v)| (alike(field, n), v.as_str()));
         // "구분 | 내용": the first cell may be the label of the second.
-        let pair = unit
-            .row
-            .as_ref()
-            .and_then(|c| Some((alike(field, &c.first()?.1), c.get(1)?.1.as_str())));
+        let pair = unit.row.as_ref().and_then(|c| Some((alike(field, &c.first()?.1), c.get(1)?.1.as_str())));
         let from_line = unit.labelled().map(|(l, v)| (alike(field, l), v));
-        let all = from_row
-            .chain(pair)
-            .chain(from_line)
-            .filter(|(s, v)| *s >= SAME && !v.is_empty());
-        all.max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(s, v)| (s, unit, v.to_owned()))
+        let all = from_row.chain(pair).chain(from_line).filter(|(s, v)| *s >= SAME && !v.is_empty());
+        all.max_by(|a, b| a.0.total_cmp(&b.0)).map(|(s, v)| (s, unit, v.to_owned()))
     };
     // A label that holds the field's whole name: the first one, as passages come best first. Else the likest.
     let found: Vec<(f32, &Unit, String)> = units.iter().filter_map(|u| of(u)).collect();
@@ -461,17 +364,12 @@ fn by_pattern<'a>(field: &str, units: &[&'a Unit]) -> Option<(&'a Unit, String)>
         .filter(|u| !u.heading)
         .filter_map(|u| {
             let m = re.find(&u.text)?;
-            let words = m
-                .as_str()
-                .trim_end_matches(|c: char| !c.is_alphanumeric() && c != '.' && c != ')')
-                .trim();
+            let words = m.as_str().trim_end_matches(|c: char| !c.is_alphanumeric() && c != '.' && c != ')').trim();
             Some((*u, strip_tail(re, words)))
         })
         .collect();
     let question = Question::read(field);
-    let naming = hits
-        .iter()
-        .position(|(u, _)| question.words.iter().any(|w| u.flat.contains(w.as_str())));
+    let naming = hits.iter().position(|(u, _)| question.words.iter().any(|w| u.flat.contains(w.as_str())));
     match (naming, hits.len()) {
         (Some(at), _) => hits.into_iter().nth(at),
         (None, 1) => hits.into_iter().next(),
@@ -484,11 +382,7 @@ fn strip_tail(re: &regex::Regex, words: &str) -> String {
     if !std::ptr::eq(re, &*BODIES) {
         return words.to_owned();
     }
-    ["에서", "은", "는", "이", "가", "에", "의"]
-        .iter()
-        .find_map(|p| words.strip_suffix(p))
-        .unwrap_or(words)
-        .to_owned()
+    ["에서", "은", "는", "이", "가", "에", "의"].iter().find_map(|p| words.strip_suffix(p)).unwrap_or(words).to_owned()
 }
 
 #[cfg(test)]
@@ -508,10 +402,7 @@ mod tests {
         assert_eq!(filled("예산", text).as_deref(), Some("21백만 원(시비)"));
         assert_eq!(filled("담당부서", text).as_deref(), Some("정보통신과"));
         assert_eq!(filled("장소", text), None);
-        assert_eq!(
-            filled("수량", "| 장비 | 수량 |\n|---|---|\n| 서버 | 42대 |").as_deref(),
-            Some("42대")
-        );
+        assert_eq!(filled("수량", "| 장비 | 수량 |\n|---|---|\n| 서버 | 42대 |").as_deref(), Some("42대"));
     }
 
     #[test]
@@ -523,9 +414,7 @@ mod tests {
         let fields = ["사업명".to_owned(), "예산".to_owned()];
         let words = |query: &str| {
             let rows = table_rows(&fields, query, &refs);
-            rows.iter()
-                .map(|r| r[1].as_ref().map(|(_, w)| w.clone()).unwrap_or_default())
-                .collect::<Vec<_>>()
+            rows.iter().map(|r| r[1].as_ref().map(|(_, w)| w.clone()).unwrap_or_default()).collect::<Vec<_>>()
         };
         assert_eq!(words("공공와이파이"), ["318백만 원"]);
         assert_eq!(words(""), ["274백만 원", "318백만 원", "비예산"]);

@@ -16,10 +16,7 @@ fn passage(title: &str, text: &str, start: usize) -> Passage {
         page: Some(3),
         page_estimated: false,
         text: text.into(),
-        span: Span {
-            start,
-            end: start + text.chars().count(),
-        },
+        span: Span { start, end: start + text.chars().count() },
     }
 }
 
@@ -39,11 +36,7 @@ fn task(kind: TaskKind, form: OutputForm, inputs: &[(&str, &str)], passages: Vec
         },
         inputs: inputs
             .iter()
-            .map(|(k, v)| EngineInput {
-                key: (*k).into(),
-                label: (*k).into(),
-                value: (*v).into(),
-            })
+            .map(|(k, v)| EngineInput { key: (*k).into(), label: (*k).into(), value: (*v).into() })
             .collect(),
         has_sources: true,
         passages,
@@ -85,16 +78,9 @@ fn an_answer_quotes_the_stored_span() {
         vec![passage("복지 계획", PLAN, 1000)],
     );
     let (text, citations, finish) = run(&t);
-    assert!(
-        finish.answered && text.starts_with("운영비 63백만 원(시비) [1]"),
-        "{text}"
-    );
+    assert!(finish.answered && text.starts_with("운영비 63백만 원(시비) [1]"), "{text}");
     let c = &citations[0];
-    let stored: String = PLAN
-        .chars()
-        .skip(c.span.start - 1000)
-        .take(c.span.end - c.span.start)
-        .collect();
+    let stored: String = PLAN.chars().skip(c.span.start - 1000).take(c.span.end - c.span.start).collect();
     assert_eq!((stored.as_str(), c.page, c.number), (c.quote.as_str(), Some(3), 1));
 }
 
@@ -119,18 +105,13 @@ fn an_announced_list_is_quoted_with_its_sentence() {
 fn an_app_without_sources_reads_what_is_typed() {
     let mut t = task(
         TaskKind::Draft,
-        OutputForm::Draft {
-            sections: vec!["일시".into(), "장소".into(), "예산".into()],
-        },
+        OutputForm::Draft { sections: vec!["일시".into(), "장소".into(), "예산".into()] },
         &[("facts", "일시: 2026. 5. 16. 10:00\n장소: 강변 마당")],
         vec![],
     );
     t.has_sources = false;
     let (text, _, finish) = run(&t);
-    assert!(
-        finish.answered && text.contains("강변 마당") && finish.unfilled == ["예산"],
-        "{text}"
-    );
+    assert!(finish.answered && text.contains("강변 마당") && finish.unfilled == ["예산"], "{text}");
 }
 
 #[test]
@@ -138,12 +119,7 @@ fn a_passage_that_is_not_its_span_is_cited_whole() {
     let mut p = passage("복지 계획", PLAN, 1000);
     p.span.end += 7;
     let span = p.span;
-    let t = task(
-        TaskKind::QuestionAnswering,
-        OutputForm::Answer,
-        &[("question", "경로당 운영비")],
-        vec![p],
-    );
+    let t = task(TaskKind::QuestionAnswering, OutputForm::Answer, &[("question", "경로당 운영비")], vec![p]);
     assert_eq!(run(&t).1[0].span, span);
 }
 
@@ -180,9 +156,7 @@ fn must_mention_filters_passages() {
 
 #[test]
 fn a_draft_fills_sections_and_lists_the_rest() {
-    let sections: Vec<String> = ["제목", "사업개요", "소요예산", "기대효과", "홍보계획"]
-        .map(String::from)
-        .to_vec();
+    let sections: Vec<String> = ["제목", "사업개요", "소요예산", "기대효과", "홍보계획"].map(String::from).to_vec();
     let mut t = task(
         TaskKind::Draft,
         OutputForm::Draft { sections },
@@ -191,14 +165,7 @@ fn a_draft_fills_sections_and_lists_the_rest() {
     );
     t.plan.max_items = 10;
     let (text, citations, finish) = run(&t);
-    assert_eq!(
-        finish,
-        Finish {
-            answered: true,
-            unfilled: vec!["홍보계획".into()]
-        },
-        "{text}"
-    );
+    assert_eq!(finish, Finish { answered: true, unfilled: vec!["홍보계획".into()] }, "{text}");
     assert!(text.contains("## 소요예산\n\n- 운영비 63백만 원(시비) ["), "{text}");
     assert!(text.contains("채우지 못한 항목: 홍보계획"));
     assert!(citations.len() >= 3);
@@ -209,19 +176,14 @@ fn a_table_says_what_the_sources_lack() {
     let columns: Vec<String> = ["사업기간", "대상", "담당자 이름"].map(String::from).to_vec();
     let mut t = task(
         TaskKind::Extraction,
-        OutputForm::Table {
-            columns: columns.clone(),
-        },
+        OutputForm::Table { columns: columns.clone() },
         &[],
         vec![passage("복지 계획", PLAN, 0)],
     );
     t.plan.fields = columns;
     let (text, _, finish) = run(&t);
     assert!(text.contains("| 2026. 3.~11. [1] |"), "{text}");
-    assert!(
-        text.contains("경로당 50개소 [2]") && text.contains("자료에 없음"),
-        "{text}"
-    );
+    assert!(text.contains("경로당 50개소 [2]") && text.contains("자료에 없음"), "{text}");
     assert_eq!(finish.unfilled, ["담당자 이름"]);
 }
 
@@ -229,17 +191,12 @@ fn a_table_says_what_the_sources_lack() {
 fn pasted_texts_are_classified_with_the_reason() {
     let mut t = task(
         TaskKind::Classification,
-        OutputForm::Label {
-            classes: vec!["교통".into(), "환경".into(), "기타".into()],
-        },
+        OutputForm::Label { classes: vec!["교통".into(), "환경".into(), "기타".into()] },
         &[("document", "집 앞 정류장에 버스가 오지 않아 출근이 늦습니다.")],
         vec![],
     );
     let (text, citations, finish) = run(&t);
-    assert!(
-        finish.answered && text.starts_with("**교통**") && text.contains("‘버스’"),
-        "{text}"
-    );
+    assert!(finish.answered && text.starts_with("**교통**") && text.contains("‘버스’"), "{text}");
     assert!(citations.is_empty());
     t.inputs[0].value = "안녕하세요.".into();
     assert!(run(&t).0.starts_with("**기타**"));
@@ -251,16 +208,8 @@ fn pasted_texts_are_classified_with_the_reason() {
 
 #[test]
 fn rules_become_a_checklist() {
-    let mut t = task(
-        TaskKind::RuleCheck,
-        OutputForm::Checklist,
-        &[("document", "회의: 2026년 3월 2일")],
-        vec![],
-    );
-    t.plan.rules = vec![
-        "날짜는 '2026. 11. 22.' 형식으로 표기한다.".into(),
-        "말투가 따뜻하다.".into(),
-    ];
+    let mut t = task(TaskKind::RuleCheck, OutputForm::Checklist, &[("document", "회의: 2026년 3월 2일")], vec![]);
+    t.plan.rules = vec!["날짜는 '2026. 11. 22.' 형식으로 표기한다.".into(), "말투가 따뜻하다.".into()];
     let (text, _, finish) = run(&t);
     assert!(text.contains("2026. 3. 2.") && text.contains("사람이 확인"), "{text}");
     assert_eq!(finish.unfilled, ["말투가 따뜻하다."]);
@@ -304,12 +253,7 @@ fn odd_tasks_end_in_words_not_panics() {
             OutputForm::Checklist,
         ] {
             for value in ["", "???", "가\n나", "|a|b|\n|-|-|\n|1|2|"] {
-                let t = task(
-                    kind,
-                    form.clone(),
-                    &[("document", value)],
-                    vec![passage("빈 문서", value, 0)],
-                );
+                let t = task(kind, form.clone(), &[("document", value)], vec![passage("빈 문서", value, 0)]);
                 run(&t);
             }
         }

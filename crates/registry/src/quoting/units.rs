@@ -7,10 +7,7 @@ use madang_domain::Passage;
 use madang_korean::{content_words, normalise, sentences, without_marker};
 use std::collections::HashSet;
 
-pattern!(
-    ARTICLE,
-    r"^제[0-9]+(?:조|장|절|편)(?:의[0-9]+)?\s*(?:\([^()]{1,40}\)|[^.다]{1,30})?$"
-);
+pattern!(ARTICLE, r"^제[0-9]+(?:조|장|절|편)(?:의[0-9]+)?\s*(?:\([^()]{1,40}\)|[^.다]{1,30})?$");
 
 /// Longest unit that is quoted whole; a run-on longer than this is passed over.
 pub(crate) const MAX_UNIT: usize = 600;
@@ -56,19 +53,10 @@ impl Unit {
             Some(cells) => cells
                 .iter()
                 .filter(|(_, value)| !value.is_empty())
-                .map(|(name, value)| {
-                    if name.is_empty() {
-                        value.clone()
-                    } else {
-                        format!("{name}: {value}")
-                    }
-                })
+                .map(|(name, value)| if name.is_empty() { value.clone() } else { format!("{name}: {value}") })
                 .collect::<Vec<_>>()
                 .join(" / "),
-            None => without_marker(&self.text)
-                .split_whitespace()
-                .collect::<Vec<_>>()
-                .join(" "),
+            None => without_marker(&self.text).split_whitespace().collect::<Vec<_>>().join(" "),
         }
     }
 
@@ -76,10 +64,7 @@ impl Unit {
     pub fn labelled(&self) -> Option<(&str, &str)> {
         let body = without_marker(&self.text);
         let at = body.find([':', '：'])?;
-        let (label, value) = (
-            body.get(..at)?.trim(),
-            body.get(at..)?.trim_start_matches([':', '：']).trim(),
-        );
+        let (label, value) = (body.get(..at)?.trim(), body.get(at..)?.trim_start_matches([':', '：']).trim());
         // "15:20" is a time and "http://" an address, not a label.
         let named = label.chars().any(char::is_alphabetic) && !label.ends_with(|c: char| c.is_ascii_digit());
         (named && (1..=20).contains(&label.chars().count()) && !value.is_empty() && !value.starts_with("//"))
@@ -132,33 +117,12 @@ fn cut(origin: Origin, text: &str, above: &[String]) -> Vec<Unit> {
         if row.is_none() {
             let depth = depth_of(body, indent(text, range.start));
             headings.open.retain(|(d, _)| *d < depth);
-            out.push(unit(
-                origin,
-                (start, end),
-                body,
-                row,
-                heading,
-                above,
-                &headings,
-                out.len(),
-            ));
+            out.push(unit(origin, (start, end), body, row, heading, above, &headings, out.len()));
             if heading || body.trim_end().ends_with([':', '：']) {
-                headings.open.push((
-                    depth,
-                    without_marker(body).trim_end_matches([':', '：', ' ']).to_owned(),
-                ));
+                headings.open.push((depth, without_marker(body).trim_end_matches([':', '：', ' ']).to_owned()));
             }
         } else {
-            out.push(unit(
-                origin,
-                (start, end),
-                body,
-                row,
-                heading,
-                above,
-                &headings,
-                out.len(),
-            ));
+            out.push(unit(origin, (start, end), body, row, heading, above, &headings, out.len()));
         }
     }
     out
@@ -200,9 +164,7 @@ fn unit(
     let mut all = above.to_vec();
     all.extend(headings.open.iter().map(|(_, words)| words.clone()));
     // A row's column headings say what its cells are.
-    let named = row
-        .as_ref()
-        .map(|cells| cells.iter().map(|(n, v)| format!("{n} {v} ")).collect::<String>());
+    let named = row.as_ref().map(|cells| cells.iter().map(|(n, v)| format!("{n} {v} ")).collect::<String>());
     let words_of = named.as_deref().unwrap_or(body);
     Unit {
         origin,
@@ -251,11 +213,7 @@ fn row_of(text: &str, range: &std::ops::Range<usize>, body: &str, headings: &mut
 fn cells(body: &str) -> Vec<String> {
     let trimmed = body.trim();
     if trimmed.starts_with('|') {
-        return trimmed
-            .trim_matches('|')
-            .split('|')
-            .map(|c| c.trim().to_owned())
-            .collect();
+        return trimmed.trim_matches('|').split('|').map(|c| c.trim().to_owned()).collect();
     }
     trimmed.split('\t').map(|c| c.trim().to_owned()).collect()
 }
@@ -276,12 +234,7 @@ fn depth_of(line: &str, indent: usize) -> usize {
 
 /// White space between the start of the line and byte `at`.
 fn indent(text: &str, at: usize) -> usize {
-    text.get(..at)
-        .unwrap_or("")
-        .chars()
-        .rev()
-        .take_while(|c| *c == ' ' || *c == '\t' || *c == '\u{3000}')
-        .count()
+    text.get(..at).unwrap_or("").chars().rev().take_while(|c| *c == ' ' || *c == '\t' || *c == '\u{3000}').count()
 }
 
 /// A line that names what follows: marked as a heading, or short, without an ending, figure or colon of its own.

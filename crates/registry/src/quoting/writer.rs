@@ -16,11 +16,7 @@ pub(crate) struct Writer<'a> {
 
 impl<'a> Writer<'a> {
     pub fn new(task: &'a EngineTask, out: &'a mpsc::Sender<EngineEvent>) -> Self {
-        Self {
-            task,
-            out,
-            cited: vec![],
-        }
+        Self { task, out, cited: vec![] }
     }
 
     /// Sends Markdown, then lets others run: a stop takes effect between sentences.
@@ -74,14 +70,7 @@ impl<'a> Writer<'a> {
 fn citation(task: &EngineTask, index: usize, unit: &Unit, number: u32) -> Option<Citation> {
     let p = task.passages.get(index)?;
     let exact = p.span.end.checked_sub(p.span.start) == Some(p.text.chars().count());
-    let span = if exact {
-        Span {
-            start: p.span.start + unit.start,
-            end: p.span.start + unit.end,
-        }
-    } else {
-        p.span
-    };
+    let span = if exact { Span { start: p.span.start + unit.start, end: p.span.start + unit.end } } else { p.span };
     Some(Citation {
         number,
         passage: p.id,

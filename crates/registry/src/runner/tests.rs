@@ -5,7 +5,14 @@ use madang_domain::{DocumentId, OutsideCalls, Sentence, Span};
 use proptest::prelude::*;
 
 fn field(key: &str, kind: FieldKind, required: bool) -> InputField {
-    InputField { key: key.into(), label: format!("칸 {key}"), kind, required, placeholder: String::new(), guessed: false }
+    InputField {
+        key: key.into(),
+        label: format!("칸 {key}"),
+        kind,
+        required,
+        placeholder: String::new(),
+        guessed: false,
+    }
 }
 
 fn sheet(inputs: Vec<InputField>, sources: Vec<Source>, output: OutputForm) -> DesignSheet {
@@ -72,10 +79,12 @@ fn every_fault_of_a_form_is_told_at_once() {
         vec![],
         OutputForm::Answer,
     );
-    let faults = read_inputs(&sheet, &given(&[("day", "내일"), ("kind", "당직"), ("count", "많이"), ("other", "x")])).unwrap_err();
+    let faults = read_inputs(&sheet, &given(&[("day", "내일"), ("kind", "당직"), ("count", "많이"), ("other", "x")]))
+        .unwrap_err();
     let fields: Vec<_> = faults.iter().map(|f| f.field.as_str()).collect();
     assert_eq!(fields, ["other", "day", "kind", "count", "name"]);
-    let good = read_inputs(&sheet, &given(&[("day", "2026-11-22"), ("kind", "숙직"), ("count", ""), ("name", " 봄 ")])).unwrap();
+    let good = read_inputs(&sheet, &given(&[("day", "2026-11-22"), ("kind", "숙직"), ("count", ""), ("name", " 봄 ")]))
+        .unwrap();
     let values: Vec<_> = good.iter().map(|i| i.value.as_str()).collect();
     assert_eq!(values, ["2026-11-22", "숙직", "봄"]);
 }
@@ -100,7 +109,11 @@ fn a_reader_without_rights_is_told_and_finds_nothing() {
 #[test]
 fn a_draft_looks_for_each_section() {
     let form = OutputForm::Draft { sections: vec!["준비물".into(), "순찰".into()] };
-    let sheet = sheet(vec![field("day", FieldKind::Date, true), field("kind", FieldKind::Text, true)], vec![Source::Readable], form.clone());
+    let sheet = sheet(
+        vec![field("day", FieldKind::Date, true), field("kind", FieldKind::Text, true)],
+        vec![Source::Readable],
+        form.clone(),
+    );
     let input = |key: &str, value: &str| EngineInput { key: key.into(), label: key.into(), value: value.into() };
     let found = Retrieval::of(&sheet, &plan(form, &[]), &[input("day", "2026-11-23"), input("kind", "숙직")]);
     assert_eq!(found.queries.len(), 3);
@@ -111,7 +124,11 @@ fn a_draft_looks_for_each_section() {
 
 #[test]
 fn demanded_words_filter_before_the_best_are_taken() {
-    let passages = vec![passage("2025년 예산", Grade::Open), passage("2026년 예산", Grade::Open), passage("2026년 인력", Grade::Open)];
+    let passages = vec![
+        passage("2025년 예산", Grade::Open),
+        passage("2026년 예산", Grade::Open),
+        passage("2026년 인력", Grade::Open),
+    ];
     let chosen = select(passages.clone(), &plan(OutputForm::Answer, &["2026"]), 1);
     assert_eq!(chosen[0].text, "2026년 예산");
     assert_eq!(select(passages, &plan(OutputForm::Answer, &["2031"]), 2).len(), 2);

@@ -88,9 +88,15 @@ impl From<Preview> for PreviewView {
 
 /// Shows exactly what would leave for a run of the reader's own; asks for nothing.
 #[utoipa::path(post, path = "/api/v1/runs/{id}/outside/preview", tag = "outside", params(("id" = String, Path)), request_body = Asked, responses((status = 200, body = Object), (status = 403), (status = 404), (status = 409)))]
-async fn preview(State(app): State<App>, reader: Reader, Path(id): Path<String>, Body(body): Body<Asked>) -> Handled<Json<PreviewView>> {
+async fn preview(
+    State(app): State<App>,
+    reader: Reader,
+    Path(id): Path<String>,
+    Body(body): Body<Asked>,
+) -> Handled<Json<PreviewView>> {
     let provider = body.provider()?;
-    let preview = app.gateway.preview(reader.scope(), parse_id(&id)?, provider, &body.purpose, &body.legal_basis).await?;
+    let preview =
+        app.gateway.preview(reader.scope(), parse_id(&id)?, provider, &body.purpose, &body.legal_basis).await?;
     Ok(Json(preview.into()))
 }
 

@@ -50,7 +50,11 @@ struct NewDraft {
 
 /// Composes a draft from a prompt, or takes over a sheet as it is.
 #[utoipa::path(post, path = "/api/v1/drafts", tag = "drafts", request_body = NewDraft, responses((status = 201, body = Created), (status = 409), (status = 422)))]
-async fn create(State(app): State<App>, reader: Reader, Body(body): Body<NewDraft>) -> Handled<(StatusCode, Json<Created>)> {
+async fn create(
+    State(app): State<App>,
+    reader: Reader,
+    Body(body): Body<NewDraft>,
+) -> Handled<(StatusCode, Json<Created>)> {
     let (prompt, composition, sheet) = match (body.prompt, body.sheet) {
         (_, Some(sheet)) => (String::new(), json!({}), sheet),
         (Some(prompt), None) => {
@@ -143,7 +147,8 @@ async fn answer(
         return Err(unknown());
     }
     let question = composition.questions.remove(at);
-    let chosen = question.options.get(body.option).ok_or_else(|| Failure::invalid("option", "목록에서 골라 주세요."))?;
+    let chosen =
+        question.options.get(body.option).ok_or_else(|| Failure::invalid("option", "목록에서 골라 주세요."))?;
     let sheet = chosen.patch.apply(&draft.sheet);
     let kept = json!(composition);
     match app.store.update_draft(reader.scope(), draft.id, body.revision, sheet, Some(&kept)).await? {
@@ -184,7 +189,11 @@ async fn save_version(
     if !faults.is_empty() {
         return Err(Failure {
             fields: faults.into_iter().map(|f| (f.field, f.message)).collect(),
-            ..Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", "설계서에 고칠 곳이 있어 판으로 저장하지 못했습니다.")
+            ..Failure::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "invalid",
+                "설계서에 고칠 곳이 있어 판으로 저장하지 못했습니다.",
+            )
         });
     }
     let saved = app.store.save_version(reader.scope(), draft.id, body.revision, &body.note).await?;
@@ -210,7 +219,11 @@ pub fn composition(draft: &Draft) -> Option<Composition> {
 pub fn questions(draft: &Draft) -> Vec<Question> {
     let asked = composition(draft).map(|c| c.questions).unwrap_or_default();
     let options = |q: &madang_registry::compose::Question| q.options.iter().map(|o| o.label.clone()).collect();
-    asked.iter().enumerate().map(|(i, q)| Question { id: i.to_string(), text: q.text.clone(), options: options(q) }).collect()
+    asked
+        .iter()
+        .enumerate()
+        .map(|(i, q)| Question { id: i.to_string(), text: q.text.clone(), options: options(q) })
+        .collect()
 }
 
 /// Somebody else saved: who, and to trials and versions alike, that the screen is behind.
@@ -221,8 +234,9 @@ pub fn stale_words(current: &Draft) -> Failure {
 /// 409 with the draft as it stands and, against `mine`, what differs.
 fn stale(current: &Draft, mine: Option<&DesignSheet>) -> Response {
     let failure = stale_words(current);
-    let changes: Vec<String> =
-        mine.map(|mine| diff::sentences(mine, &current.sheet).iter().map(diff::SheetChange::line).collect()).unwrap_or_default();
+    let changes: Vec<String> = mine
+        .map(|mine| diff::sentences(mine, &current.sheet).iter().map(diff::SheetChange::line).collect())
+        .unwrap_or_default();
     let body = json!({
         "error": { "code": failure.code, "message": failure.message },
         "current": {

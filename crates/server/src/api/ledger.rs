@@ -85,8 +85,19 @@ impl Filters {
     /// For the record of the reading: no personal value stays in it.
     fn recorded(&self) -> Value {
         let q = mask(&self.q, &scan(&self.q)).text.chars().take(MAX_WORD).collect::<String>();
-        let given = [("q", q.as_str()), ("kind", &self.kind), ("department", &self.department), ("from", &self.from), ("to", &self.to)];
-        given.into_iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| (k.to_owned(), json!(v.chars().take(MAX_WORD).collect::<String>()))).collect::<serde_json::Map<_, _>>().into()
+        let given = [
+            ("q", q.as_str()),
+            ("kind", &self.kind),
+            ("department", &self.department),
+            ("from", &self.from),
+            ("to", &self.to),
+        ];
+        given
+            .into_iter()
+            .filter(|(_, v)| !v.is_empty())
+            .map(|(k, v)| (k.to_owned(), json!(v.chars().take(MAX_WORD).collect::<String>())))
+            .collect::<serde_json::Map<_, _>>()
+            .into()
     }
 
     /// Page number, from 1.
@@ -155,7 +166,11 @@ pub async fn one_of(app: &App, scope: &Scope, seq: &str) -> Handled<Entry> {
 
 /// Records, newest first, fifty a page.
 #[utoipa::path(get, path = "/api/v1/ledger", tag = "ledger", params(Filters), responses((status = 200, body = Records), (status = 403), (status = 422)))]
-async fn list(State(app): State<App>, Security(reader): Security, Query(filters): Query<Filters>) -> Handled<Json<Records>> {
+async fn list(
+    State(app): State<App>,
+    Security(reader): Security,
+    Query(filters): Query<Filters>,
+) -> Handled<Json<Records>> {
     let (rows, total) = page_of(&app, reader.scope(), &filters).await?;
     Ok(Json(Records { records: rows.into_iter().map(record).collect(), total, page: filters.page() }))
 }
@@ -249,7 +264,18 @@ fn csv_rows(rows: &[Entry], first: bool) -> Vec<u8> {
     let mut out = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     // Writing to memory does not fail.
     if first {
-        let _header = out.write_record(["\u{feff}번호", "일시", "종류", "사람", "아이디", "부서", "내용", "상세", "해시", "앞 해시"]);
+        let _header = out.write_record([
+            "\u{feff}번호",
+            "일시",
+            "종류",
+            "사람",
+            "아이디",
+            "부서",
+            "내용",
+            "상세",
+            "해시",
+            "앞 해시",
+        ]);
     }
     for entry in rows {
         let read = record_words::read(entry);

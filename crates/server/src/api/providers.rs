@@ -49,7 +49,11 @@ struct NewProvider {
 
 /// Registers a provider, switched off.
 #[utoipa::path(post, path = "/api/v1/providers", tag = "outside", request_body = NewProvider, responses((status = 201, body = Created), (status = 403), (status = 422)))]
-async fn create(State(app): State<App>, Admin(reader): Admin, Body(body): Body<NewProvider>) -> Handled<(StatusCode, Json<Created>)> {
+async fn create(
+    State(app): State<App>,
+    Admin(reader): Admin,
+    Body(body): Body<NewProvider>,
+) -> Handled<(StatusCode, Json<Created>)> {
     let id = app.gateway.add_provider(reader.scope(), &body.name, &body.base_url, &body.model, &body.api_key).await?;
     Ok((StatusCode::CREATED, Created::new(id)))
 }

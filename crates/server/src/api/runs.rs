@@ -240,7 +240,8 @@ async fn written(run: &Run, format: &str) -> Handled<(Vec<u8>, &'static str)> {
 
 /// The title without what a file system refuses.
 fn file_name(title: &str) -> String {
-    let name: String = title.chars().map(|c| if c.is_control() || r#"\/:*?"<>|"#.contains(c) { ' ' } else { c }).collect();
+    let name: String =
+        title.chars().map(|c| if c.is_control() || r#"\/:*?"<>|"#.contains(c) { ' ' } else { c }).collect();
     let name = name.trim().trim_matches('.').to_owned();
     if name.is_empty() { "answer".to_owned() } else { name }
 }

@@ -56,7 +56,10 @@ async fn sign_in(
     let now = app.store.now();
     if let Some(until) = record.as_ref().and_then(|r| r.locked_until).filter(|until| *until > now) {
         let seconds = u64::try_from((until - now) / 1000 + 1).unwrap_or(1);
-        return Err(Failure::busy("비밀번호를 여러 번 틀려 잠시 잠겼습니다. 10분 뒤 다시 하거나 운영자에게 문의하세요.", seconds));
+        return Err(Failure::busy(
+            "비밀번호를 여러 번 틀려 잠시 잠겼습니다. 10분 뒤 다시 하거나 운영자에게 문의하세요.",
+            seconds,
+        ));
     }
     let matches = app.passwords.verify(&body.password, record.as_ref().map(|r| r.password_hash.as_str())).await?;
     let Some(record) = record.as_ref().filter(|r| matches && r.active) else {
@@ -141,13 +144,19 @@ struct SetUp {
 /// Creates the first admin with the one-time link and signs them in.
 #[utoipa::path(post, path = "/api/v1/setup", tag = "session", request_body = SetUp,
     responses((status = 200, body = SignedIn), (status = 403), (status = 409)), security(()))]
-async fn set_up(State(app): State<App>, address: Address, headers: HeaderMap, Body(body): Body<SetUp>) -> Handled<Response> {
+async fn set_up(
+    State(app): State<App>,
+    address: Address,
+    headers: HeaderMap,
+    Body(body): Body<SetUp>,
+) -> Handled<Response> {
     check_origin(&headers)?;
     if !app.is_setup_token(&body.token).await? {
         return Err(Failure::denied("이미 썼거나 맞지 않는 설정 링크입니다. 서버가 출력한 링크를 다시 확인해 주세요."));
     }
     let password_hash = app.passwords.hash(&body.password).await?;
-    let person = NewPerson { login: body.login.trim().to_lowercase(), name: body.name, password_hash, posts: Vec::new() };
+    let person =
+        NewPerson { login: body.login.trim().to_lowercase(), name: body.name, password_hash, posts: Vec::new() };
     let person = app.store.create_first_admin(&body.department, &body.post, person).await?;
     if !body.body_name.trim().is_empty() {
         app.store.set_meta("body_name", Some(body.body_name.trim())).await?;
@@ -170,7 +179,12 @@ struct Me {
 #[utoipa::path(get, path = "/api/v1/me", tag = "session", responses((status = 200, body = Me)))]
 async fn me(reader: Reader) -> Json<Me> {
     let identity = reader.identity;
-    Json(Me { id: identity.scope.person().to_string(), login: identity.login, name: identity.name, posts: identity.posts })
+    Json(Me {
+        id: identity.scope.person().to_string(),
+        login: identity.login,
+        name: identity.name,
+        posts: identity.posts,
+    })
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -181,7 +195,11 @@ struct ChangePassword {
 
 /// Changes the reader's password and signs out everywhere.
 #[utoipa::path(put, path = "/api/v1/me/password", tag = "session", request_body = ChangePassword, responses((status = 204), (status = 422)))]
-async fn change_password(State(app): State<App>, reader: Reader, Body(body): Body<ChangePassword>) -> Handled<Response> {
+async fn change_password(
+    State(app): State<App>,
+    reader: Reader,
+    Body(body): Body<ChangePassword>,
+) -> Handled<Response> {
     reader.require_browser()?;
     let stored = app.store.own_password_hash(reader.scope()).await?;
     if !app.passwords.verify(&body.current, Some(&stored)).await? {

@@ -65,7 +65,8 @@ async fn submit(
 fn refuse_leaks(sheet: &DesignSheet) -> Handled<()> {
     let refused: Vec<Leak> = leaks(sheet).into_iter().filter(|l| l.refused).collect();
     let Some(first) = refused.first() else { return Ok(()) };
-    let message = format!("설계서에 {}이(가) 있어 공유할 수 없습니다. 지우고 새 판으로 저장한 뒤 신청해 주세요.", first.what);
+    let message =
+        format!("설계서에 {}이(가) 있어 공유할 수 없습니다. 지우고 새 판으로 저장한 뒤 신청해 주세요.", first.what);
     let fields = refused.iter().map(|l| (l.field.clone(), format!("{}을(를) 지워 주세요.", l.what))).collect();
     Err(Failure { fields, ..Failure::invalid(&first.field, message) })
 }
@@ -110,7 +111,12 @@ struct Reason {
 /// Puts the submitted version into the store.
 #[utoipa::path(post, path = "/api/v1/submissions/{id}/approve", tag = "sharing", params(("id" = String, Path)), request_body = Reason,
     responses((status = 204), (status = 403, description = "not the manager, or their own"), (status = 404), (status = 409)))]
-async fn approve(State(app): State<App>, Manager(reader): Manager, Path(id): Path<String>, Body(body): Body<Reason>) -> Handled<StatusCode> {
+async fn approve(
+    State(app): State<App>,
+    Manager(reader): Manager,
+    Path(id): Path<String>,
+    Body(body): Body<Reason>,
+) -> Handled<StatusCode> {
     app.store.approve_submission(reader.scope(), parse_id(&id)?, &body.reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -118,7 +124,12 @@ async fn approve(State(app): State<App>, Manager(reader): Manager, Path(id): Pat
 /// Sends a submission back with a reason.
 #[utoipa::path(post, path = "/api/v1/submissions/{id}/return", tag = "sharing", params(("id" = String, Path)), request_body = Reason,
     responses((status = 204), (status = 403), (status = 404), (status = 409), (status = 422)))]
-async fn send_back(State(app): State<App>, Manager(reader): Manager, Path(id): Path<String>, Body(body): Body<Reason>) -> Handled<StatusCode> {
+async fn send_back(
+    State(app): State<App>,
+    Manager(reader): Manager,
+    Path(id): Path<String>,
+    Body(body): Body<Reason>,
+) -> Handled<StatusCode> {
     app.store.return_submission(reader.scope(), parse_id(&id)?, &body.reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -134,7 +145,12 @@ async fn withdraw(State(app): State<App>, reader: Reader, Path(id): Path<String>
 /// Takes an app out of the store.
 #[utoipa::path(post, path = "/api/v1/apps/{id}/unpublish", tag = "sharing", params(("id" = String, Path)), request_body = Reason,
     responses((status = 204), (status = 403), (status = 404), (status = 409)))]
-async fn unpublish(State(app): State<App>, reader: Reader, Path(id): Path<String>, Body(body): Body<Reason>) -> Handled<StatusCode> {
+async fn unpublish(
+    State(app): State<App>,
+    reader: Reader,
+    Path(id): Path<String>,
+    Body(body): Body<Reason>,
+) -> Handled<StatusCode> {
     app.store.unpublish(reader.scope(), parse_id(&id)?, &body.reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -150,7 +166,12 @@ struct NamedVersion {
 /// Puts an earlier approved version in the place of the one in the store.
 #[utoipa::path(post, path = "/api/v1/apps/{id}/rollback", tag = "sharing", params(("id" = String, Path)), request_body = NamedVersion,
     responses((status = 204), (status = 403), (status = 404), (status = 409)))]
-async fn roll_back(State(app): State<App>, reader: Reader, Path(id): Path<String>, Body(body): Body<NamedVersion>) -> Handled<StatusCode> {
+async fn roll_back(
+    State(app): State<App>,
+    reader: Reader,
+    Path(id): Path<String>,
+    Body(body): Body<NamedVersion>,
+) -> Handled<StatusCode> {
     app.store.roll_back(reader.scope(), parse_id(&id)?, body.version, &body.reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -189,7 +210,11 @@ async fn fork(
 /// What changed from version `a` to version `b`, sentence by sentence.
 #[utoipa::path(get, path = "/api/v1/apps/{id}/versions/{a}/diff/{b}", tag = "sharing",
     params(("id" = String, Path), ("a" = u32, Path), ("b" = u32, Path)), responses((status = 200, body = Vec<Object>), (status = 404)))]
-async fn compare(State(app): State<App>, reader: Reader, Path((id, a, b)): Path<(String, String, String)>) -> Handled<Json<Vec<SheetChange>>> {
+async fn compare(
+    State(app): State<App>,
+    reader: Reader,
+    Path((id, a, b)): Path<(String, String, String)>,
+) -> Handled<Json<Vec<SheetChange>>> {
     let id = parse_id(&id)?;
     let old = app.store.app_version(reader.scope(), id, parse_id(&a)?).await?;
     let new = app.store.app_version(reader.scope(), id, parse_id(&b)?).await?;

@@ -19,7 +19,12 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(suggest)).routes(routes!(reuse)).routes(routes!(ratings)).routes(routes!(rate))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(suggest))
+        .routes(routes!(reuse))
+        .routes(routes!(ratings))
+        .routes(routes!(rate))
 }
 
 /// A published app in a list.
@@ -115,10 +120,18 @@ struct NewRating {
 /// Sets the reader's rating of an app that they have used and did not make.
 #[utoipa::path(put, path = "/api/v1/apps/{id}/rating", tag = "store", params(("id" = String, Path)), request_body = NewRating,
     responses((status = 204), (status = 403), (status = 404), (status = 422)))]
-async fn rate(State(app): State<App>, reader: Reader, Path(id): Path<String>, Body(body): Body<NewRating>) -> Handled<StatusCode> {
+async fn rate(
+    State(app): State<App>,
+    reader: Reader,
+    Path(id): Path<String>,
+    Body(body): Body<NewRating>,
+) -> Handled<StatusCode> {
     // Everybody reads a comment, so no unique identifier of a person may stand in it.
     if madang_pii::scan(&body.comment).action == Action::Block {
-        return Err(Failure::invalid("comment", "한마디에 주민등록번호 같은 고유식별정보가 있습니다. 지우고 남겨 주세요."));
+        return Err(Failure::invalid(
+            "comment",
+            "한마디에 주민등록번호 같은 고유식별정보가 있습니다. 지우고 남겨 주세요.",
+        ));
     }
     app.store.rate(reader.scope(), parse_id(&id)?, body.stars, &body.comment).await?;
     Ok(StatusCode::NO_CONTENT)

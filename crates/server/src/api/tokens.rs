@@ -43,7 +43,11 @@ struct CreatedToken {
 
 /// Creates a token; its secret is in this answer and nowhere else.
 #[utoipa::path(post, path = "/api/v1/tokens", tag = "tokens", request_body = NewToken, responses((status = 201, body = CreatedToken), (status = 422)))]
-async fn create(State(app): State<App>, reader: Reader, Body(body): Body<NewToken>) -> Handled<(StatusCode, Json<CreatedToken>)> {
+async fn create(
+    State(app): State<App>,
+    reader: Reader,
+    Body(body): Body<NewToken>,
+) -> Handled<(StatusCode, Json<CreatedToken>)> {
     reader.require_browser()?;
     let scope = TokenScope::ALL
         .into_iter()

@@ -11,9 +11,9 @@ use axum::extract::{DefaultBodyLimit, Multipart, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use madang_domain::{CollectionId, DocumentId};
+use madang_store::Incoming;
 use madang_store::auth::parse_id;
 use madang_store::documents::{AddedDocument, NewDocument};
-use madang_store::Incoming;
 use serde_json::{Value, json};
 use unicode_normalization::UnicodeNormalization;
 use utoipa_axum::router::OpenApiRouter;
@@ -76,7 +76,10 @@ async fn take_all(
     while let Some(field) = multipart.next_field().await.map_err(|e| cut_off(&e))? {
         let Some(name) = field.file_name().map(clean_name) else { continue };
         if outcomes.len() == most {
-            return Err(Failure::invalid("file", format!("한 번에 {most}개까지 올릴 수 있습니다. 나누어 올려 주세요.")));
+            return Err(Failure::invalid(
+                "file",
+                format!("한 번에 {most}개까지 올릴 수 있습니다. 나누어 올려 주세요."),
+            ));
         }
         let outcome = take(app, reader, collection, replaces, &name, field).await;
         outcomes.push((name, outcome));
@@ -178,7 +181,8 @@ fn answer(outcomes: Vec<(String, Handled<AddedDocument>)>) -> Handled<Response> 
     if let (1, Err(failure)) = (outcomes.len(), first) {
         return Err(failure.clone());
     }
-    let failed = outcomes.iter().find_map(|(_, o)| o.as_ref().err()).filter(|_| outcomes.iter().all(|(_, o)| o.is_err()));
+    let failed =
+        outcomes.iter().find_map(|(_, o)| o.as_ref().err()).filter(|_| outcomes.iter().all(|(_, o)| o.is_err()));
     let status = failed.map_or(StatusCode::CREATED, |f| f.status);
     let mut body = match (outcomes.len(), first) {
         (1, Ok(added)) => json!({ "id": added.id, "duplicate": added.duplicate }),

@@ -55,7 +55,11 @@ impl Backup {
         if settings.database_url.is_some() {
             bail!("PostgreSQL은 pg_dump로 백업하고, 홈 폴더의 originals와 keys를 함께 복사해 주세요.");
         }
-        ensure!(settings.sqlite_path().is_file(), "{}에 마당의 데이터베이스가 없습니다. --home을 확인해 주세요.", settings.home.display());
+        ensure!(
+            settings.sqlite_path().is_file(),
+            "{}에 마당의 데이터베이스가 없습니다. --home을 확인해 주세요.",
+            settings.home.display()
+        );
         require_empty(&self.dir)?;
         private_dir(&self.dir)?;
         let store = open_store(&settings, Clock::System).await?;
@@ -72,9 +76,18 @@ impl Backup {
             }
         }
         let count = files.len();
-        let manifest = Manifest { format: 1, version: env!("CARGO_PKG_VERSION").to_owned(), created: Clock::System.now_rfc3339(), files };
+        let manifest = Manifest {
+            format: 1,
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            created: Clock::System.now_rfc3339(),
+            files,
+        };
         write_new(&self.dir.join(MANIFEST), &serde_json::to_vec_pretty(&manifest)?)?;
-        writeln!(std::io::stdout(), "{} 에 파일 {count}개를 백업했습니다. 암호화 키가 들어 있으니 안전한 곳에 두세요.", self.dir.display())?;
+        writeln!(
+            std::io::stdout(),
+            "{} 에 파일 {count}개를 백업했습니다. 암호화 키가 들어 있으니 안전한 곳에 두세요.",
+            self.dir.display()
+        )?;
         Ok(ExitCode::SUCCESS)
     }
 }
@@ -85,15 +98,20 @@ impl Restore {
         if settings.database_url.is_some() {
             bail!("PostgreSQL은 pg_restore로 되살리고, originals와 keys를 홈 폴더에 복사해 주세요.");
         }
-        let text = fs::read(self.dir.join(MANIFEST)).with_context(|| format!("{}은(는) 마당의 백업이 아닙니다", self.dir.display()))?;
-        let manifest: Manifest = serde_json::from_slice(&text).context("백업의 목록(manifest.json)을 읽을 수 없습니다")?;
+        let text = fs::read(self.dir.join(MANIFEST))
+            .with_context(|| format!("{}은(는) 마당의 백업이 아닙니다", self.dir.display()))?;
+        let manifest: Manifest =
+            serde_json::from_slice(&text).context("백업의 목록(manifest.json)을 읽을 수 없습니다")?;
         ensure!(manifest.format == 1, "더 새로운 판의 백업입니다. 마당을 먼저 올려 주세요.");
         require_empty(&settings.home)?;
         check(&self.dir, &manifest)?;
         private_dir(&settings.home)?;
         for (name, sum) in &manifest.files {
             let copied = copy(&self.dir.join(name), &settings.home.join(name))?;
-            ensure!(copied.as_ref() == Some(sum), "{name} 파일을 옮기는 사이에 달라졌습니다. 홈 폴더를 비우고 다시 해 주세요.");
+            ensure!(
+                copied.as_ref() == Some(sum),
+                "{name} 파일을 옮기는 사이에 달라졌습니다. 홈 폴더를 비우고 다시 해 주세요."
+            );
         }
         let found = self.verify(&settings).await?;
         writeln!(
@@ -142,7 +160,11 @@ fn require_empty(dir: &Path) -> anyhow::Result<()> {
 }
 
 fn private_dir(dir: &Path) -> anyhow::Result<()> {
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).with_context(|| format!("{} 폴더를 만들 수 없습니다", dir.display()))
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .with_context(|| format!("{} 폴더를 만들 수 없습니다", dir.display()))
 }
 
 /// Files below `folder` of `home` as relative paths; links are not followed.

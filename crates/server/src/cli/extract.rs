@@ -21,7 +21,8 @@ pub struct Extract {
 
 impl Extract {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let bytes = std::fs::read(&self.file).with_context(|| format!("{} 파일을 읽을 수 없습니다", self.file.display()))?;
+        let bytes =
+            std::fs::read(&self.file).with_context(|| format!("{} 파일을 읽을 수 없습니다", self.file.display()))?;
         let name = self.file.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
         let read = sandbox(&Settings::for_home(PathBuf::new())).read(&bytes, &name).await;
         let mut out = std::io::stdout().lock();

@@ -60,7 +60,10 @@ struct Home {
 
 impl Home {
     fn settings(&self) -> crate::settings::Settings {
-        crate::settings::Settings { database_url: self.database_url.clone(), ..crate::settings::Settings::for_home(self.home.clone()) }
+        crate::settings::Settings {
+            database_url: self.database_url.clone(),
+            ..crate::settings::Settings::for_home(self.home.clone())
+        }
     }
 }
 

@@ -35,7 +35,10 @@ impl Pii {
         let input: Box<dyn Read> = if command.file.as_os_str() == "-" {
             Box::new(std::io::stdin().lock())
         } else {
-            Box::new(File::open(&command.file).with_context(|| format!("{} 파일을 읽을 수 없습니다", command.file.display()))?)
+            Box::new(
+                File::open(&command.file)
+                    .with_context(|| format!("{} 파일을 읽을 수 없습니다", command.file.display()))?,
+            )
         };
         let mut out = BufWriter::new(std::io::stdout().lock());
         let mut input = BufReader::new(input);
@@ -69,7 +72,8 @@ fn whole(input: &mut impl Read, out: &mut impl Write, json: bool) -> anyhow::Res
         writeln!(out, "{}", described(&report))?;
         return Ok(());
     }
-    for (finding, (line, column)) in report.findings.iter().zip(places(&text, report.findings.iter().map(|f| f.start))) {
+    for (finding, (line, column)) in report.findings.iter().zip(places(&text, report.findings.iter().map(|f| f.start)))
+    {
         let action = json!(finding.action);
         let action = action.as_str().unwrap_or_default();
         writeln!(out, "{line}:{column}\t{action}\t{}\t{}자", finding.kind.korean(), finding.end - finding.start)?;
@@ -110,7 +114,8 @@ mod tests {
         let input = "번호 900101-1970000\r\n\n\u{fffd}".as_bytes().to_vec();
         let input = [input, vec![0xff, b' '], "010-1234-5678".as_bytes().to_vec()].concat();
         by_line(&mut &input[..], &mut out).unwrap();
-        let lines: Vec<Value> = String::from_utf8(out).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        let lines: Vec<Value> =
+            String::from_utf8(out).unwrap().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
         assert_eq!(lines[0], json!({ "action": "block", "findings": [{ "kind": "rrn", "start": 3, "end": 17 }] }));
         assert_eq!(lines[1], json!({ "action": "pass", "findings": [] }));
         assert_eq!(lines[2]["findings"][0]["start"], 3);

@@ -44,13 +44,18 @@ impl Serve {
     }
 
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let filter = EnvFilter::try_from_env("MADANG_LOG").unwrap_or_else(|_| EnvFilter::new("warn,madang=info,madang_server=info"));
+        let filter = EnvFilter::try_from_env("MADANG_LOG")
+            .unwrap_or_else(|_| EnvFilter::new("warn,madang=info,madang_server=info"));
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
         let app = App::open(self.settings(), Clock::System).await?;
-        let listener = TcpListener::bind(self.addr).await.with_context(|| format!("{} 주소를 열 수 없습니다", self.addr))?;
+        let listener =
+            TcpListener::bind(self.addr).await.with_context(|| format!("{} 주소를 열 수 없습니다", self.addr))?;
         let local = listener.local_addr()?;
         let base = self.public_url.clone().unwrap_or_else(|| format!("http://{local}"));
-        let mut lines = vec![format!("마당 {}  {base}", env!("CARGO_PKG_VERSION")), format!("home     {}", self.home.home.display())];
+        let mut lines = vec![
+            format!("마당 {}  {base}", env!("CARGO_PKG_VERSION")),
+            format!("home     {}", self.home.home.display()),
+        ];
         if self.demo {
             let people = demo::fill(&app).await?;
             lines.push(format!("demo     {}: 아이디, 비밀번호, 이름 · 직위 · 역할\n{people}", app.body_name().await?));

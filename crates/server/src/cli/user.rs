@@ -47,12 +47,14 @@ impl User {
 
 impl Add {
     async fn run(self) -> anyhow::Result<ExitCode> {
-        let settings = Settings { database_url: self.home.database_url.clone(), ..Settings::for_home(self.home.home.clone()) };
+        let settings =
+            Settings { database_url: self.home.database_url.clone(), ..Settings::for_home(self.home.home.clone()) };
         let store = open_store(&settings, Clock::System).await?;
         let passwords = Passwords::new()?;
         let password = read_password()?;
         let password_hash = passwords.hash(&password).await.map_err(|f| anyhow::anyhow!(f.message))?;
-        let roles = self.roles.iter().map(|r| r.parse()).collect::<Result<Vec<_>, String>>().map_err(anyhow::Error::msg)?;
+        let roles =
+            self.roles.iter().map(|r| r.parse()).collect::<Result<Vec<_>, String>>().map_err(anyhow::Error::msg)?;
         let found = store.departments().await?.into_iter().find(|d| d.name == self.department);
         let department = match found {
             Some(d) => d.id,

@@ -101,8 +101,20 @@ fn token_row(token: madang_store::auth::TokenView, now: i64, l: Lang) -> Handled
 /// Browser and system in a word each, from the user agent.
 fn device(agent: &str) -> String {
     let find = |names: &[(&'static str, &'static str)]| names.iter().find(|(k, _)| agent.contains(k)).map(|(_, v)| *v);
-    let browser = find(&[("Whale", "Whale"), ("Edg", "Edge"), ("Firefox", "Firefox"), ("Chrome", "Chrome"), ("Safari", "Safari")]);
-    let system = find(&[("Windows", "Windows"), ("Android", "Android"), ("iPhone", "iPhone"), ("Mac OS", "macOS"), ("Linux", "Linux")]);
+    let browser = find(&[
+        ("Whale", "Whale"),
+        ("Edg", "Edge"),
+        ("Firefox", "Firefox"),
+        ("Chrome", "Chrome"),
+        ("Safari", "Safari"),
+    ]);
+    let system = find(&[
+        ("Windows", "Windows"),
+        ("Android", "Android"),
+        ("iPhone", "iPhone"),
+        ("Mac OS", "macOS"),
+        ("Linux", "Linux"),
+    ]);
     match (browser, system) {
         (Some(b), Some(s)) => format!("{b} · {s}"),
         (Some(one), None) | (None, Some(one)) => one.to_owned(),

@@ -77,7 +77,8 @@ fn tree(all: &[Department], posts: &[Post], selected: Option<DepartmentId>) -> V
     }
     let known = |id: &Option<DepartmentId>| id.filter(|p| all.iter().any(|d| d.id == *p));
     let mut out = Vec::with_capacity(all.len());
-    let mut waiting: Vec<(&Department, usize)> = all.iter().rev().filter(|d| known(&d.parent).is_none()).map(|d| (d, 0)).collect();
+    let mut waiting: Vec<(&Department, usize)> =
+        all.iter().rev().filter(|d| known(&d.parent).is_none()).map(|d| (d, 0)).collect();
     while let Some((department, depth)) = waiting.pop() {
         out.push(DepartmentNode {
             id: department.id,
@@ -168,7 +169,8 @@ async fn personnel_move(
 ) -> Page {
     let l = reader.lang;
     let id: PersonId = parse_id(&person)?;
-    let person = app.store.people(reader.scope()).await?.into_iter().find(|p| p.id == id).ok_or_else(Failure::not_found)?;
+    let person =
+        app.store.people(reader.scope()).await?.into_iter().find(|p| p.id == id).ok_or_else(Failure::not_found)?;
     let posts = app.store.posts().await?;
     let target: Option<PostId> = query.to.as_deref().and_then(|t| t.parse().ok());
     let target = target.and_then(|t| posts.iter().find(|p| p.id == t));
@@ -203,16 +205,23 @@ async fn consequences(
             kind: "stays",
             text: l.f2("앱 {a}개와 자료 모음 {b}개는 옛 부서에 그대로 남습니다.", holdings.apps, holdings.collections),
         });
-        out.push(Consequence { kind: "loses", text: l.f("{}의 부서 자료와 앱 초안을 더는 볼 수 없습니다.", &held.department_name) });
+        out.push(Consequence {
+            kind: "loses",
+            text: l.f("{}의 부서 자료와 앱 초안을 더는 볼 수 없습니다.", &held.department_name),
+        });
     }
     let lost = |r: &Role| *r != Role::Official && !post.roles.contains(r);
     for role in person.posts.iter().flat_map(|p| p.roles.iter()).filter(|r| lost(r)) {
         out.push(Consequence { kind: "loses", text: l.f("{} 역할을 놓습니다.", l.t(role.korean())) });
     }
-    out.push(Consequence { kind: "gains", text: l.f("{}의 자료와 앱을 바로 씁니다.", &post.department_name) });
+    out.push(Consequence {
+        kind: "gains", text: l.f("{}의 자료와 앱을 바로 씁니다.", &post.department_name)
+    });
     for role in post.roles.iter().filter(|r| **r != Role::Official) {
         out.push(Consequence { kind: "gains", text: l.f("{} 역할을 맡습니다.", l.t(role.korean())) });
     }
-    out.push(Consequence { kind: "stays", text: l.t("개인 자료 모음과 실행 기록은 본인에게 남습니다.").to_owned() });
+    out.push(Consequence {
+        kind: "stays", text: l.t("개인 자료 모음과 실행 기록은 본인에게 남습니다.").to_owned()
+    });
     Ok(out)
 }

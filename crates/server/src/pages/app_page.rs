@@ -3,11 +3,11 @@
 use super::{changes, page, when};
 use crate::app::App;
 use crate::auth::Reader;
-use crate::{bundled, catalogue, markdown, running};
 use crate::error::Handled;
 use crate::frame::{Page, frame, render};
 use crate::views::store::{AppPage, DepartmentUse, Example, Rating, SourceRow, VersionRow};
 use crate::views::{AppCard, Lang};
+use crate::{bundled, catalogue, markdown, running};
 use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::routing::MethodRouter;
@@ -16,8 +16,8 @@ use madang_registry::diff::{output_words, schedule_words};
 use madang_registry::exam::Question;
 use madang_store::apps::{App as StoredApp, AppVersion};
 use madang_store::auth::parse_id;
-use madang_store::shelves::AppFigures;
 use madang_store::sharing::{Submission, SubmissionState};
+use madang_store::shelves::AppFigures;
 
 /// Longest example shown, characters.
 const EXAMPLE: usize = 700;
@@ -144,11 +144,18 @@ async fn sources(app: &App, scope: &Scope, sheet: &DesignSheet, l: Lang) -> Hand
 /// The first example of a bundled app, answered now from what this reader may read. A model that writes would keep the
 /// page waiting: then there is no example.
 async fn example(app: &App, scope: &Scope, stored: &StoredApp, sheet: &DesignSheet) -> Handled<Option<Example>> {
-    let Some(given) = stored.slug.as_deref().and_then(bundled::find).and_then(|b| b.examples.first()) else { return Ok(None) };
+    let Some(given) = stored.slug.as_deref().and_then(bundled::find).and_then(|b| b.examples.first()) else {
+        return Ok(None);
+    };
     if app.engine.card().generates {
         return Ok(None);
     }
-    let question = Question { inputs: given.inputs.clone(), expect_contains: Vec::new(), expect_answered: None, expect_citation_document: None };
+    let question = Question {
+        inputs: given.inputs.clone(),
+        expect_contains: Vec::new(),
+        expect_answered: None,
+        expect_citation_document: None,
+    };
     // An installed app may be newer than this program's example: then it has none.
     let Ok(outcome) = running::examine(app, scope, sheet, &question).await else { return Ok(None) };
     let label = |key: &String| sheet.inputs.iter().find(|i| i.key == *key).map(|i| i.label.clone());
@@ -181,7 +188,10 @@ fn version_rows(versions: &[AppVersion], stored: &StoredApp, approved: &[AppVers
                 when: when::date(v.created_at),
                 by: v.created_by_name.clone().unwrap_or_default(),
                 current,
-                can_roll_back: stored.owned && !current && stored.published_version.is_some() && approved.contains(&v.id),
+                can_roll_back: stored.owned
+                    && !current
+                    && stored.published_version.is_some()
+                    && approved.contains(&v.id),
                 note: v.note.clone(),
                 changes,
             }

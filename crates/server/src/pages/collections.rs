@@ -131,9 +131,7 @@ fn grades(now: Grade, can_lower: bool) -> Vec<Choice> {
         Grade::Open => "O 공개",
     };
     let offered = Grade::ALL.into_iter().rev().filter(|g| *g >= now || can_lower);
-    offered
-        .map(|g| Choice { value: g.letter().to_owned(), label: label(g).to_owned(), selected: g == now })
-        .collect()
+    offered.map(|g| Choice { value: g.letter().to_owned(), label: label(g).to_owned(), selected: g == now }).collect()
 }
 
 fn document_row(item: Item, now: i64, l: Lang) -> DocumentRow {
@@ -153,7 +151,11 @@ fn document_row(item: Item, now: i64, l: Lang) -> DocumentRow {
     }
 }
 
-fn reader_departments(all: Vec<Department>, summary: &CollectionSummary, named: &NamedReaders) -> Vec<ReaderDepartment> {
+fn reader_departments(
+    all: Vec<Department>,
+    summary: &CollectionSummary,
+    named: &NamedReaders,
+) -> Vec<ReaderDepartment> {
     all.into_iter()
         .map(|d| ReaderDepartment {
             reads: named.departments.contains(&d.id),

@@ -33,7 +33,13 @@ struct At {
     page: Option<usize>,
 }
 
-async fn document(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Path<String>, Query(at): Query<At>) -> Page {
+async fn document(
+    State(app): State<App>,
+    reader: Reader,
+    uri: Uri,
+    Path(id): Path<String>,
+    Query(at): Query<At>,
+) -> Page {
     let id: DocumentId = parse_id(&id)?;
     let scope = reader.scope();
     let view = app.store.document(scope, id).await?;
@@ -105,7 +111,8 @@ fn shown(passages: &[Passage], target: Option<PassageId>, marked: Option<(usize,
             let is_target = target == Some(passage.id);
             let skip = heading_lines(passage);
             let body: String = passage.text.chars().skip(skip).collect();
-            let marked = marked.filter(|_| is_target).and_then(|m| within(passage.span.start + skip, passage.span.end, m));
+            let marked =
+                marked.filter(|_| is_target).and_then(|m| within(passage.span.start + skip, passage.span.end, m));
             DocumentPassage {
                 anchor: anchor(passage),
                 heading,

@@ -29,8 +29,10 @@ async fn list(State(app): State<App>, Security(reader): Security, uri: Uri, Quer
         Ok(before) => before,
         Err(_) => rows.first().map_or(0, |r| i64::try_from(r.seq).unwrap_or(0) + 1),
     };
-    let names: Vec<(String, String)> = app.store.departments().await?.into_iter().map(|d| (d.name.clone(), d.name)).collect();
-    let kinds: Vec<(String, String)> = record_words::KINDS.iter().map(|(k, label)| ((*k).to_owned(), (*label).to_owned())).collect();
+    let names: Vec<(String, String)> =
+        app.store.departments().await?.into_iter().map(|d| (d.name.clone(), d.name)).collect();
+    let kinds: Vec<(String, String)> =
+        record_words::KINDS.iter().map(|(k, label)| ((*k).to_owned(), (*label).to_owned())).collect();
     render(LedgerPage {
         frame: frame(&app, &reader, &uri).await?,
         l,
@@ -58,10 +60,22 @@ fn choices(all: Vec<(String, String)>, selected: &str) -> Vec<Choice> {
 fn pager(filters: &Filters, total: usize, anchor: i64) -> Pager {
     let pages = total.div_ceil(usize::try_from(PAGE).unwrap_or(1)).max(1);
     let at = usize::try_from(filters.page()).unwrap_or(1);
-    let given = [("q", &filters.q), ("kind", &filters.kind), ("department", &filters.department), ("from", &filters.from), ("to", &filters.to)];
-    let kept: String = given.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| format!("{k}={}&", encode(v))).collect();
+    let given = [
+        ("q", &filters.q),
+        ("kind", &filters.kind),
+        ("department", &filters.department),
+        ("from", &filters.from),
+        ("to", &filters.to),
+    ];
+    let kept: String =
+        given.iter().filter(|(_, v)| !v.is_empty()).map(|(k, v)| format!("{k}={}&", encode(v))).collect();
     let link = |page: usize| format!("/ledger?{kept}page={page}&before={anchor}");
-    Pager { page: at, pages, previous: (at > 1).then(|| link((at - 1).min(pages))), next: (at < pages).then(|| link(at + 1)) }
+    Pager {
+        page: at,
+        pages,
+        previous: (at > 1).then(|| link((at - 1).min(pages))),
+        next: (at < pages).then(|| link(at + 1)),
+    }
 }
 
 fn row(entry: &Entry) -> LedgerRow {

@@ -3,20 +3,20 @@
 pub mod account;
 pub mod admin;
 pub mod app_page;
-mod changes;
-pub mod home;
-pub mod review;
-pub mod store;
 pub mod build;
-pub mod records;
+mod changes;
+pub mod collections;
+pub mod documents;
+pub mod home;
 pub mod ledger;
 pub mod outside;
 pub mod providers;
+pub mod records;
+pub mod review;
 pub mod run;
-pub mod collections;
-pub mod documents;
 pub mod search;
 pub mod size;
+pub mod store;
 pub mod when;
 
 use crate::app::App;

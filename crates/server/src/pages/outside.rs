@@ -31,7 +31,13 @@ struct Chosen {
     provider: String,
 }
 
-async fn ask(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Path<String>, Query(query): Query<Chosen>) -> Page {
+async fn ask(
+    State(app): State<App>,
+    reader: Reader,
+    uri: Uri,
+    Path(id): Path<String>,
+    Query(query): Query<Chosen>,
+) -> Page {
     let (scope, l) = (reader.scope(), reader.lang);
     let run: RunId = parse_id(&id)?;
     let preview = app.gateway.preview(scope, run, query.provider.parse().ok(), "", "").await?;
@@ -46,7 +52,11 @@ async fn ask(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Path<St
         grade: preview.envelope.header.grade,
         providers: providers
             .into_iter()
-            .map(|p| Choice { value: p.id.to_string(), label: format!("{} · {}", p.name, p.model), selected: p.id == preview.provider.id })
+            .map(|p| Choice {
+                value: p.id.to_string(),
+                label: format!("{} · {}", p.name, p.model),
+                selected: p.id == preview.provider.id,
+            })
             .collect(),
         provider_id: preview.provider.id,
         provider: preview.provider.name.clone(),
@@ -103,7 +113,11 @@ async fn envelope(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Pa
         raw: opened.body,
         bytes: call.body_bytes,
         findings: findings(&call),
-        state: if call.state == CallState::Approved && !approved { CallState::Expired.korean() } else { call.state.korean() },
+        state: if call.state == CallState::Approved && !approved {
+            CallState::Expired.korean()
+        } else {
+            call.state.korean()
+        },
         decided_by: call.approver_name.clone(),
         expires: call.expires_at.map(when::date_time),
         reply: opened.reply.map(|text| markdown::answer(&text, [])),
@@ -146,7 +160,13 @@ fn findings(call: &Call) -> Vec<FindingRow> {
         madang_pii::Kind::ALL.iter().any(|k| k.as_str() == name.as_str() && k.action() != madang_pii::Action::Pass)
     };
     let rows = call.findings.iter().filter(|(name, _)| masked(name));
-    rows.map(|(name, n)| FindingRow { kind: pii_kind(name).to_owned(), place: String::new(), shown: format!("{n}"), block: false }).collect()
+    rows.map(|(name, n)| FindingRow {
+        kind: pii_kind(name).to_owned(),
+        place: String::new(),
+        shown: format!("{n}"),
+        block: false,
+    })
+    .collect()
 }
 
 /// What a run's own page says of the outside, and the reply that came back.

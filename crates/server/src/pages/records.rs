@@ -92,7 +92,12 @@ fn clip(text: &str) -> String {
 /// Markdown without its marks and citations, good enough for a line in a list.
 fn plain(markdown: &str) -> String {
     let markdown = without_citations(markdown);
-    markdown.lines().filter(|l| !l.trim_start().starts_with("|-")).collect::<Vec<_>>().join(" ").replace(['*', '#', '|', '\\', '`', '>'], "")
+    markdown
+        .lines()
+        .filter(|l| !l.trim_start().starts_with("|-"))
+        .collect::<Vec<_>>()
+        .join(" ")
+        .replace(['*', '#', '|', '\\', '`', '>'], "")
 }
 
 #[cfg(test)]

@@ -32,7 +32,8 @@ async fn desk(State(app): State<App>, reader: Reader, uri: Uri) -> Page {
     let now = app.store.now();
     let waiting = app.store.submissions_to_decide(scope).await?;
     let decided = app.store.submissions_decided(scope).await?;
-    let mut decisions: Vec<_> = decided.iter().map(|s| (s.decided_at.unwrap_or(s.created_at), decided_row(s, now, l))).collect();
+    let mut decisions: Vec<_> =
+        decided.iter().map(|s| (s.decided_at.unwrap_or(s.created_at), decided_row(s, now, l))).collect();
     let (mut calls, mut ledger) = (Vec::new(), None);
     if scope.has_role(Role::Security) && reader.session().is_some() {
         calls = outside::waiting_rows(&app, scope, l).await?;
@@ -98,7 +99,8 @@ async fn submission(State(app): State<App>, reader: Reader, uri: Uri, Path(id): 
 }
 
 fn decision_words(s: &Submission) -> String {
-    let mut words = vec![s.decided_by.clone().unwrap_or_default(), s.decided_at.map(when::date_time).unwrap_or_default()];
+    let mut words =
+        vec![s.decided_by.clone().unwrap_or_default(), s.decided_at.map(when::date_time).unwrap_or_default()];
     words.push(s.reason.clone());
     words.retain(|w| !w.is_empty());
     words.join(" · ")
@@ -118,10 +120,14 @@ fn readers_line(source: &SourceReaders, l: Lang) -> String {
         Readers::Everyone => l.t("모든 부서가 볼 수 있습니다.").to_owned(),
         Readers::Personal => l.t("한 사람의 개인 자료입니다. 다른 사람은 이 자료의 답을 받지 못합니다.").to_owned(),
         Readers::Gone => l.t("지워진 자료입니다. 아무도 이 자료의 답을 받지 못합니다.").to_owned(),
-        Readers::Departments(may) if source.excluded.is_empty() => l.f("{} 볼 수 있습니다. 빠지는 부서가 없습니다.", names(may, l)),
-        Readers::Departments(may) => {
-            l.f2("볼 수 있는 부서: {a}. 이 자료의 답을 받지 못하는 부서: {b}.", names(may, l), names(&source.excluded, l))
+        Readers::Departments(may) if source.excluded.is_empty() => {
+            l.f("{} 볼 수 있습니다. 빠지는 부서가 없습니다.", names(may, l))
         }
+        Readers::Departments(may) => l.f2(
+            "볼 수 있는 부서: {a}. 이 자료의 답을 받지 못하는 부서: {b}.",
+            names(may, l),
+            names(&source.excluded, l),
+        ),
     }
 }
 
@@ -137,7 +143,8 @@ fn names(all: &[String], l: Lang) -> String {
 fn checks(sheet: &DesignSheet, sources: &[SourceReaders], l: Lang) -> Vec<CheckRow> {
     let found = leaks(sheet);
     let (markings, personal): (Vec<_>, Vec<_>) = found.into_iter().partition(|leak| leak.what.contains("등급 표시"));
-    let listed = |found: Vec<madang_registry::leak::Leak>| found.into_iter().map(|f| f.what).collect::<Vec<_>>().join(", ");
+    let listed =
+        |found: Vec<madang_registry::leak::Leak>| found.into_iter().map(|f| f.what).collect::<Vec<_>>().join(", ");
     let result = |none: bool| if none { "pass" } else { "fail" };
     let closed = sources.iter().filter(|s| !s.excluded.is_empty()).count();
     let private = sources.iter().any(|s| matches!(s.readers, Readers::Personal | Readers::Gone));

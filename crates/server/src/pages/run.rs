@@ -33,7 +33,13 @@ struct Prefill {
     version: Option<String>,
 }
 
-async fn form(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Path<String>, Query(query): Query<Prefill>) -> Page {
+async fn form(
+    State(app): State<App>,
+    reader: Reader,
+    uri: Uri,
+    Path(id): Path<String>,
+    Query(query): Query<Prefill>,
+) -> Page {
     let scope = reader.scope();
     let id: AppId = parse_id(&id)?;
     let stored = app.store.app(scope, id).await?;

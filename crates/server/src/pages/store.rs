@@ -32,7 +32,8 @@ async fn store(State(app): State<App>, reader: Reader, uri: Uri, Query(query): Q
     let all = app.store.store_apps(scope).await?;
     let departments = departments(&all, &filter, l);
     let totals = app.store.reuse(scope, catalogue::month_start(app.store.now())).await?;
-    let (shelves, found) = if query.is_set() { (Vec::new(), Some(catalogue::choose(all, &filter))) } else { (shelves(&all, l), None) };
+    let (shelves, found) =
+        if query.is_set() { (Vec::new(), Some(catalogue::choose(all, &filter))) } else { (shelves(&all, l), None) };
     let result_count = found.as_ref().map_or(0, Vec::len);
     let pager = pager(&query, result_count);
     let results: Option<Vec<AppCard>> =
@@ -159,7 +160,12 @@ fn pager(query: &StoreQuery, count: usize) -> Pager {
         }
         format!("{href}page={page}")
     };
-    Pager { page, pages, previous: (page > 1).then(|| address(page - 1)), next: (page < pages).then(|| address(page + 1)) }
+    Pager {
+        page,
+        pages,
+        previous: (page > 1).then(|| address(page - 1)),
+        next: (page < pages).then(|| address(page + 1)),
+    }
 }
 
 #[cfg(test)]

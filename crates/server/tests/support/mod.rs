@@ -89,7 +89,8 @@ impl House {
     /// A collection of the owner's department with documents read by the real readers.
     pub async fn collection(&self, owner: &Person, name: &str, grade: Grade, files: &[(&str, &[u8])]) -> CollectionId {
         let scope = &owner.identity.scope;
-        let new = NewCollection { name: name.into(), description: String::new(), department: scope.home_department(), grade };
+        let new =
+            NewCollection { name: name.into(), description: String::new(), department: scope.home_department(), grade };
         let id = self.app.store.create_collection(scope, new).await.expect("collection");
         for (file, bytes) in files {
             self.document(owner, id, file, bytes).await;
@@ -151,7 +152,14 @@ impl House {
     }
 
     /// The response before its body was read: for streams.
-    pub async fn open_request(&self, person: &Person, method: Method, path: &str, body: Option<Value>, accept: &str) -> Response {
+    pub async fn open_request(
+        &self,
+        person: &Person,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+        accept: &str,
+    ) -> Response {
         use tower::ServiceExt;
         let csrf = person.identity.session.as_ref().map(|(_, csrf)| csrf.clone()).unwrap_or_default();
         let mut request = Request::builder()
