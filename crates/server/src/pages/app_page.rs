@@ -54,7 +54,7 @@ async fn app_page(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Pa
         usage: usage(&app, scope, id).await?,
         sentences: shown.sheet.sentences.iter().map(|s| s.text.clone()).collect(),
         sources: sources(&app, scope, &shown.sheet, l).await?,
-        output: output_words(&shown.sheet.output),
+        output: l.t(&output_words(&shown.sheet.output)).to_owned(),
         schedule: shown.sheet.schedule.as_ref().map(|s| schedule_words(s, &shown.sheet.inputs)),
         example: example(&app, scope, &stored, &shown.sheet).await?,
         versions: version_rows(&versions, &stored, &approved),
