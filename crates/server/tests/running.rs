@@ -334,6 +334,11 @@ async fn begun(
 async fn stop_really_stops() {
     let (house, engine, person, path, body) = gated().await;
     let (mut stream, id) = begun(&house, &engine, &person, &path, &body).await;
+    // What the reader has seen is kept: wait until the words are on the screen.
+    let mut seen = String::new();
+    while !seen.contains("첫 문장") {
+        seen.push_str(&String::from_utf8_lossy(&stream.next().await.expect("an event").expect("bytes")));
+    }
     let stopped = house.request(&person, Method::POST, &format!("/api/v1/runs/{id}/stop"), None).await;
     assert_eq!(stopped.status, StatusCode::NO_CONTENT);
     engine.stopped.notified().await;

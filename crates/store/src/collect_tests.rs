@@ -167,7 +167,7 @@ async fn grades_rise_freely_and_fall_by_a_named_officer() {
         assert!(matches!(refused, Err(StoreError::Invalid { .. })), "nor anyone without a reason");
         store.change_collection(&house.manager, id, lower(Grade::Open, reason)).await.expect("lowered");
         let filter = LedgerFilter { action: Some("grade_lowered".into()), ..LedgerFilter::default() };
-        let records = store.ledger(&house.security, &filter, 10).await.expect("ledger");
+        let records = store.ledger(&house.security, &filter, 10, 0).await.expect("ledger");
         assert!(records.iter().any(|r| r.payload.contains(reason) && r.payload.contains("c-manager")));
         let own = NewCollection {
             name: "내 것".into(),

@@ -190,7 +190,7 @@ mod tests {
         let first = passage(&["안내", "1. 예약"], "# 안내\n\n## 1. 예약\n\n예약은 사흘 전까지 한다.", 100);
         let second = passage(&["안내", "2. 반납"], "## 2. 반납\n\n열쇠를 돌려준다.", 140);
         let target = Some(first.id);
-        let shown = shown(&[first, second], target, Some((121, 127)));
+        let shown = shown(&[first, second], target, Some((120, 126)));
         let headings: Vec<_> = shown.iter().filter_map(|p| p.heading.as_deref()).collect();
         assert_eq!(headings, ["안내 › 1. 예약", "2. 반납"]);
         assert!(shown.iter().all(|p| !p.html.0.contains("<h")));
