@@ -7,9 +7,11 @@ use super::question::{Question, match_above, match_word};
 use super::units::{Origin, Unit};
 use std::collections::HashMap;
 
-/// Share of the question's weight that the best unit and its surroundings must cover; measured on paragraphs that
-/// hold the answer against paragraphs that do not, see `examples/measure_quoting.rs`.
-pub const ANSWER_THRESHOLD: f32 = 0.35;
+/// Share of the question's weight that the best unit and its surroundings must cover. Measured with
+/// `examples/measure_quoting.rs` on 425 questions of an encyclopaedic set: at 0.40 the answer lies inside three quotes
+/// for 87.5 % and 8.2 % are wrongly refused, while 99.8 % of questions put to unrelated paragraphs and 85.9 % of those
+/// put to the five nearest wrong ones are refused; 0.35 gives 90.8, 4.7, 99.5 and 77.6.
+pub const ANSWER_THRESHOLD: f32 = 0.4;
 /// A further sentence must reach this share of the best one's score.
 const KEEP: f32 = 0.5;
 /// Relevance against novelty in the choice.
