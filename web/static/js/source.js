@@ -29,12 +29,14 @@ function surroundings(passage, citation) {
     from = at < 0 ? 0 : [...passage.text.slice(0, at)].length;
     to = at < 0 ? 0 : from + [...citation.quote].length;
   }
-  const part = (a, b) => chars.slice(a, b).join("");
+  // The stored text is Markdown: a heading reads better without its marks.
+  const plain = (text) => text.replace(/^#{1,6} +/gm, "");
+  const part = (a, b) => plain(chars.slice(a, b).join(""));
   const here = h("div.here", {}, part(0, from), to > from ? h("mark", {}, part(from, to)) : null, part(to));
   return [
-    passage.before ? h("p.around", {}, passage.before) : null,
+    passage.before ? h("p.around", {}, plain(passage.before)) : null,
     here,
-    passage.after ? h("p.around", {}, passage.after) : null,
+    passage.after ? h("p.around", {}, plain(passage.after)) : null,
   ].filter(Boolean);
 }
 
