@@ -4,7 +4,6 @@
 //! Drafts live in `drafts`, uses in `runs`, approval and ratings elsewhere.
 
 use crate::ledger::Event;
-use crate::rights::placeholders;
 use crate::row::{RowExt, to_json};
 use crate::{Result, Store, StoreError, WriteTx};
 use madang_domain::{
@@ -13,7 +12,6 @@ use madang_domain::{
 use serde::Serialize;
 use serde_json::json;
 use sha2::{Digest, Sha256};
-use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
 
 /// Longest note on a version, characters.
@@ -261,22 +259,10 @@ impl Store {
         }
     }
 
-    /// Highest grade of the collections that a sheet names, whether or not the reader may read them; open for none.
+    /// Highest grade of the collections that a sheet names, whether or not the reader may read them, deleted ones too:
+    /// deleting a source makes nothing that was derived from it more open. Open for none.
     pub async fn grade_of(&self, collections: &[CollectionId]) -> Result<Grade> {
-        if collections.is_empty() {
-            return Ok(Grade::Open);
-        }
-        let sql = format!(
-            "SELECT grade FROM collections WHERE deleted_at IS NULL AND id IN ({})",
-            placeholders(1, collections.len())
-        );
-        let mut query = sqlx::query(AssertSqlSafe(sql));
-        for id in collections {
-            query = query.bind(id.to_string());
-        }
-        let rows = query.fetch_all(&self.pool).await?;
-        let grades = rows.iter().map(|r| r.parsed("grade")).collect::<Result<Vec<_>>>()?;
-        Ok(Grade::highest(grades))
+        Ok(Grade::highest(self.collection_grades(collections.iter().copied()).await?.into_values()))
     }
 
     /// Brings the bundled apps up to date: published, owned by nobody, a changed sheet as a new version. Returns how

@@ -157,11 +157,6 @@ impl Store {
     pub async fn grade_of_collection(&self, id: CollectionId) -> Result<Grade> {
         Ok(self.collection_grades([id]).await?.get(&id).copied().unwrap_or(Grade::Classified))
     }
-
-    /// Grade of a sheet: the highest among its collections, deleted ones too.
-    pub async fn sheet_grade(&self, sheet: &DesignSheet) -> Result<Grade> {
-        Ok(grade_of(sheet, &self.collection_grades(sheet.collections()).await?))
-    }
 }
 
 /// Figures of one app.

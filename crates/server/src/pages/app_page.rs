@@ -95,7 +95,7 @@ async fn app_card(
         purpose: shown.sheet.purpose.clone(),
         department,
         task: shown.sheet.task.korean(),
-        grade: app.store.sheet_grade(&shown.sheet).await?,
+        grade: app.store.grade_of(&shown.sheet.collections()).await?,
         uses: figures.uses,
         rating: figures.stars.mean(),
         version: shown.number,
