@@ -3,6 +3,11 @@
 //!
 //! What does not live here: retrieval, rights, storage. An engine sees only passages its reader may read.
 
+mod chat;
 mod engine;
 
+pub use chat::{
+    Asker, ChatError, ChatEvent, ChatModel, ChatRequest, ChatStream, Constraint, Message, ModelCard, Role, Sampling,
+    ScopeKey, StepLogprobs, StopReason, TokenLogprob, Usage,
+};
 pub use engine::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish, TextEngine};
