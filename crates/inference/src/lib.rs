@@ -5,9 +5,11 @@
 
 mod chat;
 mod engine;
+mod error;
 
 pub use chat::{
     Asker, ChatError, ChatEvent, ChatModel, ChatRequest, ChatStream, Constraint, Message, ModelCard, Role, Sampling,
     ScopeKey, StepLogprobs, StopReason, TokenLogprob, Usage,
 };
 pub use engine::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish, TextEngine};
+pub use error::ModelError;
