@@ -1,1 +1,38 @@
-//! Arithmetic.
+//! Arithmetic of the inference engine on CPUs: packed quantised matrices, matrix products, attention over half-precision
+//! caches, and a small thread pool. AVX2 where the CPU has it, otherwise the portable code that the tests hold the
+//! vector code against, bit for bit.
+//!
+//! Every result for one token depends on that token's own inputs alone, in one fixed order of operations: computed with
+//! seven others or by itself, in one piece or in chunks, it is the same to the last bit. The scheduler relies on it.
+//!
+//! What does not live here: files, models, tokens. The only crate of ours where `unsafe` is at home.
+
+mod activations;
+mod attention;
+mod blockquants;
+mod floats;
+mod format;
+mod kquants;
+mod matrix;
+mod memory;
+mod ops;
+mod pool;
+
+pub use activations::Activations;
+pub use attention::{BLOCK, Head, KvBlock, KvShape, attend, write_kv};
+pub use format::{Format, PackError};
+pub use matrix::{Matrix, Product, multiply};
+pub use ops::{add_assign, rms_norm, rope_interleaved, rope_neox, swiglu};
+pub use pool::Pool;
+
+/// The vector code can run here.
+fn vectors() -> bool {
+    #[cfg(target_arch = "x86_64")]
+    {
+        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") && is_x86_feature_detected!("f16c")
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    {
+        false
+    }
+}
