@@ -4,6 +4,7 @@
 //! What does not live here: retrieval, rights, storage. An engine sees only passages its reader may read.
 
 mod chat;
+pub mod decoder;
 mod engine;
 mod error;
 

@@ -2,7 +2,7 @@
 //! weight formats call for. Quantised as llama.cpp does (`quantize_row_q8_K`, `quantize_row_q8_0`), so that results can
 //! be compared.
 
-use crate::pool::Pool;
+use crate::pool::{Pool, Shared};
 use half::f16;
 use std::sync::OnceLock;
 
@@ -51,29 +51,6 @@ impl<'a> Activations<'a> {
 
     pub(crate) fn blocks_b(&self, pool: &Pool) -> &BlocksB {
         self.b.get_or_init(|| BlocksB::of(self, pool))
-    }
-}
-
-/// A pointer that several threads write through, each to its own places.
-#[derive(Clone, Copy)]
-pub(crate) struct Shared<T>(*mut T);
-// SAFETY: whoever uses it promises that no two threads touch the same element.
-unsafe impl<T> Send for Shared<T> {}
-unsafe impl<T> Sync for Shared<T> {}
-
-impl<T> Shared<T> {
-    pub fn new(slice: &mut [T]) -> Self {
-        Self(slice.as_mut_ptr())
-    }
-
-    /// `len` elements from `at` on.
-    ///
-    /// # Safety
-    /// They lie in the slice, and nobody else touches them while the result lives.
-    #[allow(clippy::mut_from_ref)]
-    pub unsafe fn slice(&self, at: usize, len: usize) -> &mut [T] {
-        // SAFETY: promised by the caller.
-        unsafe { std::slice::from_raw_parts_mut(self.0.add(at), len) }
     }
 }
 

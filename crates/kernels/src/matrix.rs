@@ -1,10 +1,10 @@
 //! A weight matrix in the kernels' own layout, and products of several such matrices with the same tokens.
 
-use crate::activations::{Activations, Shared};
+use crate::activations::Activations;
 use crate::format::{Format, PackError, float_at};
 use crate::kquants::Tokens;
 use crate::memory::Memory;
-use crate::pool::Pool;
+use crate::pool::{Pool, Shared};
 use crate::{blockquants, floats, kquants};
 
 /// Tokens that meet a panel while its block lies unpacked in the first-level cache.

@@ -7,7 +7,7 @@ use std::thread::{self, JoinHandle, Thread};
 
 /// Spins before a worker sleeps: about a tenth of a millisecond.
 const SPINS: u32 = 20_000;
-/// Set in `Shared::gate` while a job may be joined; the lower bits count who is inside.
+/// Set in `State::gate` while a job may be joined; the lower bits count who is inside.
 const OPEN: u32 = 1 << 31;
 
 type Body<'a> = dyn Fn(usize) + Sync + 'a;
@@ -30,7 +30,7 @@ impl Job<'_> {
     }
 }
 
-struct Shared {
+struct State {
     /// The job that may be joined while `gate` is open.
     job: AtomicPtr<()>,
     gate: AtomicU32,
@@ -42,7 +42,7 @@ struct Shared {
 
 /// A fixed number of threads, the caller's included.
 pub struct Pool {
-    shared: Arc<Shared>,
+    shared: Arc<State>,
     workers: Vec<JoinHandle<()>>,
     handles: Vec<Thread>,
     /// One job at a time.
@@ -53,7 +53,7 @@ impl Pool {
     /// A pool that computes on `threads` threads (at least one): the one that calls [`run`](Self::run) and
     /// `threads - 1` of its own.
     pub fn new(threads: usize) -> Self {
-        let shared = Arc::new(Shared {
+        let shared = Arc::new(State {
             job: AtomicPtr::new(std::ptr::null_mut()),
             gate: AtomicU32::new(0),
             turn: AtomicU64::new(0),
@@ -103,7 +103,59 @@ impl Pool {
     }
 }
 
-struct Closing<'a>(&'a Shared);
+impl Pool {
+    /// Calls `body` for every row of `len` elements of `data`.
+    pub fn rows<T: Send>(&self, data: &mut [T], len: usize, body: impl Fn(usize, &mut [T]) + Sync) {
+        let rows = data.len() / len;
+        let data = Shared::new(data);
+        // SAFETY: rows do not overlap, and each item has its own.
+        self.run(rows, |i| body(i, unsafe { data.slice(i * len, len) }));
+    }
+
+    /// Calls `body` for every one of `data`'s parts, which follow each other and have the lengths `lens`.
+    ///
+    /// # Panics
+    /// When the parts are longer than `data`.
+    pub fn parts<T: Send>(&self, data: &mut [T], lens: &[usize], body: impl Fn(usize, &mut [T]) + Sync) {
+        let starts: Vec<usize> = lens
+            .iter()
+            .scan(0, |at, len| {
+                let start = *at;
+                *at += len;
+                Some(start)
+            })
+            .collect();
+        assert!(lens.iter().sum::<usize>() <= data.len(), "parts are longer than the data");
+        let data = Shared::new(data);
+        // SAFETY: parts follow each other inside `data`, and each item has its own.
+        self.run(lens.len(), |i| body(i, unsafe { data.slice(starts[i], lens[i]) }));
+    }
+}
+
+/// A pointer that several threads write through, each to its own places.
+#[derive(Clone, Copy)]
+pub(crate) struct Shared<T>(*mut T);
+// SAFETY: whoever calls `slice` promises that no two threads touch the same element.
+unsafe impl<T: Send> Send for Shared<T> {}
+unsafe impl<T: Send> Sync for Shared<T> {}
+
+impl<T> Shared<T> {
+    pub fn new(slice: &mut [T]) -> Self {
+        Self(slice.as_mut_ptr())
+    }
+
+    /// `len` elements from `at` on.
+    ///
+    /// # Safety
+    /// They lie in the slice, and nobody else touches them while the result lives.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn slice(&self, at: usize, len: usize) -> &mut [T] {
+        // SAFETY: promised by the caller.
+        unsafe { std::slice::from_raw_parts_mut(self.0.add(at), len) }
+    }
+}
+
+struct Closing<'a>(&'a State);
 
 impl Drop for Closing<'_> {
     fn drop(&mut self) {
@@ -130,7 +182,7 @@ fn pause(spins: &mut u32) {
     if spins.is_multiple_of(4_096) { thread::yield_now() } else { std::hint::spin_loop() }
 }
 
-fn worker(shared: &Shared) {
+fn worker(shared: &State) {
     let mut seen = 0;
     loop {
         let turn = await_turn(shared, seen);
@@ -150,7 +202,7 @@ fn worker(shared: &Shared) {
     }
 }
 
-fn await_turn(shared: &Shared, seen: u64) -> u64 {
+fn await_turn(shared: &State, seen: u64) -> u64 {
     let mut spins = 0;
     loop {
         let turn = shared.turn.load(Ordering::Acquire);
@@ -170,7 +222,7 @@ fn await_turn(shared: &Shared, seen: u64) -> u64 {
 }
 
 /// Goes through the gate if it is open.
-fn enter(shared: &Shared) -> bool {
+fn enter(shared: &State) -> bool {
     let mut gate = shared.gate.load(Ordering::Relaxed);
     while gate & OPEN != 0 {
         match shared.gate.compare_exchange_weak(gate, gate + 1, Ordering::Acquire, Ordering::Relaxed) {

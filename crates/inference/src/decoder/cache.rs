@@ -1,0 +1,69 @@
+//! Memory of keys and values: blocks of positions, each with every layer's part. Who may use which block is decided in
+//! `prefix`; here is only the storage.
+
+use half::f16;
+use madang_kernels::{BLOCK, KvBlock, KvShape, write_kv};
+
+/// Number of a block.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct BlockId(pub u32);
+
+/// All blocks of one model. Memory is taken when a block is first written.
+pub struct KvCache {
+    shape: KvShape,
+    layers: usize,
+    blocks: Vec<Box<[f16]>>,
+}
+
+impl KvCache {
+    /// Room for `blocks` blocks, none of it taken yet.
+    pub fn new(shape: KvShape, layers: usize, blocks: usize) -> Self {
+        Self { shape, layers, blocks: (0..blocks).map(|_| Box::default()).collect() }
+    }
+
+    /// Number of blocks.
+    pub fn len(&self) -> usize {
+        self.blocks.len()
+    }
+
+    /// Bytes of one block, all layers.
+    pub fn block_bytes(&self) -> usize {
+        block_bytes(self.shape, self.layers)
+    }
+
+    /// Takes memory for a block before its first use.
+    pub fn touch(&mut self, id: BlockId) {
+        let block = &mut self.blocks[id.0 as usize];
+        if block.is_empty() {
+            *block = vec![f16::ZERO; self.layers * self.shape.block_len()].into_boxed_slice();
+        }
+    }
+
+    /// Gives a block's memory back to the system.
+    pub fn release(&mut self, id: BlockId) {
+        self.blocks[id.0 as usize] = Box::default();
+    }
+
+    /// Bytes taken now.
+    pub fn resident(&self) -> usize {
+        self.blocks.iter().map(|b| b.len() * 2).sum()
+    }
+
+    /// One layer's part of some blocks, in order.
+    pub fn layer(&self, layer: usize, ids: &[BlockId]) -> Vec<KvBlock<'_>> {
+        let len = self.shape.block_len();
+        ids.iter().map(|id| &self.blocks[id.0 as usize][layer * len..(layer + 1) * len]).collect()
+    }
+
+    /// Writes one position of one layer: `k` and `v` are `[kv_heads][head_dim]`.
+    pub fn write(&mut self, layer: usize, ids: &[BlockId], position: usize, k: &[f32], v: &[f32]) {
+        let len = self.shape.block_len();
+        let block = &mut self.blocks[ids[position / BLOCK].0 as usize][layer * len..(layer + 1) * len];
+        write_kv(self.shape, block, position % BLOCK, k, v);
+    }
+}
+
+/// Bytes that one block of a model with these heads and layers takes.
+pub fn block_bytes(shape: KvShape, layers: usize) -> usize {
+    layers * shape.block_len() * 2
+}

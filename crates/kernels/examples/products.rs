@@ -1,0 +1,32 @@
+//! How fast the products are: `cargo run --release -p madang-kernels --example products`. Prints, for each format and
+//! number of tokens, billions of multiply-adds per second and the gigabytes of weights read per second.
+
+use madang_kernels::{Activations, Format, Matrix, Pool, Product, multiply};
+use std::time::Instant;
+
+#[allow(clippy::print_stdout)]
+fn main() {
+    let pool = Pool::new(2);
+    println!("| format | tokens | GMAC/s | GB/s |\n|---|---|---|---|");
+    for format in [Format::Q4_K, Format::Q5_K, Format::Q6_K, Format::Q8_0, Format::Q4_0, Format::F16] {
+        let (rows, cols) = (3072, 1024);
+        let bytes = vec![0x11; format.row_bytes(cols).unwrap_or(0) * rows];
+        let matrices: Vec<Matrix> =
+            (0..40).filter_map(|_| Matrix::pack(format, rows, cols, &bytes, &pool).ok()).collect();
+        for tokens in [1, 2, 4, 8, 128] {
+            let x = vec![0.5; tokens * cols];
+            let mut out = vec![0.0; tokens * rows];
+            let mut best = f64::INFINITY;
+            for _ in 0..5 {
+                let start = Instant::now();
+                for m in &matrices {
+                    multiply(&pool, &Activations::new(&x, cols), &mut [Product { matrix: m, out: &mut out }]);
+                }
+                best = best.min(start.elapsed().as_secs_f64());
+            }
+            let macs = (matrices.len() * rows * cols * tokens) as f64;
+            let read: usize = matrices.iter().map(Matrix::bytes).sum();
+            println!("| {format:?} | {tokens} | {:.0} | {:.1} |", macs / best / 1e9, read as f64 / best / 1e9);
+        }
+    }
+}
