@@ -7,6 +7,7 @@ mod chat;
 pub mod decoder;
 mod engine;
 mod error;
+mod tokenizer;
 
 pub use chat::{
     Asker, ChatError, ChatEvent, ChatModel, ChatRequest, ChatStream, Constraint, Message, ModelCard, Role, Sampling,
@@ -14,3 +15,4 @@ pub use chat::{
 };
 pub use engine::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish, TextEngine};
 pub use error::ModelError;
+pub use tokenizer::{OwnedSegment, Segment, TextStream, Tokenizer};
