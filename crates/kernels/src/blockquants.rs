@@ -116,6 +116,7 @@ pub(crate) mod avx2 {
     use super::{Block, COLS, HEAD, Tokens};
     use crate::activations::BlocksB;
     use crate::format::Format;
+    use crate::in_order;
     use std::arch::x86_64::*;
 
     /// Unpacks one block.
@@ -230,7 +231,7 @@ pub(crate) mod avx2 {
                     let w = _mm256_load_si256(block.values.as_ptr().add(16 * pair).cast());
                     for t in 0..T {
                         let a = _mm256_set1_epi32(quants[t].add(2 * pair).cast::<i32>().read_unaligned());
-                        product[t] = _mm256_add_epi32(product[t], _mm256_madd_epi16(w, a));
+                        product[t] = in_order(_mm256_add_epi32(product[t], _mm256_madd_epi16(w, a)));
                     }
                 }
                 let d = _mm256_load_ps(block.d.as_ptr());

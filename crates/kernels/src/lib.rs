@@ -36,3 +36,14 @@ fn vectors() -> bool {
         false
     }
 }
+
+/// The same number, but what is computed from it is computed where it is written. The compiler else regroups the sums of
+/// a whole tile, token by token, and keeps the weights in memory for want of registers.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+#[inline]
+fn in_order(mut v: std::arch::x86_64::__m256i) -> std::arch::x86_64::__m256i {
+    // SAFETY: no instruction at all.
+    unsafe { std::arch::asm!("/* {0} */", inout(ymm_reg) v, options(nomem, nostack, preserves_flags)) };
+    v
+}

@@ -44,6 +44,13 @@ pub struct Piece<'a> {
     pub want: Want,
 }
 
+impl Piece<'_> {
+    /// Position after the last token.
+    fn end(&self) -> usize {
+        self.start + self.tokens.len()
+    }
+}
+
 /// What comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
@@ -102,9 +109,9 @@ impl Decoder {
     /// When a token is outside the vocabulary or a piece's blocks do not reach far enough.
     pub fn forward(&mut self, cache: &mut KvCache, pieces: &[Piece<'_>], output: Output) -> Vec<f32> {
         let step = Step::new(pieces);
-        self.rope.reach(pieces.iter().map(|p| p.start + p.tokens.len()).max().unwrap_or(0));
+        self.rope.reach(pieces.iter().map(Piece::end).max().unwrap_or(0));
         for piece in pieces {
-            for id in &piece.blocks[piece.start / BLOCK..(piece.start + piece.tokens.len()).div_ceil(BLOCK)] {
+            for id in &piece.blocks[piece.start / BLOCK..piece.end().div_ceil(BLOCK)] {
                 cache.touch(*id);
             }
         }
@@ -188,7 +195,7 @@ impl Decoder {
     fn mix(&self, layer: usize, step: &Step<'_>, q: &[f32], cache: &KvCache) -> Vec<f32> {
         let config = &self.weights.config;
         let (dim, group) = (config.head_dim, config.heads / config.kv_heads);
-        let blocks: Vec<Vec<_>> = step.pieces.iter().map(|p| cache.layer(layer, p.blocks)).collect();
+        let blocks: Vec<Vec<_>> = step.pieces.iter().map(|p| cache.layer(layer, &p.blocks[..p.end().div_ceil(BLOCK)])).collect();
         let tiles = step.tiles((TILE / group).max(1));
         let items: Vec<_> = tiles.iter().flat_map(|t| (0..config.kv_heads).map(move |h| (*t, h))).collect();
         let lens: Vec<usize> = items.iter().map(|(t, _)| t.count * group * dim).collect();

@@ -3,6 +3,7 @@
 use super::{Block, COLS, HEAD, HEAD6, Tokens, sub_bytes};
 use crate::activations::BlocksK;
 use crate::format::Format;
+use crate::in_order;
 use std::arch::x86_64::*;
 
 /// Unpacks one block.
@@ -201,18 +202,25 @@ unsafe fn all<const P: usize, const DEPTH: usize, const PER_SCALE: usize>(
     let mut t = 0;
     // SAFETY: tokens first..first+count lie in `x`.
     unsafe {
-        while t + 4 <= tokens.count {
+        // Short runs add to the 32-bit sums so often that these must stay in registers: three tokens' fit.
+        if DEPTH == 8 {
+            while t + 4 <= tokens.count {
+                let at = k * total + tokens.first + t;
+                tile::<P, 4, DEPTH, PER_SCALE>(blocks, x, pairs, at, sums.add(t * stride), stride);
+                t += 4;
+            }
+        }
+        while t + 3 <= tokens.count {
             let at = k * total + tokens.first + t;
-            tile::<P, 4, DEPTH, PER_SCALE>(blocks, x, pairs, at, sums.add(t * stride), stride);
-            t += 4;
+            tile::<P, 3, DEPTH, PER_SCALE>(blocks, x, pairs, at, sums.add(t * stride), stride);
+            t += 3;
         }
         let at = k * total + tokens.first + t;
         let sums = sums.add(t * stride);
         match tokens.count - t {
             0 => {}
             1 => tile::<P, 1, DEPTH, PER_SCALE>(blocks, x, pairs, at, sums, stride),
-            2 => tile::<P, 2, DEPTH, PER_SCALE>(blocks, x, pairs, at, sums, stride),
-            _ => tile::<P, 3, DEPTH, PER_SCALE>(blocks, x, pairs, at, sums, stride),
+            _ => tile::<P, 2, DEPTH, PER_SCALE>(blocks, x, pairs, at, sums, stride),
         }
     }
 }
@@ -241,7 +249,7 @@ unsafe fn tile<const P: usize, const T: usize, const DEPTH: usize, const PER_SCA
                 for t in 0..T {
                     let a = _mm256_set1_epi32(quants[t].add(group * 4).cast::<i32>().read_unaligned());
                     for p in 0..P {
-                        short[p][t] = _mm256_add_epi16(short[p][t], _mm256_maddubs_epi16(w[p], a));
+                        short[p][t] = in_order(_mm256_add_epi16(short[p][t], _mm256_maddubs_epi16(w[p], a)));
                     }
                 }
             }
