@@ -1,8 +1,10 @@
 //! Developer commands: synthetic models, conversion of small real weights, the peer that speed and correctness are
 //! measured against, and the inference benchmark. Nothing here ships with the product.
 
+mod bench;
 mod encode;
 mod gguf;
+mod peers;
 mod stories;
 mod synthetic;
 
@@ -23,11 +25,17 @@ enum Command {
     SyntheticModel(synthetic::Args),
     /// Convert llama2.c's stories260K with its 512-token vocabulary into a GGUF file.
     ConvertStories260k(stories::Args),
+    /// Download the sources of llama-cpp-python: real tokenizers and templates, and the peer of the benchmark.
+    Peers(peers::Args),
+    /// Measure this engine beside llama.cpp on the same files and print one Markdown table.
+    BenchInference(bench::Args),
 }
 
 fn main() -> Result<()> {
     match Cli::parse().command {
         Command::SyntheticModel(args) => synthetic::run(&args),
         Command::ConvertStories260k(args) => stories::run(&args),
+        Command::Peers(args) => peers::run(&args),
+        Command::BenchInference(args) => bench::run(&args),
     }
 }

@@ -131,6 +131,12 @@ pub fn write_benchmark_model(quant: Quantisation, out: &Path) -> Result<()> {
     write_gguf(&ModelConfig::preset(Preset::Qwen3, Family::Qwen3), quant, 0, None, out)
 }
 
+/// A small qwen3 without a tokenizer.
+#[cfg(test)]
+pub fn write_tiny_model(quant: Quantisation, out: &Path) -> Result<()> {
+    write_gguf(&ModelConfig::preset(Preset::Tiny, Family::Qwen3), quant, 0, None, out)
+}
+
 impl Args {
     fn tokenizer(&self) -> Result<Option<Tokenizer>> {
         if self.tokenizer == "none" {
