@@ -26,6 +26,11 @@ pub fn read_bytes_per_second(threads: usize) -> f64 {
     (0..PASSES).map(|_| pass()).fold(0.0, f64::max)
 }
 
+/// Processes that wanted a processor over the last minute; `None` where the system does not tell.
+pub fn load_average() -> Option<f64> {
+    std::fs::read_to_string("/proc/loadavg").ok()?.split_whitespace().next()?.parse().ok()
+}
+
 /// Independent sums, so that reading and not adding is what takes time.
 fn sum(words: &[u64]) -> u64 {
     let mut sums = [0u64; 32];

@@ -51,8 +51,11 @@ pub fn run(args: &Args) -> Result<()> {
         python.display()
     );
     let sides: &[Side] = if args.no_peer { &[Side::Ours] } else { &[Side::Ours, Side::Peer] };
-    let mut measured = Vec::new();
-    for model in models(args)? {
+    let models = models(args)?;
+    let (mut measured, busy) = (Vec::new(), bandwidth::load_average());
+    // taken before and after: other work on the machine can only lower it
+    let mut bandwidth = bandwidth::read_bytes_per_second(args.threads);
+    for model in models {
         let request = Request::new(&model, args.threads, args.quick);
         let mut reports: Vec<(Side, Report)> = Vec::new();
         for round in 0..if args.quick { 1 } else { args.rounds } {
@@ -72,8 +75,9 @@ pub fn run(args: &Args) -> Result<()> {
     if let Some(path) = &args.json {
         std::fs::write(path, serde_json::to_string_pretty(&measured)?).with_context(|| path.display().to_string())?;
     }
-    let bandwidth = bandwidth::read_bytes_per_second(args.threads);
-    println!("{}", table::markdown(&measured, bandwidth, args.threads));
+    bandwidth = bandwidth.max(bandwidth::read_bytes_per_second(args.threads));
+    let machine = table::Machine { bandwidth, threads: args.threads, busy };
+    println!("{}", table::markdown(&measured, &machine));
     Ok(())
 }
 

@@ -57,9 +57,22 @@ enum Unit {
     Memory,
 }
 
+/// What was measured of the machine.
+pub struct Machine {
+    /// Bytes per second that all threads read together.
+    pub bandwidth: f64,
+    pub threads: usize,
+    /// Load average before the first run.
+    pub busy: Option<f64>,
+}
+
 /// The table, with what was measured of the machine before it.
-pub fn markdown(measured: &[Measured], bandwidth: f64, threads: usize) -> String {
+pub fn markdown(measured: &[Measured], machine: &Machine) -> String {
+    let Machine { bandwidth, threads, busy } = *machine;
     let mut text = String::new();
+    if let Some(busy) = busy.filter(|busy| *busy > 0.5) {
+        let _ = writeln!(text, "**Other work was on this machine (load average {busy:.1} before the first run).**\n");
+    }
     let engines: std::collections::BTreeSet<&str> =
         measured.iter().flat_map(|one| one.reports.iter().map(|(_, report)| report.engine.as_str())).collect();
     let names: Vec<&str> = engines.into_iter().collect();
@@ -138,7 +151,7 @@ fn written(number: f64, unit: Unit) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Measured, Side, TokenBytes, markdown};
+    use super::{Machine, Measured, Side, TokenBytes, markdown};
     use crate::bench::report::{Decode, FirstToken, Parallel, Prefill, Report};
 
     fn report(speed: f64) -> Report {
@@ -162,11 +175,15 @@ mod tests {
         Measured { model: "m".into(), bytes: TokenBytes { weights: 4000, per_position: 1 }, reports }
     }
 
+    fn machine(busy: Option<f64>) -> Machine {
+        Machine { bandwidth: 60_480.0, threads: 2, busy }
+    }
+
     #[test]
     fn medians_and_ratios() {
         let runs = [(Side::Ours, 10.0), (Side::Peer, 5.0), (Side::Ours, 1000.0), (Side::Peer, 4.0), (Side::Ours, 8.0)];
         let one = measured(runs.into_iter().map(|(side, speed)| (side, report(speed))).collect());
-        let text = markdown(&[one], 60_480.0, 2);
+        let text = markdown(&[one], &machine(None));
         assert!(text.contains("| m | prefill 128, tokens/s | 10.0 | 4.5 | 2.22 |  |"), "{text}");
         assert!(text.contains("| m | decode at depth 2048, tokens/s | 10.0 | 4.5 | 2.22 | 100% / 45% |"), "{text}");
         // less time is better: 0.8 s against (1.6 + 2.0) / 2
@@ -176,7 +193,8 @@ mod tests {
 
     #[test]
     fn one_side_alone_has_no_ratio() {
-        let text = markdown(&[measured(vec![(Side::Ours, report(10.0))])], 60_480.0, 2);
+        let text = markdown(&[measured(vec![(Side::Ours, report(10.0))])], &machine(Some(3.0)));
         assert!(text.contains("| m | 8 parallel, tokens/s of all | 10.0 | – | – |  |"), "{text}");
+        assert!(text.starts_with("**Other work was on this machine (load average 3.0"), "{text}");
     }
 }
