@@ -4,15 +4,21 @@
 //! What does not live here: retrieval, rights, storage. An engine sees only passages its reader may read.
 
 mod chat;
+mod constraint;
 pub mod decoder;
 mod engine;
 mod error;
+mod sampler;
+mod template;
 mod tokenizer;
 
 pub use chat::{
     Asker, ChatError, ChatEvent, ChatModel, ChatRequest, ChatStream, Constraint, Message, ModelCard, Role, Sampling,
     ScopeKey, StepLogprobs, StopReason, TokenLogprob, Usage,
 };
+pub use constraint::{ConstraintFactory, ConstraintState};
 pub use engine::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish, TextEngine};
 pub use error::ModelError;
+pub use sampler::{SampledToken, Sampler, TokenLogprobs};
+pub use template::ChatTemplate;
 pub use tokenizer::{OwnedSegment, Segment, TextStream, Tokenizer};

@@ -169,9 +169,20 @@ impl Tokenizer {
         self.vocabulary.is_markup(id)
     }
 
+    /// How a markup token is written in templates.
+    pub fn markup_name(&self, id: u32) -> Option<&str> {
+        self.vocabulary.markup_text(id)
+    }
+
     /// The id of the special token written `text`, else of the ordinary token that stands for exactly these bytes.
     pub fn token_id(&self, text: &str) -> Option<u32> {
         self.vocabulary.find(text)
+    }
+
+    /// The text with `mark` inside every stretch that could be read as markup, alone or together with what stands before
+    /// and after it.
+    pub(crate) fn cut_markup(&self, text: &str, mark: char) -> String {
+        self.vocabulary.cut_markup(text, mark)
     }
 
     /// The whole text of these tokens; bytes that are no UTF-8 become U+FFFD.

@@ -60,12 +60,15 @@ impl Entry {
         Self { text: String::new(), bytes: Vec::new(), kind: Kind::Unused, strip: Strip::default() }
     }
 
-    /// Never recognised in plain text. User-defined tokens without punctuation are words or blanks of the language and
-    /// belong to the text; markup has brackets or bars.
+    /// Never recognised in plain text. User-defined tokens of one character or without punctuation are signs, words or
+    /// blanks of the language and belong to the text; markup has brackets or bars.
     pub fn is_markup(&self) -> bool {
         match self.kind {
             Kind::Control | Kind::Unknown | Kind::Unused => true,
-            Kind::UserDefined => self.text.contains(|c: char| c.is_ascii_punctuation() || c == '｜'),
+            Kind::UserDefined => {
+                self.text.chars().nth(1).is_some()
+                    && self.text.contains(|c: char| c.is_ascii_punctuation() || c == '｜')
+            }
             Kind::Normal | Kind::Byte => false,
         }
     }
@@ -170,6 +173,39 @@ impl Vocabulary {
         })
     }
 
+    /// `text` with `mark` after the first character of every name of a markup token in it, and within beginnings and
+    /// ends of names at its edges (blanks aside, which templates trim).
+    pub fn cut_markup(&self, text: &str, mark: char) -> String {
+        let Some(matcher) = &self.markup else { return text.to_owned() };
+        let body = text.trim();
+        let start = text.len() - text.trim_start().len();
+        let mut cuts: Vec<usize> = Vec::new();
+        for name in matcher.tokens.iter().filter_map(|(id, _)| self.names.get(id)) {
+            let first = name.chars().next().map_or(0, char::len_utf8);
+            cuts.extend(overlapping(text, name).map(|at| at + first));
+            for (i, _) in name.char_indices().skip(1) {
+                let (head, tail) = name.split_at(i);
+                if body.ends_with(head) {
+                    cuts.push(start + body.len() - head.len() + first);
+                }
+                if body.starts_with(tail) {
+                    cuts.push(start);
+                }
+            }
+        }
+        cuts.sort_unstable();
+        cuts.dedup();
+        let mut out = String::with_capacity(text.len() + 4 * cuts.len());
+        let mut rest = 0;
+        for cut in cuts {
+            out.push_str(text.get(rest..cut).unwrap_or_default());
+            out.push(mark);
+            rest = cut;
+        }
+        out.push_str(text.get(rest..).unwrap_or_default());
+        out
+    }
+
     /// Appends `text`, in which only words of the language are recognised as added tokens.
     pub fn split_text<'a>(&self, text: &'a str, out: &mut Vec<Piece<'a>>) {
         split(self.lexical.as_ref(), text, out);
@@ -221,6 +257,17 @@ fn matcher(entries: &[Entry], wanted: impl Fn(&Entry) -> bool) -> Result<Option<
         .build(chosen.iter().map(|(_, e)| e.text.as_str()))
         .map_err(|e| ModelError::damaged(format!("특수 토큰 목록({e})")))?;
     Ok(Some(Matcher { automaton, tokens: chosen.iter().map(|(id, e)| (*id, e.strip)).collect() }))
+}
+
+/// Where `name` begins in `text`, places that overlap included.
+fn overlapping<'a>(text: &'a str, name: &'a str) -> impl Iterator<Item = usize> + 'a {
+    let step = name.chars().next().map_or(1, char::len_utf8);
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let at = from + text.get(from..)?.find(name)?;
+        from = at + step;
+        Some(at)
+    })
 }
 
 fn split<'a>(matcher: Option<&Matcher>, text: &'a str, out: &mut Vec<Piece<'a>>) {
