@@ -48,6 +48,7 @@ impl SampledToken {
 pub struct Sampler {
     sampling: Sampling,
     candidates: Vec<Candidate>,
+    weights: Vec<f64>,
     seen: Vec<u64>,
 }
 
@@ -77,7 +78,9 @@ impl Sampler {
         ];
         match checks.iter().find(|(sound, _)| !sound) {
             Some((_, message)) => Err(ChatError::Invalid((*message).to_owned())),
-            None => Ok(Self { sampling: sampling.clone(), candidates: Vec::new(), seen: Vec::new() }),
+            None => {
+                Ok(Self { sampling: sampling.clone(), candidates: Vec::new(), weights: Vec::new(), seen: Vec::new() })
+            }
         }
     }
 
@@ -157,17 +160,18 @@ impl Sampler {
             candidates.retain(|c| c.logit >= least);
         }
         let temperature = f64::from(self.sampling.temperature);
-        let weight = |c: &Candidate| (f64::from(c.logit - peak) / temperature).exp();
-        let total: f64 = candidates.iter().map(weight).sum();
+        self.weights.clear();
+        self.weights.extend(candidates.iter().map(|c| (f64::from(c.logit - peak) / temperature).exp()));
+        let total: f64 = self.weights.iter().sum();
         let mut left = uniform(self.sampling.seed, position) * total;
-        for candidate in candidates.iter() {
-            left -= weight(candidate);
+        for (candidate, weight) in candidates.iter().zip(&self.weights) {
+            left -= weight;
             if left < 0.0 {
                 return Some(candidate.id);
             }
         }
         // Rounding may leave a little over: then it is the last one that can be drawn at all.
-        candidates.iter().rev().find(|c| weight(c) > 0.0).map(|c| c.id)
+        candidates.iter().zip(&self.weights).rev().find(|(_, weight)| **weight > 0.0).map(|(c, _)| c.id)
     }
 }
 

@@ -193,7 +193,7 @@ fn said() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(150))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(150) })]
 
     #[test]
     fn text_brings_no_special_tokens(system in said(), turns in prop::collection::vec(said(), 3)) {

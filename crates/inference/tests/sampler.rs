@@ -129,6 +129,8 @@ fn logits() -> impl Strategy<Value = Vec<f32>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn draws_lie_in_what_the_definitions_keep(
         logits in logits(), top_k in 0usize..50, top_p in 0.05f32..=1.0, min_p in prop_oneof![Just(0.0f32), 0.01f32..0.9],

@@ -149,7 +149,7 @@ fn stream(tokenizer: &Arc<Tokenizer>, ids: &[u32], stops: &[String]) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
 
     #[test]
     fn plain_text_never_holds_markup(text in texts()) {
