@@ -29,7 +29,8 @@ fn main() {
         let start = i * chunk;
         let wanted = positions.iter().any(|p| (start..start + part.len()).contains(p));
         let want = if wanted { Want::All } else { Want::Last };
-        let logits = decoder.forward(&mut cache, &[Piece { tokens: part, start, blocks: &blocks, want }], Output::Logits);
+        let logits =
+            decoder.forward(&mut cache, &[Piece { tokens: part, start, blocks: &blocks, want }], Output::Logits);
         for p in &positions {
             if (start..start + part.len()).contains(p) {
                 out.extend_from_slice(&logits[(p - start) * vocab..(p - start + 1) * vocab]);

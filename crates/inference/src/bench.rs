@@ -66,15 +66,10 @@ impl Request {
     fn positions(&self) -> usize {
         let longest = |all: &[usize], more: usize| all.iter().max().map_or(0, |n| n + more);
         let parallel = longest(&self.parallel, 0) * (self.parallel_prompt + self.parallel_n + BLOCK);
-        [
-            longest(&self.prefill, 0),
-            longest(&self.decode_depth, self.decode_n),
-            parallel,
-            self.prefix + self.question,
-        ]
-        .into_iter()
-        .max()
-        .unwrap_or(0)
+        [longest(&self.prefill, 0), longest(&self.decode_depth, self.decode_n), parallel, self.prefix + self.question]
+            .into_iter()
+            .max()
+            .unwrap_or(0)
             + BLOCK
     }
 }

@@ -3,13 +3,16 @@
 //!
 //! What does not live here: retrieval, rights, storage. An engine sees only passages its reader may read.
 
+pub mod bench;
 mod chat;
 mod constraint;
 pub mod decoder;
 mod engine;
 mod error;
+mod local;
 mod sampler;
 mod template;
+mod thinking;
 mod tokenizer;
 
 pub use chat::{
@@ -19,6 +22,7 @@ pub use chat::{
 pub use constraint::{ConstraintFactory, ConstraintState};
 pub use engine::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish, TextEngine};
 pub use error::ModelError;
+pub use local::{Bounds, LocalModel, Metrics, Options};
 pub use sampler::{SampledToken, Sampler, TokenLogprobs};
 pub use template::ChatTemplate;
 pub use tokenizer::{OwnedSegment, Segment, TextStream, Tokenizer};

@@ -58,12 +58,8 @@ impl BlocksK {
     fn of(x: &Activations<'_>, pool: &Pool) -> Self {
         let blocks = x.cols / 256;
         let n = blocks * x.rows;
-        let mut out = Self {
-            quants: vec![0; n * 256],
-            scales: vec![0.0; n],
-            sums16: vec![0; n * 16],
-            sums32: vec![0; n * 8],
-        };
+        let mut out =
+            Self { quants: vec![0; n * 256], scales: vec![0.0; n], sums16: vec![0; n * 16], sums32: vec![0; n * 8] };
         let (q, s) = (Shared::new(&mut out.quants), Shared::new(&mut out.scales));
         let (s16, s32) = (Shared::new(&mut out.sums16), Shared::new(&mut out.sums32));
         each_token(pool, x.rows, |token| {

@@ -182,8 +182,11 @@ pub(crate) fn accumulate_portable(
             }
             let pairs: &[i16] =
                 if format == Format::Q6_K { &x.sums16[at * 16..at * 16 + 16] } else { &x.sums32[at * 8..at * 8 + 8] };
-            let offset: i32 =
-                pairs.iter().enumerate().map(|(i, s)| i32::from(*s) * i32::from(block.offsets[i / 2][2 * r + i % 2])).sum();
+            let offset: i32 = pairs
+                .iter()
+                .enumerate()
+                .map(|(i, s)| i32::from(*s) * i32::from(block.offsets[i / 2][2 * r + i % 2]))
+                .sum();
             let sum = &mut sums[t * stride + r];
             *sum = (product as f32).mul_add(block.d[r] * x.scales[at], *sum);
             *sum = (-(offset as f32)).mul_add(block.offset_d[r] * x.scales[at], *sum);
@@ -193,4 +196,3 @@ pub(crate) fn accumulate_portable(
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
-

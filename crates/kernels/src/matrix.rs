@@ -211,7 +211,14 @@ fn panels(m: &Matrix, x: &Activations<'_>, pool: &Pool, from: usize, to: usize, 
     }
 }
 
-fn k_panels<const P: usize>(m: &Matrix, x: &Activations<'_>, pool: &Pool, panel: usize, tokens: Tokens, sums: &mut [f32]) {
+fn k_panels<const P: usize>(
+    m: &Matrix,
+    x: &Activations<'_>,
+    pool: &Pool,
+    panel: usize,
+    tokens: Tokens,
+    sums: &mut [f32],
+) {
     let x_blocks = x.blocks_k(pool);
     let bytes = kquants::panel_block_bytes(m.format);
     let data = &m.data.bytes()[panel * m.panel..(panel + P) * m.panel];

@@ -30,11 +30,24 @@ impl Family {
 pub enum Scaling {
     None,
     /// Positions divided by `factor`.
-    Linear { factor: f64 },
+    Linear {
+        factor: f64,
+    },
     /// YaRN (Peng et al., 2023): high frequencies as they are, low ones interpolated, a ramp between.
-    Yarn { factor: f64, original: usize, beta_fast: f64, beta_slow: f64, attention: f64 },
+    Yarn {
+        factor: f64,
+        original: usize,
+        beta_fast: f64,
+        beta_slow: f64,
+        attention: f64,
+    },
     /// Llama 3.1's: as `rope_freqs.weight` in GGUF files, computed from these four where there is none.
-    Llama3 { factor: f64, low: f64, high: f64, original: usize },
+    Llama3 {
+        factor: f64,
+        low: f64,
+        high: f64,
+        original: usize,
+    },
 }
 
 /// Dimensions and constants of one decoder.
@@ -83,10 +96,8 @@ impl Config {
                 return Err(ModelError::unsupported(key(name)));
             }
         }
-        let embedding = content
-            .tensor_infos
-            .get("token_embd.weight")
-            .ok_or_else(|| ModelError::damaged("token_embd.weight"))?;
+        let embedding =
+            content.tensor_infos.get("token_embd.weight").ok_or_else(|| ModelError::damaged("token_embd.weight"))?;
         let vocab = *embedding.shape.dims().first().unwrap_or(&0);
         let config = Self {
             family,
@@ -112,8 +123,7 @@ impl Config {
     /// # Errors
     /// As [`from_gguf`](Self::from_gguf).
     pub fn from_json(text: &str) -> Result<Self, ModelError> {
-        let file: File =
-            serde_json::from_str(text).map_err(|e| ModelError::damaged(format!("config.json: {e}")))?;
+        let file: File = serde_json::from_str(text).map_err(|e| ModelError::damaged(format!("config.json: {e}")))?;
         let family = Family::of(&file.model_type)?;
         if let Some(act) = file.hidden_act.as_deref().filter(|a| *a != "silu") {
             return Err(ModelError::unsupported(format!("활성 함수 ‘{act}’")));
@@ -241,10 +251,8 @@ impl Metadata<'_> {
             "linear" => Ok(Scaling::Linear { factor }),
             "yarn" => Ok(Scaling::Yarn {
                 factor,
-                original: self.size_or(
-                    &key("rope.scaling.original_context_length"),
-                    self.size(&key("context_length"))?,
-                )?,
+                original: self
+                    .size_or(&key("rope.scaling.original_context_length"), self.size(&key("context_length"))?)?,
                 beta_fast: self.float_or(&key("rope.scaling.yarn_beta_fast"), 32.0)?,
                 beta_slow: self.float_or(&key("rope.scaling.yarn_beta_slow"), 1.0)?,
                 attention: self.float_or(&key("rope.scaling.attn_factor"), 1.0)?,

@@ -187,7 +187,11 @@ impl Decoder {
                 rms_norm(head, norm, config.epsilon, &mut normed);
                 head.copy_from_slice(&normed);
             }
-            if config.interleaved { rope_interleaved(head, table) } else { rope_neox(&mut head[..config.rope_dim], table) }
+            if config.interleaved {
+                rope_interleaved(head, table)
+            } else {
+                rope_neox(&mut head[..config.rope_dim], table)
+            }
         }
     }
 
@@ -195,7 +199,8 @@ impl Decoder {
     fn mix(&self, layer: usize, step: &Step<'_>, q: &[f32], cache: &KvCache) -> Vec<f32> {
         let config = &self.weights.config;
         let (dim, group) = (config.head_dim, config.heads / config.kv_heads);
-        let blocks: Vec<Vec<_>> = step.pieces.iter().map(|p| cache.layer(layer, &p.blocks[..p.end().div_ceil(BLOCK)])).collect();
+        let blocks: Vec<Vec<_>> =
+            step.pieces.iter().map(|p| cache.layer(layer, &p.blocks[..p.end().div_ceil(BLOCK)])).collect();
         let tiles = step.tiles((TILE / group).max(1));
         let items: Vec<_> = tiles.iter().flat_map(|t| (0..config.kv_heads).map(move |h| (*t, h))).collect();
         let lens: Vec<usize> = items.iter().map(|(t, _)| t.count * group * dim).collect();
@@ -281,11 +286,8 @@ struct Tile {
 
 impl<'a> Step<'a> {
     fn new(pieces: &'a [Piece<'a>]) -> Self {
-        let tokens = pieces
-            .iter()
-            .enumerate()
-            .flat_map(|(i, p)| (0..p.tokens.len()).map(move |t| (p.start + t, i)))
-            .collect();
+        let tokens =
+            pieces.iter().enumerate().flat_map(|(i, p)| (0..p.tokens.len()).map(move |t| (p.start + t, i))).collect();
         Self { pieces, tokens }
     }
 

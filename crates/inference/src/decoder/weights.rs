@@ -132,8 +132,7 @@ trait Source {
         if raw.dims != [rows, cols] {
             return Err(ModelError::damaged(format!("{name}: {:?}이 아니라 [{rows}, {cols}]여야 합니다", raw.dims)));
         }
-        Matrix::pack(raw.format, rows, cols, raw.bytes, pool)
-            .map_err(|e| ModelError::damaged(format!("{name}: {e}")))
+        Matrix::pack(raw.format, rows, cols, raw.bytes, pool).map_err(|e| ModelError::damaged(format!("{name}: {e}")))
     }
 }
 
@@ -243,8 +242,7 @@ pub fn from_safetensors(folder: &Path, pool: &Pool) -> Result<Weights, ModelErro
     let files = maps
         .iter()
         .map(|m| {
-            SafeTensors::deserialize(m.bytes())
-                .map_err(|e| ModelError::damaged(format!("{}: {e}", m.path.display())))
+            SafeTensors::deserialize(m.bytes()).map_err(|e| ModelError::damaged(format!("{}: {e}", m.path.display())))
         })
         .collect::<Result<Vec<_>, _>>()?;
     load(config, &SafetensorsSource { files }, pool)

@@ -128,8 +128,7 @@ impl LocalModel {
         let permits = Permits::new(options.bounds);
         let shared = Shared::new(Arc::clone(&permits));
         let limits = Limits { running: options.running.max(1), chunk: options.chunk.max(1) };
-        let scheduler =
-            Scheduler::new(Arc::clone(&shared), decoder, cache_blocks, Arc::clone(&tokenizer), limits);
+        let scheduler = Scheduler::new(Arc::clone(&shared), decoder, cache_blocks, Arc::clone(&tokenizer), limits);
         let engine = thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || scheduler.run())
@@ -219,7 +218,8 @@ impl LocalModel {
             };
             Ok((job, stream))
         });
-        let (job, stream) = ready.await.map_err(|e| ChatError::Failed(format!("요청을 준비하지 못했습니다: {e}")))??;
+        let (job, stream) =
+            ready.await.map_err(|e| ChatError::Failed(format!("요청을 준비하지 못했습니다: {e}")))??;
         self.shared.submit(job)?;
         Ok(stream)
     }
@@ -237,7 +237,9 @@ impl ChatModel for LocalModel {
 
     async fn chat(&self, request: ChatRequest) -> Result<ChatStream, ChatError> {
         let Some(template) = self.template.clone() else {
-            return Err(ChatError::Invalid("이 모델은 대화 서식이 없어 글을 잇기만 합니다. 대화용 모델을 골라 주세요.".to_owned()));
+            return Err(ChatError::Invalid(
+                "이 모델은 대화 서식이 없어 글을 잇기만 합니다. 대화용 모델을 골라 주세요.".to_owned(),
+            ));
         };
         self.submit(request, move |request| {
             let segments = template.render(&request.messages, request.thinking)?;

@@ -33,12 +33,7 @@ struct Inbox {
 
 impl Shared {
     pub fn new(permits: Arc<Permits>) -> Arc<Self> {
-        Arc::new(Self {
-            inbox: Mutex::default(),
-            arrived: Condvar::new(),
-            metrics: Mutex::default(),
-            permits,
-        })
+        Arc::new(Self { inbox: Mutex::default(), arrived: Condvar::new(), metrics: Mutex::default(), permits })
     }
 
     fn inbox(&self) -> MutexGuard<'_, Inbox> {

@@ -128,7 +128,10 @@ impl Sequence {
         while self.blocks.len() * BLOCK < end {
             match blocks.take() {
                 Some(id) => self.blocks.push(id),
-                None => return self.fail(ChatError::Failed("모델의 기억 공간이 모자랍니다. 잠시 뒤에 다시 해 주세요.".into())),
+                None => {
+                    return self
+                        .fail(ChatError::Failed("모델의 기억 공간이 모자랍니다. 잠시 뒤에 다시 해 주세요.".into()));
+                }
             }
         }
     }
@@ -270,4 +273,3 @@ impl Sequence {
         blocks.release(&self.blocks, self.job.blocks());
     }
 }
-
