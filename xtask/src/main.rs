@@ -29,6 +29,9 @@ enum Command {
     Peers(peers::Args),
     /// Measure this engine beside llama.cpp on the same files and print one Markdown table.
     BenchInference(bench::Args),
+    /// Our side of the benchmark: a request as JSON on stdin, the report on stdout.
+    #[command(name = bench::ours::COMMAND, hide = true)]
+    BenchOurs,
 }
 
 fn main() -> Result<()> {
@@ -37,5 +40,6 @@ fn main() -> Result<()> {
         Command::ConvertStories260k(args) => stories::run(&args),
         Command::Peers(args) => peers::run(&args),
         Command::BenchInference(args) => bench::run(&args),
+        Command::BenchOurs => bench::ours::child(),
     }
 }

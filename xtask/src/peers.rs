@@ -33,6 +33,22 @@ pub fn workspace() -> PathBuf {
     manifest.parent().unwrap_or(manifest).to_owned()
 }
 
+/// The folder of llama.cpp's vocabularies and templates: in the sources that `MADANG_LLAMA_CPP` names, else in those
+/// that this command unpacked.
+///
+/// # Errors
+/// When they are not there.
+pub fn vocabularies() -> Result<PathBuf> {
+    let sources = std::env::var_os("MADANG_LLAMA_CPP").map_or_else(|| folder().join("llama_cpp_python"), PathBuf::from);
+    let models = sources.join("vendor/llama.cpp/models");
+    ensure!(
+        models.is_dir(),
+        "{}: no such folder. Run `cargo run --release -p xtask -- peers` first, or set MADANG_LLAMA_CPP.",
+        models.display()
+    );
+    Ok(models)
+}
+
 /// Downloads, unpacks and, where asked, builds.
 ///
 /// # Errors

@@ -2,15 +2,14 @@
 //! turns, as one Markdown table. Each side runs in a process of its own, so that its peak memory is its own.
 
 mod bandwidth;
-mod ours;
+pub mod ours;
 mod peer;
-mod report;
 mod table;
 
 use crate::peers;
 use crate::synthetic::{quantisation::Quantisation, write_benchmark_model};
 use anyhow::{Context, Result, ensure};
-use report::{Report, Request};
+use madang_inference::bench::{Report, Request};
 use std::path::PathBuf;
 use table::{Measured, Side};
 
@@ -56,7 +55,8 @@ pub fn run(args: &Args) -> Result<()> {
     // taken before and after: other work on the machine can only lower it
     let mut bandwidth = bandwidth::read_bytes_per_second(args.threads);
     for model in models {
-        let request = Request::new(&model, args.threads, args.quick);
+        let request =
+            if args.quick { Request::quick(&model, args.threads) } else { Request::new(&model, args.threads) };
         let mut reports: Vec<(Side, Report)> = Vec::new();
         for round in 0..if args.quick { 1 } else { args.rounds } {
             // who goes first changes: the second finds a warmer machine
@@ -65,9 +65,9 @@ pub fn run(args: &Args) -> Result<()> {
                 eprintln!("{} round {} {side:?} ...", model.display(), round + 1);
                 let report = match side {
                     Side::Ours => ours::run(&request)?,
-                    Side::Peer => Some(peer::run(&python, &request)?),
+                    Side::Peer => peer::run(&python, &request)?,
                 };
-                reports.extend(report.map(|report| (side, report)));
+                reports.push((side, report));
             }
         }
         measured.push(Measured::new(&model, reports)?);

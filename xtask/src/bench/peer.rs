@@ -1,8 +1,8 @@
 //! llama.cpp's side: runs `peer/llama_cpp_peer.py`.
 
-use super::report::{Report, Request};
 use crate::peers;
 use anyhow::{Context, Result, ensure};
+use madang_inference::bench::{Report, Request};
 use std::path::Path;
 use std::process::{Command, Stdio};
 

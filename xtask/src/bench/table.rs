@@ -1,8 +1,8 @@
 //! Medians of the reports as one Markdown table.
 
 use super::bandwidth::{TokenBytes, token_bytes};
-use super::report::Report;
 use anyhow::Result;
+use madang_inference::bench::Report;
 use serde::Serialize;
 use std::fmt::Write as _;
 use std::path::Path;
@@ -152,7 +152,7 @@ fn written(number: f64, unit: Unit) -> String {
 #[cfg(test)]
 mod tests {
     use super::{Machine, Measured, Side, TokenBytes, markdown};
-    use crate::bench::report::{Decode, FirstToken, Parallel, Prefill, Report};
+    use madang_inference::bench::{Decode, FirstToken, Parallel, Prefill, Report};
 
     fn report(speed: f64) -> Report {
         Report {

@@ -10,7 +10,7 @@ mod tensors;
 mod tests;
 mod weights;
 
-use crate::{encode, gguf};
+use crate::{encode, gguf, peers};
 use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use config::{Family, ModelConfig, Preset, RopeScaling};
@@ -123,12 +123,16 @@ pub fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// The Qwen3-0.6B shape without a tokenizer, for the benchmark.
+/// The Qwen3-0.6B shape with its tokenizer and template, for the benchmark.
 ///
 /// # Errors
-/// On I/O.
+/// Without llama.cpp's vocabularies, and on I/O.
 pub fn write_benchmark_model(quant: Quantisation, out: &Path) -> Result<()> {
-    write_gguf(&ModelConfig::preset(Preset::Qwen3, Family::Qwen3), quant, 0, None, out)
+    let models = peers::vocabularies()?;
+    let mut tokenizer = Tokenizer::read(&models.join("ggml-vocab-qwen2.gguf"))?;
+    tokenizer.chat_template(std::fs::read_to_string(models.join("templates/Qwen-Qwen3-0.6B.jinja"))?);
+    tokenizer.end_with("<|im_end|>")?;
+    write_gguf(&ModelConfig::preset(Preset::Qwen3, Family::Qwen3), quant, 0, Some(tokenizer), out)
 }
 
 /// A small qwen3 without a tokenizer.
