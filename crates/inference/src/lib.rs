@@ -7,6 +7,7 @@ pub mod bench;
 mod chat;
 mod constraint;
 pub mod decoder;
+pub mod embed;
 mod engine;
 mod error;
 mod local;
