@@ -5,6 +5,7 @@ use super::encoder::{Encoder, Pooling};
 use super::folder::Folder;
 use super::gate::Gate;
 use super::layers::{Activation, Linear, Norm};
+use super::modules::tokenizer_length;
 use super::texts::{Packed, TEXTS_AT_ONCE, Texts, in_batches};
 use super::weights::Weights;
 use super::{Cancelled, EmbedError, EmbedSettings, Reranker, RerankerCard, TextKind};
@@ -40,7 +41,8 @@ impl CrossEncoder {
         let weights = folder.weights("")?;
         let encoder = Encoder::load(&mut folder, &architecture, &weights)?;
         let head = Head::load(&mut folder, &architecture, &weights, &encoder)?;
-        let max_tokens = settings.max_tokens.unwrap_or(encoder.most_tokens).min(encoder.most_tokens);
+        let limits = [tokenizer_length(&mut folder)?, settings.max_tokens];
+        let max_tokens = limits.into_iter().flatten().fold(encoder.most_tokens, usize::min);
         let texts = Texts::new(&folder.required("tokenizer.json")?, encoder.vocabulary, max_tokens, true)?;
         folder.note("max_tokens", &(max_tokens as u64).to_le_bytes());
         let card = RerankerCard {

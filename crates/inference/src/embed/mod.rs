@@ -156,7 +156,7 @@ impl EmbedSettings {
 pub fn open_embedder(folder: &Path, settings: EmbedSettings) -> Result<Arc<dyn Embedder>, ModelError> {
     let mut folder = folder::Folder::new(folder);
     let architecture: config::Architecture = folder.required_json("config.json")?;
-    if architecture.is_static() {
+    if architecture.is_static() || modules::starts_with_static_vectors(&mut folder)? {
         return Ok(Arc::new(static_vectors::StaticEmbedder::open(folder, settings)?));
     }
     Ok(Arc::new(sentence::SentenceEncoder::open(folder, &architecture, settings)?))

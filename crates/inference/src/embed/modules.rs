@@ -18,6 +18,15 @@ struct Module {
     class: String,
 }
 
+/// The folder says that its vectors are read from a table.
+///
+/// # Errors
+/// [`ModelError::Damaged`], [`ModelError::Io`].
+pub(super) fn starts_with_static_vectors(folder: &mut Folder) -> std::result::Result<bool, ModelError> {
+    let modules: Vec<Module> = folder.json("modules.json")?.unwrap_or_default();
+    Ok(modules.first().is_some_and(|m| m.class.rsplit('.').next() == Some("StaticEmbedding")))
+}
+
 /// Steps after the encoder.
 pub(super) struct Modules {
     pub pooling: Pooling,
@@ -56,8 +65,11 @@ impl Modules {
             }
         }
         let pooling = pooling.ok_or_else(|| ModelError::unsupported("Pooling 모듈이 없음"))?;
-        let SentenceConfig { do_lower_case: lower_case, max_seq_length: max_tokens } = sentence;
-        Ok(Self { pooling, dense, normalises, lower_case, max_tokens })
+        let max_tokens = match sentence.max_seq_length {
+            Some(length) => Some(length),
+            None => tokenizer_length(folder)?,
+        };
+        Ok(Self { pooling, dense, normalises, lower_case: sentence.do_lower_case, max_tokens })
     }
 }
 
@@ -66,6 +78,18 @@ struct SentenceConfig {
     max_seq_length: Option<usize>,
     #[serde(default)]
     do_lower_case: bool,
+}
+
+#[derive(Default, Deserialize)]
+struct TokenizerConfig {
+    /// Files without a length say 1e30.
+    model_max_length: Option<f64>,
+}
+
+/// Where sentence-transformers looks for the length that its own file does not name.
+pub(super) fn tokenizer_length(folder: &mut Folder) -> std::result::Result<Option<usize>, ModelError> {
+    let config: TokenizerConfig = folder.json("tokenizer_config.json")?.unwrap_or_default();
+    Ok(config.model_max_length.filter(|l| (1.0..1e9).contains(l)).map(|l| l as usize))
 }
 
 #[derive(Deserialize)]

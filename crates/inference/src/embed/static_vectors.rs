@@ -69,7 +69,7 @@ impl StaticEmbedder {
         let card = EmbedderCard {
             name: settings.name,
             label: settings.label,
-            architecture: architecture.name().to_owned(),
+            architecture: architecture.model_type.unwrap_or_else(|| "model2vec".into()),
             dimension,
             max_tokens,
             prefixes,
