@@ -11,7 +11,9 @@ pub mod embed;
 mod engine;
 mod error;
 mod local;
+pub mod remote;
 mod sampler;
+pub mod shape;
 mod template;
 mod thinking;
 mod tokenizer;
@@ -21,7 +23,7 @@ pub use chat::{
     ScopeKey, StepLogprobs, StopReason, TokenLogprob, Usage,
 };
 pub use constraint::{ConstraintFactory, ConstraintState};
-pub use engine::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish, TextEngine};
+pub use engine::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish, MAX_PASTED, TextEngine};
 pub use error::ModelError;
 pub use local::{Bounds, LocalModel, Metrics, Options};
 pub use sampler::{SampledToken, Sampler, TokenLogprobs};

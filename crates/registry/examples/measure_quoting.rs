@@ -4,7 +4,7 @@
 //! `cargo run --release -p madang-registry --example measure_quoting -- DIR [LIMIT]`
 
 use madang_domain::{CollectionId, DocumentId, Grade, OutputForm, Passage, PassageId, Plan, Span, TaskKind};
-use madang_inference::{EngineEvent, EngineInput, EngineTask, TextEngine};
+use madang_inference::{Asker, EngineEvent, EngineInput, EngineTask, ScopeKey, TextEngine};
 use madang_registry::quoting::{ANSWER_THRESHOLD, QuotingEngine, coverage};
 use std::collections::{HashMap, HashSet};
 use std::error::Error;
@@ -158,6 +158,8 @@ async fn answer(question: &str, passages: Vec<Passage>, max_items: usize) -> (bo
         inputs: vec![input],
         passages,
         has_sources: true,
+        scope: ScopeKey([0; 32]),
+        asker: Asker("measure".into()),
     };
     let (sender, mut receiver) = tokio::sync::mpsc::channel(64);
     let collect = async {

@@ -11,6 +11,8 @@ macro_rules! pattern {
     };
 }
 
+pub(crate) use madang_inference::shape::escape_markdown;
+
 pattern!(QUOTED, r#"['"‘“「『]([^'"‘’“”「」『』]{1,60})['"’”」』]"#);
 pattern!(LIST_MARK, r"^\s*(?:[0-9]{1,2}[.)]|[①-⑳]|[-*•·○◦□▪])\s*");
 pattern!(LIST_END, r"\s*(?:등등|등의 항목|등|의 항목|항목들?|모두|각각|순서대로)\s*$");
@@ -152,18 +154,6 @@ pub(crate) fn shorten(text: &str, n: usize) -> String {
     out.truncate(out.trim_end().len());
     out.push('…');
     out
-}
-
-/// Backslash before what Markdown would read as markup; single tildes, as in "3.~5.", stay.
-pub(crate) fn escape_markdown(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|') {
-            out.push('\\');
-        }
-        out.push(if c == '\n' || c == '\r' { ' ' } else { c });
-    }
-    out.replace("~~", "\\~\\~")
 }
 
 /// The text without any white space: Korean compounds are spaced at will.

@@ -4,10 +4,11 @@
 //! Pure: the server asks index and store in between, always with the reader's rights.
 
 use madang_domain::{
-    Citation, CollectionId, DesignSheet, FieldKind, Grade, InputField, OutputForm, Passage, PassageId, Plan,
+    Citation, CollectionId, DesignSheet, FieldKind, Grade, InputField, OutputForm, Passage, PassageId, PersonId, Plan,
     ReadableCollections, SheetFault, Source, TaskKind,
 };
-use madang_inference::{EngineCard, EngineInput, EngineTask};
+use madang_inference::{Asker, EngineCard, EngineInput, EngineTask, ScopeKey};
+use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, HashMap};
 
 /// Longest value of a one-line field, characters.
@@ -205,8 +206,36 @@ pub fn select(passages: Vec<Passage>, plan: &Plan, take: usize) -> Vec<Passage> 
     chosen
 }
 
+/// Who asks, as a model's queue and its reuse of computed context see it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Caller {
+    pub scope: ScopeKey,
+    pub asker: Asker,
+}
+
+impl Caller {
+    /// The person and what that person may read: a change of rights is another scope, and two people never share one.
+    pub fn of(person: PersonId, readable: &ReadableCollections) -> Self {
+        let mut collections: Vec<String> = readable.ids().iter().map(ToString::to_string).collect();
+        collections.sort_unstable();
+        let mut hash = Sha256::new();
+        hash.update(person.to_string());
+        for id in collections {
+            hash.update([b'\n']);
+            hash.update(id);
+        }
+        Self { scope: ScopeKey(hash.finalize().into()), asker: Asker(person.to_string().into()) }
+    }
+}
+
 /// The engine's task.
-pub fn task(sheet: &DesignSheet, plan: Plan, inputs: Vec<EngineInput>, passages: Vec<Passage>) -> EngineTask {
+pub fn task(
+    sheet: &DesignSheet,
+    plan: Plan,
+    inputs: Vec<EngineInput>,
+    passages: Vec<Passage>,
+    caller: Caller,
+) -> EngineTask {
     EngineTask {
         title: sheet.title.clone(),
         purpose: sheet.purpose.clone(),
@@ -215,6 +244,8 @@ pub fn task(sheet: &DesignSheet, plan: Plan, inputs: Vec<EngineInput>, passages:
         inputs,
         passages,
         has_sources: !sheet.sources.is_empty(),
+        scope: caller.scope,
+        asker: caller.asker,
     }
 }
 

@@ -9,7 +9,7 @@ use axum::http::StatusCode;
 use madang_domain::{Citation, DesignSheet, Grade, Passage, RunId, Scope};
 use madang_inference::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish};
 use madang_registry::exam::{Outcome, Question};
-use madang_registry::runner::{self, Retrieval, RunSources};
+use madang_registry::runner::{self, Caller, Retrieval, RunSources};
 use madang_search::SearchOptions;
 use madang_store::runs::{RunEnd, RunEngine, RunInput, RunOf, RunState};
 use serde::Serialize;
@@ -37,6 +37,8 @@ pub enum RunEvent {
     Engine(EngineCard),
     Text(String),
     Citation(Box<Citation>),
+    /// Parts done of a long piece of work, and all of them.
+    Progress(usize, usize),
     Done(Done),
     /// Stopped by the reader elsewhere, or by the server.
     Stopped,
@@ -133,6 +135,8 @@ struct Kept {
     answer: String,
     citations: Vec<Citation>,
     given: Vec<Passage>,
+    /// The engine that spoke, where another one took over from the one asked.
+    speaker: Option<EngineCard>,
 }
 
 enum End {
@@ -153,13 +157,13 @@ async fn drive(work: Work, id: RunId, ticket: Ticket, client: mpsc::Sender<RunEv
         outcome = tokio::time::timeout(LONGEST, work.stream(id, &card, &client, &ticket.stop, &mut kept)) => match outcome {
             Ok(Ok(finish)) => End::Done(finish),
             Ok(Err(EngineError::Stopped)) => End::Stopped,
-            Ok(Err(EngineError::Failed(message))) => End::Failed(message),
+            Ok(Err(error)) => End::Failed(error.to_string()),
             Err(_) => End::Failed("10분이 지나도 끝나지 않아 멈췄습니다. 물음을 나누어 다시 해 주세요.".to_owned()),
         },
     };
     // The engine's thread ends too.
     ticket.stop.cancel();
-    let grade = runner::grade(&card, &kept.given, &kept.citations);
+    let grade = runner::grade(kept.speaker.as_ref().unwrap_or(&card), &kept.given, &kept.citations);
     let (stored, last) = closing(end, kept, grade, began);
     let last = match work.app.store.finish_run(&work.scope, id, &stored).await {
         Ok(()) => last,
@@ -233,7 +237,8 @@ impl Work {
         let retrieval = Retrieval::of(&self.sheet, &plan, &self.inputs);
         let found = self.retrieve(&retrieval.queries, &sources).await?;
         kept.given = runner::select(found, &plan, retrieval.take);
-        let task = runner::task(&self.sheet, plan, self.inputs.clone(), kept.given.clone());
+        let caller = Caller::of(self.scope.person(), &sources.readable);
+        let task = runner::task(&self.sheet, plan, self.inputs.clone(), kept.given.clone(), caller);
         let (job, mut events) = self.ask(task, stop);
         while let Some(event) = events.recv().await {
             if let Some(event) = keep(event, kept) {
@@ -306,6 +311,11 @@ fn keep(event: EngineEvent, kept: &mut Kept) -> Option<RunEvent> {
             }
             kept.citations.push(citation.clone());
             Some(RunEvent::Citation(Box::new(citation)))
+        }
+        EngineEvent::Progress { done, total } => Some(RunEvent::Progress(done, total)),
+        EngineEvent::Speaker(card) => {
+            kept.speaker = Some(card.clone());
+            Some(RunEvent::Engine(card))
         }
     }
 }

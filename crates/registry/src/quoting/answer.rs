@@ -5,9 +5,8 @@ use super::question::Question;
 use super::rank::{ANSWER_THRESHOLD, Ranking, choose, rank};
 use super::units::Unit;
 use super::writer::Writer;
-use crate::phrases::escape_markdown;
 use madang_domain::OutputForm;
-use madang_inference::{EngineError, EngineTask, Finish};
+use madang_inference::{EngineError, EngineTask, Finish, shape};
 use std::collections::HashSet;
 
 pattern!(ANNOUNCES, r"다음\s*각\s*(?:호|목)|다음\s*(?:과|각|의|사항|서류|항목)|아래(?:와| )");
@@ -76,17 +75,9 @@ pub(super) async fn no_answer(
     units: &[Unit],
     writer: &mut Writer<'_>,
 ) -> Result<(), EngineError> {
-    writer.line("자료에서 이 질문의 답을 찾지 못했습니다.\n\n").await?;
-    if !ranking.missing.is_empty() {
-        let words: Vec<String> = ranking.missing.iter().take(5).map(|w| format!("‘{}’", escape_markdown(w))).collect();
-        writer.line(&format!("- 찾은 자료에 없는 말: {}\n", words.join(", "))).await?;
-    }
     let nearest = ranking.best.first().and_then(|r| units.get(r.unit)).and_then(|u| match u.origin {
         super::units::Origin::Passage(i) => task.passages.get(i),
         super::units::Origin::Input => None,
     });
-    if let Some(p) = nearest {
-        writer.line(&format!("- 가장 가까운 문서: 「{}」\n", escape_markdown(&p.document_title))).await?;
-    }
-    writer.line("- 이렇게 해 보세요: 문서에 쓰인 낱말로 다시 묻거나, 답이 담긴 문서를 자료 모음에 더해 주세요.\n").await
+    writer.line(&shape::no_answer(&ranking.missing, nearest.map(|p| p.document_title.as_str()))).await
 }

@@ -8,7 +8,7 @@ use super::units::{Origin, Unit};
 use super::writer::Writer;
 use crate::phrases::escape_markdown;
 use madang_domain::DocumentId;
-use madang_inference::{EngineError, EngineTask, Finish};
+use madang_inference::{EngineError, EngineTask, Finish, shape};
 use madang_korean::content_words;
 use std::collections::{HashMap, HashSet};
 
@@ -28,13 +28,13 @@ pub(super) async fn write(
 ) -> Result<Finish, EngineError> {
     let units: Vec<&Unit> = material.input_units.iter().chain(&material.passage_units).filter(|u| !u.heading).collect();
     let relevance = relevance(material, task);
-    let each = each(task.plan.max_items, sections.len());
+    let each = shape::items_of_section(task.plan.max_items, sections.len());
     let mut used: HashSet<usize> = HashSet::new();
     let mut unfilled = Vec::new();
     let mut filled = 0;
     for section in sections {
-        writer.line(&format!("## {}\n\n", escape_markdown(section))).await?;
-        let chosen = if is_title(section) && !material.query.is_empty() {
+        writer.line(&shape::section(section)).await?;
+        let chosen = if shape::is_title_section(section) && !material.query.is_empty() {
             writer.line(&format!("{}\n\n", escape_markdown(&one_line(&material.query)))).await?;
             filled += 1;
             continue;
@@ -42,7 +42,7 @@ pub(super) async fn write(
             fitting(section, &units, &relevance, &used, each)
         };
         if chosen.is_empty() {
-            writer.line("_(자료에서 찾지 못했습니다. 직접 적어 주세요.)_\n\n").await?;
+            writer.line(shape::UNFILLED_SECTION).await?;
             unfilled.push(section.clone());
             continue;
         }
@@ -57,23 +57,13 @@ pub(super) async fn write(
         writer.line("\n").await?;
     }
     if !unfilled.is_empty() {
-        writer.line(&format!("---\n\n채우지 못한 항목: {}\n", escape_markdown(&unfilled.join(", ")))).await?;
+        writer.line(&shape::unfilled_sections(&unfilled)).await?;
     }
     Ok(Finish { answered: filled > 0, unfilled })
 }
 
-/// Sentences of a section: a limit below the number of sections can only be meant for each of them ("항목마다 두 문장").
-fn each(limit: usize, sections: usize) -> usize {
-    if limit < sections { limit.clamp(1, 8) } else { (limit / sections.max(1)).clamp(1, 8) }
-}
-
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// The title of a draft is what its writer calls it, not a quote.
-fn is_title(section: &str) -> bool {
-    matches!(section.trim(), "제목" | "문서 제목" | "보고서 제목")
 }
 
 /// How well a unit, and its document as a whole, fits the subject of the draft: 0 to 1.
@@ -193,10 +183,5 @@ mod tests {
         assert_eq!(texts("소요예산"), "21백만 원(시비)");
         assert_eq!(texts("기대효과"), "만족도가 향상될 것으로 기대된다.");
         assert_eq!(texts("참석자"), "");
-    }
-
-    #[test]
-    fn a_small_limit_is_for_each_section() {
-        assert_eq!((each(2, 4), each(12, 4), each(4, 4), each(0, 0)), (2, 3, 1, 1));
     }
 }

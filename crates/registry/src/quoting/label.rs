@@ -6,7 +6,7 @@ use super::units::Unit;
 use super::writer::Writer;
 use crate::phrases::{escape_markdown, list_items, unspaced};
 use madang_domain::OutputForm;
-use madang_inference::{EngineError, EngineTask, Finish};
+use madang_inference::{EngineError, EngineTask, Finish, shape};
 use madang_korean::{content_words, normalise};
 
 /// Weight of a hit of the class's own name, of a word that the sheet gives it, and of a word of the built-in topics.
@@ -54,7 +54,7 @@ pub(super) async fn write(
         }
         _ => match other {
             Some(other) => {
-                writer.line(&format!("**{}**\n\n", escape_markdown(other))).await?;
+                writer.line(&shape::class(other)).await?;
                 writer.line("다른 갈래를 가리키는 말이 글에 없습니다. 사람이 확인해 주세요.\n").await?;
                 Ok(Finish { answered: true, unfilled: vec![] })
             }
@@ -81,16 +81,14 @@ async fn verdict(
     second: Option<&Class>,
     writer: &mut Writer<'_>,
 ) -> Result<(), EngineError> {
-    writer.line(&format!("**{}**\n\n", escape_markdown(&best.name))).await?;
+    writer.line(&shape::class(&best.name)).await?;
     if let Some(unit) = unit {
         let hits: Vec<String> =
             hits(best, unit).into_iter().take(5).map(|(w, _)| format!("‘{}’", escape_markdown(w))).collect();
         writer.line(&format!("- 까닭: “{}” ({})\n", escape_markdown(&unit.shown()), hits.join(", "))).await?;
     }
     if let Some(second) = second {
-        writer
-            .line(&format!("- 다음으로 가까운 갈래: {} (사람이 확인해 주세요)\n", escape_markdown(&second.name)))
-            .await?;
+        writer.line(&shape::second_class(&second.name)).await?;
     }
     Ok(())
 }

@@ -19,18 +19,11 @@ pub use rank::ANSWER_THRESHOLD;
 use crate::checks;
 use async_trait::async_trait;
 use madang_domain::{OutputForm, Passage, TaskKind};
-use madang_inference::{EngineCard, EngineError, EngineEvent, EngineTask, Finish, TextEngine};
+use madang_inference::{EngineCard, EngineError, EngineEvent, EngineTask, Finish, MAX_PASTED, TextEngine};
 use std::collections::HashSet;
 use tokio::sync::mpsc;
 use units::Unit;
 use writer::Writer;
-
-/// Largest pasted text that is read, in characters; what lies behind is left out, and the answer says so.
-pub const MAX_INPUT: usize = 200_000;
-/// A single input at least this long, or of several lines, is a pasted text rather than a question.
-const PASTED: usize = 120;
-/// Keys that the composer gives to the field for a pasted text.
-const DOCUMENT_KEYS: [&str; 4] = ["document", "text", "content", "body"];
 
 /// Answers by quoting. Stateless and cheap: make one wherever one is needed.
 #[derive(Debug, Clone, Copy, Default)]
@@ -46,7 +39,7 @@ impl TextEngine for QuotingEngine {
         let material = Material::read(task);
         let mut writer = Writer::new(task, out);
         if material.cut {
-            writer.line(&format!("붙여 넣은 글이 길어 앞의 {MAX_INPUT}자까지만 읽었습니다.\n\n")).await?;
+            writer.line(&format!("붙여 넣은 글이 길어 앞의 {MAX_PASTED}자까지만 읽었습니다.\n\n")).await?;
         }
         write(task, &material, &mut writer).await
     }
@@ -110,7 +103,7 @@ async fn check(task: &EngineTask, material: &Material, writer: &mut Writer<'_>) 
 
 /// What an answer is made from.
 pub(crate) struct Material {
-    /// The pasted text, at most [`MAX_INPUT`] characters.
+    /// The pasted text, at most [`MAX_PASTED`] characters.
     pub pasted: Option<String>,
     /// The pasted text was longer.
     pub cut: bool,
@@ -126,23 +119,13 @@ pub(crate) struct Material {
 
 impl Material {
     pub fn read(task: &EngineTask) -> Material {
-        let document = pasted_input(task);
-        let pasted: Option<String> =
-            document.map(|i| task.inputs.get(i).map_or("", |x| &x.value).chars().take(MAX_INPUT).collect());
-        let cut = document.and_then(|i| task.inputs.get(i)).is_some_and(|x| x.value.chars().nth(MAX_INPUT).is_some());
-        let query = task
-            .inputs
-            .iter()
-            .enumerate()
-            .filter(|(i, _)| Some(*i) != document)
-            .map(|(_, input)| input.value.trim())
-            .filter(|v| !v.is_empty())
-            .collect::<Vec<_>>()
-            .join(" ");
+        let pasted = task.pasted();
+        let cut = pasted.as_ref().is_some_and(|(_, longer)| *longer);
+        let pasted = pasted.map(|(text, _)| text);
         let passage_units = passage_units(task);
         Material {
             cut,
-            query,
+            query: task.query(),
             input_units: pasted.as_deref().map(units::of_input).unwrap_or_default(),
             pasted,
             all_filtered: passage_units.is_empty() && !task.passages.is_empty() && !task.plan.must_mention.is_empty(),
@@ -179,37 +162,12 @@ impl Material {
     }
 }
 
-/// Index of the input that holds a pasted text: by its key, else by its length where the task works on a text.
-fn pasted_input(task: &EngineTask) -> Option<usize> {
-    let filled = |i: &usize| task.inputs.get(*i).is_some_and(|x| !x.value.trim().is_empty());
-    let keyed = task.inputs.iter().position(|i| DOCUMENT_KEYS.contains(&i.key.as_str())).filter(filled);
-    if keyed.is_some() {
-        return keyed;
-    }
-    let works_on_text = matches!(
-        task.plan.task,
-        TaskKind::Summary | TaskKind::Extraction | TaskKind::Classification | TaskKind::RuleCheck
-    );
-    // An app without sources has nothing but what is typed in.
-    let works_on_text = works_on_text || !task.has_sources;
-    let any_length = !task.has_sources || matches!(task.plan.task, TaskKind::Classification | TaskKind::RuleCheck);
-    let (at, longest) = task.inputs.iter().enumerate().max_by_key(|(_, i)| i.value.len())?;
-    let n = longest.value.chars().count();
-    let long = n >= PASTED || longest.value.trim().contains('\n');
-    (works_on_text && n > 0 && (long || any_length) && !longest.value.trim().is_empty()).then_some(at)
-}
-
 fn passage_units(task: &EngineTask) -> Vec<Unit> {
-    let bears = |text: &str, word: &str| madang_korean::normalise(text).contains(&madang_korean::normalise(word));
     // Neighbouring passages of a document overlap: the same stored characters are quoted once.
     let mut seen = HashSet::new();
-    task.passages
-        .iter()
-        .enumerate()
-        .filter(|(_, p)| {
-            let whole = || format!("{} {} {}", p.document_title, p.heading_path.join(" "), p.text);
-            task.plan.must_mention.iter().all(|w| bears(&whole(), w))
-        })
+    task.demanded()
+        .into_iter()
+        .filter_map(|i| Some((i, task.passages.get(i)?)))
         .flat_map(|(i, p)| units::of_passage(i, p).into_iter().map(move |u| (p.document, p.span.start + u.start, u)))
         .filter_map(|(document, start, u)| seen.insert((document, start, u.text.clone())).then_some(u))
         .collect()

@@ -8,11 +8,10 @@ use super::writer::Writer;
 use super::{Material, answer};
 use crate::phrases::{escape_markdown, shorten, unspaced};
 use madang_domain::DocumentId;
+use madang_inference::shape::{self, EMPTY};
 use madang_inference::{EngineError, EngineTask, Finish};
 use std::collections::HashSet;
 
-/// Stands in a cell that the sources do not fill.
-pub(super) const EMPTY: &str = "자료에 없음";
 /// How alike a label, column or heading must be to a field.
 const SAME: f32 = 0.7;
 /// Longest cell, in characters.
@@ -50,19 +49,18 @@ pub(super) async fn write_table(
     if records.is_empty() {
         return nothing(task, material, writer).await;
     }
-    header(columns, writer).await?;
+    writer.line(&shape::table_header(columns)).await?;
     for record in records.iter().take(task.plan.max_items.max(1)) {
-        let mut row = String::from("|");
+        let mut row = Vec::with_capacity(columns.len());
         for (column, cell) in columns.iter().zip(record) {
             let text = match (cell, Generic::of(column)) {
                 (Some((unit, words)), _) => format!("{}{}", escape_markdown(words), writer.mark(unit).await?),
                 (None, Some(Generic::Source)) => source_of(task, record, writer).await?,
                 (None, _) => EMPTY.to_owned(),
             };
-            row.push_str(&format!(" {text} |"));
+            row.push(text);
         }
-        row.push('\n');
-        writer.line(&row).await?;
+        writer.line(&shape::table_row(&row)).await?;
     }
     Ok(Finish { answered: true, unfilled: unfilled(columns, &records) })
 }
@@ -81,14 +79,14 @@ pub(super) async fn write_list(
     let several = records.len() > 1;
     for (n, record) in records.iter().take(task.plan.max_items.max(1)).enumerate() {
         if several {
-            writer.line(&format!("{}**{}번째**\n\n", if n > 0 { "\n" } else { "" }, n + 1)).await?;
+            writer.line(&shape::record(n + 1)).await?;
         }
         for (field, cell) in fields.iter().zip(record) {
             let text = match cell {
                 Some((unit, words)) => format!("{}{}", escape_markdown(words), writer.mark(unit).await?),
                 None => EMPTY.to_owned(),
             };
-            writer.line(&format!("- **{}**: {text}\n", escape_markdown(field))).await?;
+            writer.line(&shape::field(field, &text)).await?;
         }
     }
     Ok(Finish { answered: true, unfilled: unfilled(fields, &records) })
@@ -99,11 +97,6 @@ async fn nothing(task: &EngineTask, material: &Material, writer: &mut Writer<'_>
     let ranking = rank(&Question::read(&material.question(task)), units);
     answer::no_answer(task, &ranking, units, writer).await?;
     Ok(Finish { answered: false, unfilled: task.plan.fields.clone() })
-}
-
-async fn header(columns: &[String], writer: &mut Writer<'_>) -> Result<(), EngineError> {
-    let names: Vec<String> = columns.iter().map(|c| escape_markdown(c)).collect();
-    writer.line(&format!("| {} |\n|{}\n", names.join(" | "), " --- |".repeat(columns.len()))).await
 }
 
 /// Fields that no record fills; columns for sources fill themselves.
@@ -140,7 +133,7 @@ impl Generic {
             "내용" | "답" | "요지" | "핵심" | "주요 내용" | "핵심 내용" | "요약" => {
                 Some(Generic::Content)
             }
-            "근거" | "출처" | "문서" | "근거 문서" | "자료" => Some(Generic::Source),
+            source if shape::is_source_column(source) => Some(Generic::Source),
             _ => None,
         }
     }
@@ -163,10 +156,10 @@ async fn write_sentences(
     } else {
         choose(&ranking, units, task.plan.max_items.max(1))
     };
-    header(columns, writer).await?;
+    writer.line(&shape::table_header(columns)).await?;
     for unit in chosen.iter().filter_map(|i| units.get(*i)) {
         let label = unit.labelled();
-        let mut row = String::from("|");
+        let mut row = Vec::with_capacity(columns.len());
         for column in columns {
             let text = match Generic::of(column) {
                 Some(Generic::Item) => {
@@ -179,10 +172,9 @@ async fn write_sentences(
                     format!("{}{}", escape_markdown(&shorten(&words, MAX_CELL)), writer.mark(unit).await?)
                 }
             };
-            row.push_str(&format!(" {text} |"));
+            row.push(text);
         }
-        row.push('\n');
-        writer.line(&row).await?;
+        writer.line(&shape::table_row(&row)).await?;
     }
     Ok(Finish { answered: !chosen.is_empty(), unfilled: vec![] })
 }

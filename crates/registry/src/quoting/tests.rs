@@ -2,7 +2,7 @@
 
 use super::*;
 use madang_domain::{Citation, CollectionId, DocumentId, Grade, PassageId, Plan, Span};
-use madang_inference::EngineInput;
+use madang_inference::{Asker, EngineInput, ScopeKey};
 
 fn passage(title: &str, text: &str, start: usize) -> Passage {
     Passage {
@@ -40,6 +40,8 @@ fn task(kind: TaskKind, form: OutputForm, inputs: &[(&str, &str)], passages: Vec
             .collect(),
         has_sources: true,
         passages,
+        scope: ScopeKey([0; 32]),
+        asker: Asker("kim".into()),
     }
 }
 
@@ -53,6 +55,7 @@ fn run(task: &EngineTask) -> (String, Vec<Citation>, Finish) {
                 match event {
                     EngineEvent::Text(t) => text.push_str(&t),
                     EngineEvent::Citation(c) => citations.push(c),
+                    other => panic!("unexpected {other:?}"),
                 }
             }
             (text, citations)

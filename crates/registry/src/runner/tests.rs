@@ -135,6 +135,15 @@ fn demanded_words_filter_before_the_best_are_taken() {
 }
 
 #[test]
+fn a_caller_is_a_person_with_rights() {
+    let (a, b) = (CollectionId::new(), CollectionId::new());
+    let (kim, lee) = (PersonId::new(), PersonId::new());
+    assert_eq!(Caller::of(kim, &readable(&[a, b])), Caller::of(kim, &readable(&[b, a])));
+    assert_ne!(Caller::of(kim, &readable(&[a])).scope, Caller::of(kim, &readable(&[a, b])).scope);
+    assert_ne!(Caller::of(kim, &readable(&[a])).scope, Caller::of(lee, &readable(&[a])).scope);
+}
+
+#[test]
 fn grade_is_of_what_was_used() {
     let given = [passage("가", Grade::Sensitive), passage("나", Grade::Open)];
     let cited = Citation {
