@@ -12,11 +12,13 @@ mod engine;
 mod error;
 mod local;
 pub mod remote;
+mod router;
 mod sampler;
 pub mod shape;
 mod template;
 mod thinking;
 mod tokenizer;
+pub mod writer;
 
 pub use chat::{
     Asker, ChatError, ChatEvent, ChatModel, ChatRequest, ChatStream, Constraint, Message, ModelCard, Role, Sampling,
@@ -26,6 +28,7 @@ pub use constraint::{ConstraintFactory, ConstraintState};
 pub use engine::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish, MAX_PASTED, TextEngine};
 pub use error::ModelError;
 pub use local::{Bounds, LocalModel, Metrics, Options};
+pub use router::{Candidate, EngineChoice, EngineRouter, Place};
 pub use sampler::{SampledToken, Sampler, TokenLogprobs};
 pub use template::ChatTemplate;
 pub use tokenizer::{OwnedSegment, Segment, TextStream, Tokenizer};

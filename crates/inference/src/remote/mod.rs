@@ -12,7 +12,6 @@ mod reply;
 mod sse;
 #[cfg(test)]
 mod tests;
-mod thinking;
 mod wire;
 
 pub use client::ClientError;

@@ -3,10 +3,10 @@
 
 use super::pool::{Needs, Place, Slot};
 use super::sse::EventReader;
-use super::thinking::ThinkingFilter;
 use super::wire::{self, Chunk, WireUsage};
 use super::{Endpoint, RemoteLimits, Shared};
 use crate::chat::{ChatError, ChatEvent, ChatRequest, StopReason, Usage};
+use crate::thinking::Thinking;
 use reqwest::header::RETRY_AFTER;
 use reqwest::{Response, StatusCode};
 use std::sync::Arc;
@@ -177,7 +177,7 @@ struct Reply<'a> {
     limits: &'a RemoteLimits,
     out: &'a Out,
     accepted: Instant,
-    thinking: ThinkingFilter,
+    thinking: Thinking,
     first_token: Option<Duration>,
     reason: Option<StopReason>,
     counted: WireUsage,
@@ -191,7 +191,8 @@ impl<'a> Reply<'a> {
             limits,
             out,
             accepted,
-            thinking: ThinkingFilter::default(),
+            // Where the template opened the thinking, servers tell it apart themselves.
+            thinking: Thinking::new(""),
             first_token: None,
             reason: None,
             counted: WireUsage::default(),
@@ -234,9 +235,9 @@ impl<'a> Reply<'a> {
         if !said.text.is_empty() {
             self.first_token.get_or_insert_with(|| self.accepted.elapsed());
         }
-        let text = self.thinking.feed(&said.text);
         // Log-probabilities of thinking go with it.
-        let logprobs = if self.thinking.passed() { said.logprobs } else { vec![] };
+        let Some(text) = self.thinking.pass(&said.text) else { return Ok(()) };
+        let logprobs = said.logprobs;
         if text.is_empty() && logprobs.is_empty() {
             return Ok(());
         }

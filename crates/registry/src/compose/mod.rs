@@ -1,16 +1,21 @@
-//! The rule-based composer: what an official types becomes a design sheet, with what was understood, what was guessed
-//! and at most three questions, each answered by a button.
+//! The composer: what an official types becomes a design sheet, with what was understood, what was guessed and at most
+//! three questions, each answered by a button.
 //!
-//! Rules alone: no model, no I/O. Rights are the caller's: the catalogue holds only collections the author may read.
+//! By rules alone ([`compose`]), or by a model within the sheet's schema ([`compose_with`]). No I/O of its own. Rights are the caller's: the catalogue holds only collections the author may read.
 
 mod fields;
 mod intent;
 mod kinds;
+mod model;
 mod prompt;
 mod questions;
 mod schedule;
+mod schema;
 mod sheet;
 mod sources;
+
+pub use model::compose_with;
+pub use schema::{read_sheet, sheet_schema, sheet_schema_over};
 
 use madang_domain::{CollectionId, DesignSheet, Grade, InputField, OutputForm, Schedule, Source, TaskKind};
 use prompt::Prompt;
