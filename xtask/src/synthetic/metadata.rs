@@ -1,4 +1,5 @@
-//! GGUF metadata with the keys that llama.cpp's converter writes, and the tokenizer taken over from a vocabulary file.
+//! GGUF metadata with the keys that llama.cpp's converter writes, and the tokenizer: taken over from a
+//! vocabulary file, or one token for each byte.
 
 use super::config::{Family, ModelConfig, RopeScaling};
 use anyhow::{Context, Result, bail, ensure};
@@ -6,7 +7,12 @@ use candle_core::quantized::gguf_file::{Content, Value};
 use std::path::Path;
 
 /// llama.cpp's token types.
+const TOKEN_NORMAL: i32 = 1;
+const TOKEN_CONTROL: i32 = 3;
 const TOKEN_UNUSED: i32 = 5;
+
+const CHATML: &str = "{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content }}<|im_end|>\n\
+    {% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
 
 /// Metadata in the order of the file.
 pub type Metadata = Vec<(String, Value)>;
@@ -88,6 +94,33 @@ impl Tokenizer {
         });
         let Some(tokens) = tokens else { bail!("{}: no tokenizer.ggml.tokens", path.display()) };
         Ok(Self { keys, tokens })
+    }
+
+    /// One token for each byte, in GPT-2's spelling, and ChatML's markup: enough to talk to a model of random weights
+    /// where no real vocabulary is at hand.
+    pub fn bytes() -> Self {
+        let plain = |b: u32| matches!(b, 33..=126 | 161..=172 | 174..=255);
+        let mut others = 256..;
+        let spelt = (0..256u32).map(|b| if plain(b) { b } else { others.next().unwrap_or(b) });
+        let mut tokens: Vec<Value> =
+            spelt.filter_map(char::from_u32).map(|c| Value::String(c.to_string())).collect();
+        let mut types = vec![Value::I32(TOKEN_NORMAL); tokens.len()];
+        for markup in ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] {
+            tokens.push(Value::String(markup.into()));
+            types.push(Value::I32(TOKEN_CONTROL));
+        }
+        let count = tokens.len();
+        let keys = vec![
+            ("tokenizer.ggml.model".into(), Value::String("gpt2".into())),
+            ("tokenizer.ggml.pre".into(), Value::String("qwen2".into())),
+            ("tokenizer.ggml.tokens".into(), Value::Array(tokens)),
+            ("tokenizer.ggml.token_type".into(), Value::Array(types)),
+            ("tokenizer.ggml.merges".into(), Value::Array(Vec::new())),
+            ("tokenizer.ggml.eos_token_id".into(), Value::U32(258)),
+            ("tokenizer.ggml.add_bos_token".into(), Value::Bool(false)),
+            ("tokenizer.chat_template".into(), Value::String(CHATML.into())),
+        ];
+        Self { keys, tokens: count }
     }
 
     /// How many tokens it knows.

@@ -65,7 +65,7 @@ pub struct Args {
     /// Number type of safetensors.
     #[arg(long, value_enum, default_value = "bf16")]
     float: Float,
-    /// A GGUF file whose tokenizer is taken over, or `none`.
+    /// A GGUF file whose tokenizer is taken over, `bytes` for one token for each byte, or `none`.
     #[arg(long, default_value = "none")]
     tokenizer: String,
     /// A Jinja file that becomes the chat template.
@@ -147,7 +147,10 @@ impl Args {
             ensure!(self.chat_template.is_none() && self.eos.is_none(), "a template or --eos needs a --tokenizer");
             return Ok(None);
         }
-        let mut tokenizer = Tokenizer::read(Path::new(&self.tokenizer))?;
+        let mut tokenizer = match self.tokenizer.as_str() {
+            "bytes" => Tokenizer::bytes(),
+            path => Tokenizer::read(Path::new(path))?,
+        };
         if let Some(path) = &self.chat_template {
             tokenizer.chat_template(std::fs::read_to_string(path).with_context(|| path.display().to_string())?);
         }
