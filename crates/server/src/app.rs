@@ -3,6 +3,7 @@
 use crate::auth::Passwords;
 use crate::board::Board;
 use crate::bundled;
+use crate::engines::Engines;
 use crate::ingest::{self, Ingest};
 use crate::settings::Settings;
 use anyhow::Context;
@@ -36,6 +37,8 @@ pub struct Inner {
     pub passwords: Passwords,
     /// Answers runs; screens name it.
     pub engine: Arc<dyn TextEngine>,
+    /// The models behind it.
+    pub engines: Engines,
     /// The one door out.
     pub gateway: Arc<Gateway>,
     /// Runs under way.
@@ -62,7 +65,7 @@ impl App {
         Self::open_with_engine(settings, clock, Arc::new(QuotingEngine)).await
     }
 
-    /// As [`App::open`], with another text engine.
+    /// As [`App::open`], with another engine where no model answers.
     ///
     /// # Errors
     /// As [`App::open`].
@@ -72,6 +75,7 @@ impl App {
         engine: Arc<dyn TextEngine>,
     ) -> anyhow::Result<Self> {
         create_private_dir(&settings.home)?;
+        let engines = Engines::new(engine);
         let store = open_store(&settings, clock).await?;
         // From here on this is the only process: the index is locked.
         let (index, todo) = ingest::open_index(&settings.home.join("index"), &store).await?;
@@ -89,7 +93,8 @@ impl App {
             index,
             ingest: Ingest::new(todo),
             passwords,
-            engine,
+            engine: Arc::clone(engines.router()) as Arc<dyn TextEngine>,
+            engines,
             gateway: Arc::new(gateway),
             board: Board::default(),
             shutdown: CancellationToken::new(),

@@ -4,6 +4,7 @@
 use crate::app::App;
 use crate::error::{Failure, Handled};
 use madang_domain::Scope;
+use madang_registry::runner::Caller;
 use madang_registry::compose::{self, CollectionSummary, Composition};
 use madang_store::catalogue::SampledCollection;
 use std::collections::HashMap;
@@ -13,16 +14,21 @@ const KEYWORDS: usize = 60;
 /// Titles shown to the composer.
 const TITLES: usize = 8;
 
-/// Composes a sheet over the collections that the author may read.
+/// Composes a sheet over the collections that the author may read: with the model that answers, or by rules.
 ///
 /// # Errors
 /// 422 for a prompt that says nothing or too much.
 pub async fn compose(app: &App, scope: &Scope, prompt: String) -> Handled<Composition> {
     let sampled = app.store.sampled_collections(scope).await?;
-    tokio::task::spawn_blocking(move || compose::compose(&prompt, &catalogue(&sampled)))
-        .await
-        .map_err(Failure::internal)?
-        .map_err(|error| Failure::invalid("prompt", error.to_string()))
+    let model = app.engines.composer();
+    let caller = Caller::of(scope.person(), &app.store.readable_collections(scope).await?);
+    let composed = match model {
+        None => tokio::task::spawn_blocking(move || compose::compose(&prompt, &catalogue(&sampled)))
+            .await
+            .map_err(Failure::internal)?,
+        Some(model) => compose::compose_with(model.as_ref(), &prompt, &catalogue(&sampled), &caller).await,
+    };
+    composed.map_err(|error| Failure::invalid("prompt", error.to_string()))
 }
 
 /// Collections with their telling words: frequent here, rare elsewhere (tf·idf), the heaviest 1.

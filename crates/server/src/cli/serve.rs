@@ -3,12 +3,14 @@
 
 use super::Home;
 use crate::app::App;
+use crate::engines::ModelFile;
 use crate::settings::Settings;
 use crate::{demo, http, ingest};
 use anyhow::Context;
 use madang_store::Clock;
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -27,6 +29,9 @@ pub struct Serve {
     /// Fill an empty home with a small invented city and print who can sign in.
     #[arg(long)]
     demo: bool,
+    /// A model to answer with: a GGUF file, or a folder with safetensors. Without one the quoting engine answers.
+    #[arg(long, env = "MADANG_MODEL")]
+    model: Option<PathBuf>,
     /// Allow outside providers on a loopback address: for trials on one machine.
     #[arg(long, env = "MADANG_ALLOW_LOOPBACK_PROVIDERS")]
     allow_loopback_providers: bool,
@@ -62,6 +67,10 @@ impl Serve {
         }
         if let Some(token) = app.new_setup_token().await? {
             lines.push(format!("set up   {base}/setup/{token}   (한 번만 쓸 수 있습니다)"));
+        }
+        if let Some(path) = self.model.clone() {
+            let loaded = app.engines.load(ModelFile::at(path)).await?;
+            lines.push(format!("model    {} ({:.1}s)", loaded.file.label, loaded.took.as_secs_f64()));
         }
         lines.push("ready".to_owned());
         say(&lines)?;

@@ -1,0 +1,154 @@
+//! The engines of this installation: models loaded on this machine, servers inside the network, and the router that picks
+//! one of them or the quoting engine for each answer. What an engine does lives in `inference` and `registry`.
+
+use madang_inference::remote::ModelServers;
+use madang_inference::router::{Candidate, EngineChoice, EngineRouter, Place};
+use madang_inference::writer::{ModelWriter, WriterOptions};
+use madang_inference::{ChatModel, LocalModel, Metrics, ModelError, Options, TextEngine};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A model file to be loaded.
+#[derive(Debug, Clone)]
+pub struct ModelFile {
+    /// Stable name.
+    pub name: String,
+    /// For screens.
+    pub label: String,
+    /// A GGUF file, or a folder with safetensors.
+    pub path: PathBuf,
+}
+
+impl ModelFile {
+    /// A file without an entry anywhere: its own name serves.
+    pub fn at(path: PathBuf) -> Self {
+        let name = path.file_stem().map_or_else(|| "model".to_owned(), |n| n.to_string_lossy().into_owned());
+        Self { label: name.clone(), name, path }
+    }
+}
+
+/// A model on this machine and how it came.
+#[derive(Clone)]
+pub struct Loaded {
+    pub file: ModelFile,
+    pub model: Arc<LocalModel>,
+    pub took: Duration,
+}
+
+#[derive(Default)]
+struct Models {
+    loaded: Vec<Loaded>,
+    servers: Option<ModelServers>,
+}
+
+/// All engines; shared by handlers.
+pub struct Engines {
+    rules: Arc<dyn TextEngine>,
+    router: Arc<EngineRouter>,
+    models: Mutex<Models>,
+}
+
+impl Engines {
+    /// Only `rules`, the engine that needs no model.
+    pub fn new(rules: Arc<dyn TextEngine>) -> Self {
+        let router = Arc::new(EngineRouter::new(Arc::clone(&rules), EngineChoice::default(), Vec::new()));
+        Self { rules, router, models: Mutex::default() }
+    }
+
+    /// Answers runs with whichever engine is set.
+    pub fn router(&self) -> &Arc<EngineRouter> {
+        &self.router
+    }
+
+    fn models(&self) -> MutexGuard<'_, Models> {
+        self.models.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Loads a model beside those that are loaded; one of the same name is replaced once the new one stands.
+    ///
+    /// # Errors
+    /// The files cannot be used; what was loaded stays.
+    pub async fn load(&self, file: ModelFile) -> Result<Loaded, ModelError> {
+        let started = Instant::now();
+        let options = Options { name: file.name.clone(), label: file.label.clone(), ..Options::default() };
+        let path = file.path.clone();
+        let model = tokio::task::spawn_blocking(move || LocalModel::load(&path, &options))
+            .await
+            .map_err(|e| ModelError::Damaged { what: e.to_string() })??;
+        let loaded = Loaded { file, model: Arc::new(model), took: started.elapsed() };
+        let mut models = self.models();
+        models.loaded.retain(|l| l.file.name != loaded.file.name);
+        models.loaded.push(loaded.clone());
+        self.offer(&models);
+        Ok(loaded)
+    }
+
+    /// Lets go of a model; answers under way come to their end first. `false`: no such model.
+    pub fn unload(&self, name: &str) -> bool {
+        let mut models = self.models();
+        let before = models.loaded.len();
+        models.loaded.retain(|l| l.file.name != name);
+        self.offer(&models);
+        models.loaded.len() < before
+    }
+
+    /// Sets the servers inside the network, watched from now on.
+    pub fn serve_with(&self, servers: Option<ModelServers>) {
+        if let Some(servers) = &servers {
+            servers.watch();
+        }
+        let mut models = self.models();
+        models.servers = servers;
+        self.offer(&models);
+    }
+
+    fn offer(&self, models: &Models) {
+        let writer = |model: Arc<dyn ChatModel>, grammar: bool| -> Arc<dyn TextEngine> {
+            let options = WriterOptions { grammar, ..WriterOptions::default() };
+            Arc::new(ModelWriter::new(model, Arc::clone(&self.rules), options))
+        };
+        let mut candidates = Vec::new();
+        if let Some(servers) = models.servers.clone() {
+            let watched = servers.clone();
+            candidates.push(Candidate {
+                place: Place::Server,
+                engine: writer(Arc::new(servers.clone()), servers.takes_grammars()),
+                ready: Arc::new(move || watched.healthy()),
+            });
+        }
+        // A model that only continues texts cannot follow an app's instructions.
+        for loaded in models.loaded.iter().filter(|l| l.model.converses()) {
+            candidates.push(Candidate {
+                place: Place::Local,
+                engine: writer(Arc::clone(&loaded.model) as Arc<dyn ChatModel>, true),
+                ready: Arc::new(|| true),
+            });
+        }
+        self.router.offer(candidates);
+    }
+
+    /// The models on this machine.
+    pub fn loaded(&self) -> Vec<Loaded> {
+        self.models().loaded.clone()
+    }
+
+    /// Figures of each model on this machine.
+    pub fn metrics(&self) -> Vec<(ModelFile, Metrics)> {
+        self.loaded().into_iter().map(|l| (l.file, l.model.metrics())).collect()
+    }
+
+    /// Every model that holds conversations now: servers first, as the router prefers them.
+    pub fn chat_models(&self) -> Vec<Arc<dyn ChatModel>> {
+        let models = self.models();
+        let servers = models.servers.iter().filter(|s| s.healthy()).map(|s| Arc::new(s.clone()) as Arc<dyn ChatModel>);
+        let local = models.loaded.iter().filter(|l| l.model.converses());
+        servers.chain(local.map(|l| Arc::clone(&l.model) as Arc<dyn ChatModel>)).collect()
+    }
+
+    /// The model that the setting names for work beyond answers, such as composing; `None` where rules do it.
+    pub fn composer(&self) -> Option<Arc<dyn ChatModel>> {
+        let name = self.router.card().name;
+        self.chat_models().into_iter().find(|m| m.card().name == name)
+    }
+}
