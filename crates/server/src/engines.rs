@@ -1,6 +1,7 @@
 //! The engines of this installation: models loaded on this machine, servers inside the network, and the router that picks
 //! one of them or the quoting engine for each answer. What an engine does lives in `inference` and `registry`.
 
+use madang_inference::embed::{EmbedSettings, Embedder, open_embedder};
 use madang_inference::remote::ModelServers;
 use madang_inference::router::{Candidate, EngineChoice, EngineRouter, Place};
 use madang_inference::writer::{ModelWriter, WriterOptions};
@@ -40,6 +41,7 @@ pub struct Loaded {
 struct Models {
     loaded: Vec<Loaded>,
     servers: Option<ModelServers>,
+    embedder: Option<Arc<dyn Embedder>>,
 }
 
 /// All engines; shared by handlers.
@@ -91,6 +93,24 @@ impl Engines {
         models.loaded.retain(|l| l.file.name != name);
         self.offer(&models);
         models.loaded.len() < before
+    }
+
+    /// Loads the model that turns texts into vectors, in place of the one before.
+    ///
+    /// # Errors
+    /// The files cannot be used; the one before stays.
+    pub async fn embed_with(&self, file: ModelFile) -> Result<Arc<dyn Embedder>, ModelError> {
+        let settings = EmbedSettings::new(file.name, file.label);
+        let embedder = tokio::task::spawn_blocking(move || open_embedder(&file.path, settings))
+            .await
+            .map_err(|e| ModelError::Damaged { what: e.to_string() })??;
+        self.models().embedder = Some(Arc::clone(&embedder));
+        Ok(embedder)
+    }
+
+    /// The model that turns texts into vectors.
+    pub fn embedder(&self) -> Option<Arc<dyn Embedder>> {
+        self.models().embedder.clone()
     }
 
     /// Sets the servers inside the network, watched from now on.

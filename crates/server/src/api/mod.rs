@@ -1,5 +1,5 @@
 //! The JSON API under `/api/v1`: one file per resource, everything a screen does, described by an OpenAPI document
-//! at `/api/v1/openapi.json`.
+//! at `/api/v1/openapi.json`; and the routes of OpenAI's clients under `/v1`.
 
 pub mod apps;
 pub mod body;
@@ -9,6 +9,7 @@ pub mod directory;
 pub mod documents;
 pub mod drafts;
 pub mod ledger;
+pub mod openai;
 pub mod providers;
 pub mod runs;
 pub mod search;
@@ -78,6 +79,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(documents::router())
         .merge(uploads::router())
         .merge(search::router())
+        .merge(openai::router())
 }
 
 /// The OpenAPI document.
