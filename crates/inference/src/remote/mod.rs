@@ -6,6 +6,7 @@
 //! list of internal networks. Calls beyond go through `gateway`, never from here.
 
 mod client;
+mod estimate;
 mod network;
 mod pool;
 mod reply;
@@ -22,6 +23,7 @@ pub use wire::GrammarSupport;
 use crate::chat::{ChatError, ChatModel, ChatRequest, ChatStream, Constraint, ModelCard};
 use async_trait::async_trait;
 use client::ServerClient;
+use estimate::estimate_tokens;
 use pool::{Member, Needs, Pool};
 use reqwest::StatusCode;
 use secrecy::SecretString;
@@ -33,8 +35,6 @@ use tokio::sync::mpsc;
 const WAITING_EVENTS: usize = 32;
 /// A health check that takes longer has failed.
 const CHECK_WITHIN: Duration = Duration::from_secs(5);
-/// What a chat template adds to each message, tokens.
-const PER_MESSAGE: usize = 8;
 
 /// One server as the admin set it.
 #[derive(Debug, Clone)]
@@ -239,34 +239,4 @@ impl ChatModel for ModelServers {
         tokio::spawn(job.run(out));
         Ok(stream)
     }
-}
-
-/// An upper estimate of the tokens of a text: what the tokenizers of Korean-capable models need at most in running
-/// text, measured against several of them.
-pub(crate) fn estimate_tokens(text: &str) -> usize {
-    // In quarters of a token.
-    let mut quarters = 0usize;
-    let mut letters = 0usize;
-    for c in text.chars() {
-        let letter = c.is_ascii_alphabetic();
-        if !letter && letters > 0 {
-            quarters += 2 * letters + 2;
-            letters = 0;
-        }
-        quarters += match c {
-            _ if letter => {
-                letters += 1;
-                0
-            }
-            ' ' => 1,
-            '가'..='힣' => 5,
-            _ if c.is_ascii() => 4,
-            '\u{3000}'..='\u{9fff}' => 8,
-            _ => 12,
-        };
-    }
-    if letters > 0 {
-        quarters += 2 * letters + 2;
-    }
-    quarters.div_ceil(4) + PER_MESSAGE
 }

@@ -125,7 +125,8 @@ impl Job {
             StatusCode::SERVICE_UNAVAILABLE if retry_after.is_some() => Trouble::Busy(retry_after.unwrap_or(BUSY_FOR)),
             StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
                 if wire::says_too_long(&message) {
-                    let prompt = self.request.messages.iter().map(|m| super::estimate_tokens(&m.content)).sum();
+                    let prompt =
+                        self.request.messages.iter().map(|m| super::estimate::estimate_tokens(&m.content)).sum();
                     Trouble::Request(ChatError::TooLong { prompt, context: self.shared.card.context })
                 } else {
                     Trouble::Request(ChatError::Invalid(format!("모델 서버가 요청을 받지 않았습니다({said}).")))
