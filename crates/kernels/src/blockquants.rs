@@ -176,13 +176,15 @@ pub(crate) mod avx2 {
         }
     }
 
-    /// See [`accumulate_portable`](super::accumulate_portable).
+    /// Adds the products of `P` neighbouring panels, whose blocks from column block `k` on stand in `blocks`, with some
+    /// tokens; see [`accumulate_portable`](super::accumulate_portable).
     ///
     /// # Safety
-    /// The CPU has AVX2 and FMA; `sums` holds eight lanes for every token, `stride` apart.
+    /// The CPU has AVX2 and FMA; `sums` holds `P · 8` lanes for every token, `stride` apart; all panels have as many
+    /// blocks.
     #[target_feature(enable = "avx2,fma")]
-    pub(crate) unsafe fn accumulate(
-        blocks: &[Block],
+    pub(crate) unsafe fn accumulate<const P: usize>(
+        blocks: [&[Block]; P],
         x: &BlocksB,
         total: usize,
         k: usize,
@@ -193,26 +195,24 @@ pub(crate) mod avx2 {
         let mut t = 0;
         // SAFETY: tokens first..first+count lie in `x`.
         unsafe {
-            while t + 6 <= tokens.count {
-                tile::<6>(blocks, x, total, k, tokens.first + t, sums.add(t * stride), stride);
-                t += 6;
+            while t + 4 <= tokens.count {
+                tile::<P, 4>(blocks, x, total, k, tokens.first + t, sums.add(t * stride), stride);
+                t += 4;
             }
             let (at, sums) = (tokens.first + t, sums.add(t * stride));
             match tokens.count - t {
                 0 => {}
-                1 => tile::<1>(blocks, x, total, k, at, sums, stride),
-                2 => tile::<2>(blocks, x, total, k, at, sums, stride),
-                3 => tile::<3>(blocks, x, total, k, at, sums, stride),
-                4 => tile::<4>(blocks, x, total, k, at, sums, stride),
-                _ => tile::<5>(blocks, x, total, k, at, sums, stride),
+                1 => tile::<P, 1>(blocks, x, total, k, at, sums, stride),
+                2 => tile::<P, 2>(blocks, x, total, k, at, sums, stride),
+                _ => tile::<P, 3>(blocks, x, total, k, at, sums, stride),
             }
         }
     }
 
     #[target_feature(enable = "avx2,fma")]
     #[inline]
-    unsafe fn tile<const T: usize>(
-        blocks: &[Block],
+    unsafe fn tile<const P: usize, const T: usize>(
+        blocks: [&[Block]; P],
         x: &BlocksB,
         total: usize,
         k: usize,
@@ -222,26 +222,35 @@ pub(crate) mod avx2 {
     ) {
         // SAFETY: `token..token+T` are tokens of `x`; reads stay in their blocks, writes in their lanes.
         unsafe {
-            let mut sum: [__m256; T] = std::array::from_fn(|t| _mm256_loadu_ps(sums.add(t * stride)));
-            for (b, block) in blocks.iter().enumerate() {
+            let at_sum = |p: usize, t: usize| sums.add(t * stride + p * 8);
+            let mut sum: [[__m256; T]; P] =
+                std::array::from_fn(|p| std::array::from_fn(|t| _mm256_loadu_ps(at_sum(p, t))));
+            for b in 0..blocks[0].len() {
                 let at = (k + b) * total + token;
+                let values: [*const i16; P] = std::array::from_fn(|p| blocks[p].as_ptr().add(b).cast());
                 let quants: [*const i16; T] = std::array::from_fn(|t| x.quants.as_ptr().add((at + t) * COLS));
-                let mut product = [_mm256_setzero_si256(); T];
+                let mut product = [[_mm256_setzero_si256(); T]; P];
                 for pair in 0..16 {
-                    let w = _mm256_load_si256(block.values.as_ptr().add(16 * pair).cast());
+                    let w: [__m256i; P] = std::array::from_fn(|p| _mm256_load_si256(values[p].add(16 * pair).cast()));
                     for t in 0..T {
                         let a = _mm256_set1_epi32(quants[t].add(2 * pair).cast::<i32>().read_unaligned());
-                        product[t] = in_order(_mm256_add_epi32(product[t], _mm256_madd_epi16(w, a)));
+                        for p in 0..P {
+                            product[p][t] = in_order(_mm256_add_epi32(product[p][t], _mm256_madd_epi16(w[p], a)));
+                        }
                     }
                 }
-                let d = _mm256_load_ps(block.d.as_ptr());
-                for t in 0..T {
-                    let scale = _mm256_mul_ps(d, _mm256_set1_ps(x.scales[at + t]));
-                    sum[t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(product[t]), scale, sum[t]);
+                for p in 0..P {
+                    let d = _mm256_load_ps(blocks[p][b].d.as_ptr());
+                    for t in 0..T {
+                        let scale = _mm256_mul_ps(d, _mm256_set1_ps(x.scales[at + t]));
+                        sum[p][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(product[p][t]), scale, sum[p][t]);
+                    }
                 }
             }
-            for t in 0..T {
-                _mm256_storeu_ps(sums.add(t * stride), sum[t]);
+            for p in 0..P {
+                for t in 0..T {
+                    _mm256_storeu_ps(at_sum(p, t), sum[p][t]);
+                }
             }
         }
     }

@@ -8,6 +8,8 @@
 //! What does not live here: files, models, tokens. The only crate of ours where `unsafe` is at home.
 
 mod activations;
+#[cfg(all(test, target_arch = "x86_64"))]
+mod agreement;
 mod attention;
 mod blockquants;
 mod floats;

@@ -189,14 +189,15 @@ fn panels(m: &Matrix, x: &Activations<'_>, pool: &Pool, from: usize, to: usize, 
         let tokens = Tokens { first, count: TOKENS.min(x.rows - first) };
         let mut panel = from;
         while panel < to {
-            let pair = matches!(family(m.format), Family::K) && panel + 2 <= to;
+            let pair = !matches!(family(m.format), Family::Float) && panel + 2 <= to;
             let width = if pair { 2 * lanes } else { lanes };
             let sums = &mut sums[..tokens.count * width];
             sums.fill(0.0);
             match family(m.format) {
                 Family::K if pair => k_panels::<2>(m, x, pool, panel, tokens, sums),
                 Family::K => k_panels::<1>(m, x, pool, panel, tokens, sums),
-                Family::Block => block_panel(m, x, pool, panel, tokens, sums),
+                Family::Block if pair => block_panels::<2>(m, x, pool, panel, tokens, sums),
+                Family::Block => block_panels::<1>(m, x, pool, panel, tokens, sums),
                 Family::Float => float_panel(m, x, panel, tokens, sums),
             }
             let row = panel * lanes;
@@ -259,33 +260,48 @@ fn k_panels<const P: usize>(
     }
 }
 
-fn block_panel(m: &Matrix, x: &Activations<'_>, pool: &Pool, panel: usize, tokens: Tokens, sums: &mut [f32]) {
+fn block_panels<const P: usize>(
+    m: &Matrix,
+    x: &Activations<'_>,
+    pool: &Pool,
+    panel: usize,
+    tokens: Tokens,
+    sums: &mut [f32],
+) {
     let x_blocks = x.blocks_b(pool);
     let bytes = blockquants::panel_block_bytes(m.format);
-    let data = &m.data.bytes()[panel * m.panel..(panel + 1) * m.panel];
-    let mut blocks = [blockquants::Block::ZERO; RUN];
+    let data = &m.data.bytes()[panel * m.panel..(panel + P) * m.panel];
+    let mut blocks = [const { [blockquants::Block::ZERO; RUN] }; P];
+    let all = m.cols / blockquants::COLS;
     let vectors = crate::vectors();
-    for (run, packed) in data.chunks(bytes * RUN).enumerate() {
-        let count = packed.len() / bytes;
-        for (packed, block) in packed.chunks_exact(bytes).zip(&mut blocks) {
-            #[cfg(target_arch = "x86_64")]
-            if vectors {
-                // SAFETY: the CPU has what it takes, `packed` is one block.
-                unsafe { blockquants::avx2::unpack(m.format, packed, block) };
-                continue;
+    for k in (0..all).step_by(RUN) {
+        let count = RUN.min(all - k);
+        for (p, blocks) in blocks.iter_mut().enumerate() {
+            let packed = &data[p * m.panel + k * bytes..][..count * bytes];
+            for (packed, block) in packed.chunks_exact(bytes).zip(blocks) {
+                #[cfg(target_arch = "x86_64")]
+                if vectors {
+                    // SAFETY: the CPU has what it takes, `packed` is one block.
+                    unsafe { blockquants::avx2::unpack(m.format, packed, block) };
+                    continue;
+                }
+                blockquants::unpack_portable(m.format, packed, block);
             }
-            blockquants::unpack_portable(m.format, packed, block);
         }
-        let (blocks, k) = (&blocks[..count], run * RUN);
         #[cfg(target_arch = "x86_64")]
         if vectors {
-            // SAFETY: the CPU has what it takes, `sums` holds eight lanes for each token.
+            let blocks = std::array::from_fn(|p| &blocks[p][..count]);
+            let stride = P * kquants::ROWS;
+            // SAFETY: the CPU has what it takes, `sums` holds P panels of lanes for each token.
             unsafe {
-                blockquants::avx2::accumulate(blocks, x_blocks, x.rows, k, tokens, sums.as_mut_ptr(), kquants::ROWS);
+                blockquants::avx2::accumulate::<P>(blocks, x_blocks, x.rows, k, tokens, sums.as_mut_ptr(), stride);
             }
             continue;
         }
-        blockquants::accumulate_portable(blocks, x_blocks, x.rows, k, tokens, sums, kquants::ROWS);
+        for (p, blocks) in blocks.iter().enumerate() {
+            let sums = &mut sums[p * kquants::ROWS..];
+            blockquants::accumulate_portable(&blocks[..count], x_blocks, x.rows, k, tokens, sums, P * kquants::ROWS);
+        }
     }
 }
 
