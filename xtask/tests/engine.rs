@@ -134,7 +134,7 @@ async fn who_leaves_frees_memory_and_permit() {
     let metrics = model.metrics();
     assert_eq!((metrics.blocks_in_use, metrics.waiting), (0, 0));
     assert_eq!(metrics.abandoned, 2);
-    assert_eq!(metrics.refused, metrics.refused.max(2));
+    assert!(metrics.refused >= 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -214,7 +214,7 @@ async fn a_schema_always_yields_a_valid_document() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig { cases: 12, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Any mix of people, prompts, cuts and leavings; then everything is free again.
     #[test]

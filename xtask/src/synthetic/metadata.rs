@@ -105,6 +105,9 @@ impl Tokenizer {
         let mut tokens: Vec<Value> =
             spelt.filter_map(char::from_u32).map(|c| Value::String(c.to_string())).collect();
         let mut types = vec![Value::I32(TOKEN_NORMAL); tokens.len()];
+        // A list of merges may not be empty.
+        tokens.push(Value::String("th".into()));
+        types.push(Value::I32(TOKEN_NORMAL));
         for markup in ["<|endoftext|>", "<|im_start|>", "<|im_end|>"] {
             tokens.push(Value::String(markup.into()));
             types.push(Value::I32(TOKEN_CONTROL));
@@ -115,8 +118,8 @@ impl Tokenizer {
             ("tokenizer.ggml.pre".into(), Value::String("qwen2".into())),
             ("tokenizer.ggml.tokens".into(), Value::Array(tokens)),
             ("tokenizer.ggml.token_type".into(), Value::Array(types)),
-            ("tokenizer.ggml.merges".into(), Value::Array(Vec::new())),
-            ("tokenizer.ggml.eos_token_id".into(), Value::U32(258)),
+            ("tokenizer.ggml.merges".into(), Value::Array(vec![Value::String("t h".into())])),
+            ("tokenizer.ggml.eos_token_id".into(), Value::U32(259)),
             ("tokenizer.ggml.add_bos_token".into(), Value::Bool(false)),
             ("tokenizer.chat_template".into(), Value::String(CHATML.into())),
         ];

@@ -3,24 +3,22 @@
 use madang_inference::{
     Asker, Bounds, ChatEvent, ChatRequest, ChatStream, LocalModel, Message, Options, Role, Sampling, ScopeKey,
 };
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
-/// A tiny model with one token for each byte.
+/// A tiny model with one token for each byte, made once in a process.
 pub fn model(family: &str, quant: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    let file = folder.join(format!("{family}-{quant}.gguf"));
-    // Several test processes may want it at once: each writes its own and moves it into place.
-    let own = folder.join(format!("{family}-{quant}-{}-{:?}.gguf", std::process::id(), std::thread::current().id()));
-    let args = ["synthetic-model", "--like", "tiny", "--tokenizer", "bytes"];
-    let made = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .args(args)
-        .args(["--family", family, "--quant", quant, "--out"])
-        .arg(&own)
-        .status()
-        .expect("xtask runs");
-    assert!(made.success());
-    std::fs::rename(&own, &file).expect("moved into place");
+    static MADE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
+    let name = format!("{family}-{quant}-{}.gguf", std::process::id());
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
+    if made.insert(file.clone()) {
+        let args = ["synthetic-model", "--like", "tiny", "--tokenizer", "bytes", "--family", family, "--quant", quant];
+        let xtask = Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).arg("--out").arg(&file).status();
+        assert!(xtask.expect("xtask runs").success());
+    }
     file
 }
 
