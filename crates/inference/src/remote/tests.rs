@@ -138,8 +138,8 @@ fn inside() -> InternalNetworks {
 
 fn limits() -> RemoteLimits {
     RemoteLimits {
-        first_token: Duration::from_millis(400),
-        idle: Duration::from_millis(400),
+        first_token: Duration::from_secs(2),
+        idle: Duration::from_secs(2),
         ..RemoteLimits::default()
     }
 }
@@ -382,7 +382,7 @@ async fn checks_open_and_close_circuits() {
 async fn deadlines_and_grammars() {
     let fake = serve(vec![Act::Hang(words("가"))]).await;
     let model = over(vec![config(&fake)], RemoteLimits::default());
-    let soon = ChatRequest { deadline: Some(Instant::now() + Duration::from_millis(200)), ..request("kim") };
+    let soon = ChatRequest { deadline: Some(Instant::now() + Duration::from_secs(1)), ..request("kim") };
     let mut stream = model.chat(soon).await.unwrap();
     assert_eq!(read(&mut stream).await, ("가".to_owned(), Err(ChatError::Deadline)));
     until_open(&fake, 0).await;
