@@ -45,7 +45,7 @@ proptest! {
         let x = Activations::new(&values, 256);
         let x = x.blocks_k(&pool);
         let panels: Vec<Vec<u8>> =
-            (0..2).map(|p| packed(seed.wrapping_add(p), kquants::panel_block_bytes(format), halves)).collect();
+            (0..2).map(|p| packed(seed.wrapping_add(p), kquants::half_block_bytes(format), halves)).collect();
         let mut fast = [kquants::Block::ZERO, kquants::Block::ZERO];
         let mut slow = fast.clone();
         for (p, packed) in panels.iter().enumerate() {
@@ -56,7 +56,7 @@ proptest! {
         let all = Tokens { first: 0, count: tokens };
         let (mut a, mut b) = (vec![0.5f32; tokens * 16], vec![0.5f32; tokens * 16]);
         // SAFETY: the CPU was asked; two panels of eight lanes for each token.
-        unsafe { kquants::avx2::accumulate::<2>(format, &fast, x, tokens, 0, all, a.as_mut_ptr(), 16) };
+        unsafe { kquants::avx2::accumulate(format, &fast, x, tokens, 0, all, a.as_mut_ptr(), 16) };
         for p in 0..2 {
             kquants::accumulate_portable(format, &slow[p], x, tokens, 0, all, &mut b[p * 8..], 16);
         }
@@ -75,7 +75,7 @@ proptest! {
         let x = x.blocks_b(&pool);
         let (mut fast, mut slow) = (Vec::new(), Vec::new());
         for b in 0..4 {
-            let packed = packed(seed.wrapping_add(b), blockquants::panel_block_bytes(format), 8);
+            let packed = packed(seed.wrapping_add(b), blockquants::half_block_bytes(format), 8);
             let (mut f, mut s) = (blockquants::Block::ZERO, blockquants::Block::ZERO);
             // SAFETY: the CPU was asked.
             unsafe { blockquants::avx2::unpack(format, &packed, &mut f) };
@@ -87,7 +87,7 @@ proptest! {
         let (mut a, mut b) = (vec![0.5f32; tokens * 16], vec![0.5f32; tokens * 16]);
         let panels = [&fast[..2], &fast[2..]];
         // SAFETY: the CPU was asked; two panels of eight lanes for each token.
-        unsafe { blockquants::avx2::accumulate::<2>(panels, x, tokens, 0, all, a.as_mut_ptr(), 16) };
+        unsafe { blockquants::avx2::accumulate(panels, x, tokens, 0, all, a.as_mut_ptr(), 16) };
         for p in 0..2 {
             blockquants::accumulate_portable(&slow[2 * p..2 * p + 2], x, tokens, 0, all, &mut b[p * 8..], 16);
         }

@@ -1,20 +1,19 @@
 //! Products with weights in blocks of 32 with one scale each (Q8_0, Q5_0, Q4_0): both sides as 16-bit numbers, products
-//! of neighbouring columns added into 32 bits. A panel is eight rows, as for K-quants.
+//! of neighbouring columns added into 32 bits. Panels and halves are those of the K-quants.
 
 use crate::activations::BlocksB;
 use crate::format::{Format, half_at, quant_at};
-use crate::kquants::Tokens;
+use crate::kquants::{HALVES, ROWS, Tokens};
 
 /// Columns of a block.
 pub(crate) const COLS: usize = 32;
-const ROWS: usize = 8;
 
-/// Bytes of one block of a panel: those of eight rows in the file.
-pub(crate) const fn panel_block_bytes(format: Format) -> usize {
+/// Bytes of one block of half a panel: those of eight rows in the file.
+pub(crate) const fn half_block_bytes(format: Format) -> usize {
     format.block_bytes() * ROWS
 }
 
-/// One block of one panel, ready to be multiplied: `[pair of columns][row][2]`.
+/// One block of half a panel, ready to be multiplied: `[pair of columns][row][2]`.
 #[repr(C, align(64))]
 #[derive(Clone)]
 pub(crate) struct Block {
@@ -26,7 +25,7 @@ impl Block {
     pub const ZERO: Self = Self { values: [0; 256], d: [0.0; 8] };
 }
 
-// Packed layout of one block of a panel: d [8] f16, then
+// Packed layout of one block of half a panel: d [8] f16, then
 //   Q8_0:       values [16 pairs][8 rows][2]
 //   Q4_0, Q5_0: low bits [8 pairs][8 rows][2]: pair p in the low nibbles, pair p + 8 in the high ones
 //   Q5_0:       fifth bits [2][8 rows][2]: bit i of plane h is pair 8h + i's
@@ -81,7 +80,7 @@ pub(crate) fn unpack_portable(format: Format, packed: &[u8], out: &mut Block) {
     }
 }
 
-/// Adds the products of neighbouring column blocks, from block `k` on, of one panel with some tokens to `sums`
+/// Adds the products of neighbouring column blocks, from block `k` on, of half a panel with some tokens to `sums`
 /// (`[token][lane]`, `stride` apart). `total` is the number of tokens of `x`.
 pub(crate) fn accumulate_portable(
     blocks: &[Block],
@@ -113,7 +112,7 @@ pub(crate) fn accumulate_portable(
 pub(crate) mod avx2 {
     //! The same with AVX2.
 
-    use super::{Block, COLS, HEAD, Tokens};
+    use super::{Block, COLS, HALVES, HEAD, Tokens};
     use crate::activations::BlocksB;
     use crate::format::Format;
     use crate::in_order;
@@ -125,7 +124,7 @@ pub(crate) mod avx2 {
     /// The CPU has AVX2 and F16C, and `packed` holds a whole block of the format.
     #[target_feature(enable = "avx2,f16c")]
     pub(crate) unsafe fn unpack(format: Format, packed: &[u8], out: &mut Block) {
-        debug_assert!(packed.len() >= super::panel_block_bytes(format));
+        debug_assert!(packed.len() >= super::half_block_bytes(format));
         let p = packed.as_ptr();
         let to = out.values.as_mut_ptr().cast::<__m256i>();
         // SAFETY: all offsets lie inside the block; see the layout above.
@@ -176,15 +175,14 @@ pub(crate) mod avx2 {
         }
     }
 
-    /// Adds the products of `P` neighbouring panels, whose blocks from column block `k` on stand in `blocks`, with some
-    /// tokens; see [`accumulate_portable`](super::accumulate_portable).
+    /// Adds the products of a panel, whose halves' blocks from column block `k` on stand in `blocks`, with some tokens; see [`accumulate_portable`](super::accumulate_portable).
     ///
     /// # Safety
-    /// The CPU has AVX2 and FMA; `sums` holds `P · 8` lanes for every token, `stride` apart; all panels have as many
-    /// blocks.
+    /// The CPU has AVX2 and FMA; `sums` holds a panel's lanes for every token, `stride` apart; both halves have as
+    /// many blocks.
     #[target_feature(enable = "avx2,fma")]
-    pub(crate) unsafe fn accumulate<const P: usize>(
-        blocks: [&[Block]; P],
+    pub(crate) unsafe fn accumulate(
+        blocks: [&[Block]; HALVES],
         x: &BlocksB,
         total: usize,
         k: usize,
@@ -196,23 +194,23 @@ pub(crate) mod avx2 {
         // SAFETY: tokens first..first+count lie in `x`.
         unsafe {
             while t + 4 <= tokens.count {
-                tile::<P, 4>(blocks, x, total, k, tokens.first + t, sums.add(t * stride), stride);
+                tile::<4>(blocks, x, total, k, tokens.first + t, sums.add(t * stride), stride);
                 t += 4;
             }
             let (at, sums) = (tokens.first + t, sums.add(t * stride));
             match tokens.count - t {
                 0 => {}
-                1 => tile::<P, 1>(blocks, x, total, k, at, sums, stride),
-                2 => tile::<P, 2>(blocks, x, total, k, at, sums, stride),
-                _ => tile::<P, 3>(blocks, x, total, k, at, sums, stride),
+                1 => tile::<1>(blocks, x, total, k, at, sums, stride),
+                2 => tile::<2>(blocks, x, total, k, at, sums, stride),
+                _ => tile::<3>(blocks, x, total, k, at, sums, stride),
             }
         }
     }
 
     #[target_feature(enable = "avx2,fma")]
     #[inline]
-    unsafe fn tile<const P: usize, const T: usize>(
-        blocks: [&[Block]; P],
+    unsafe fn tile<const T: usize>(
+        blocks: [&[Block]; HALVES],
         x: &BlocksB,
         total: usize,
         k: usize,
@@ -223,23 +221,24 @@ pub(crate) mod avx2 {
         // SAFETY: `token..token+T` are tokens of `x`; reads stay in their blocks, writes in their lanes.
         unsafe {
             let at_sum = |p: usize, t: usize| sums.add(t * stride + p * 8);
-            let mut sum: [[__m256; T]; P] =
+            let mut sum: [[__m256; T]; HALVES] =
                 std::array::from_fn(|p| std::array::from_fn(|t| _mm256_loadu_ps(at_sum(p, t))));
             for b in 0..blocks[0].len() {
                 let at = (k + b) * total + token;
-                let values: [*const i16; P] = std::array::from_fn(|p| blocks[p].as_ptr().add(b).cast());
+                let values: [*const i16; HALVES] = std::array::from_fn(|p| blocks[p].as_ptr().add(b).cast());
                 let quants: [*const i16; T] = std::array::from_fn(|t| x.quants.as_ptr().add((at + t) * COLS));
-                let mut product = [[_mm256_setzero_si256(); T]; P];
+                let mut product = [[_mm256_setzero_si256(); T]; HALVES];
                 for pair in 0..16 {
-                    let w: [__m256i; P] = std::array::from_fn(|p| _mm256_load_si256(values[p].add(16 * pair).cast()));
+                    let w: [__m256i; HALVES] =
+                        std::array::from_fn(|p| _mm256_load_si256(values[p].add(16 * pair).cast()));
                     for t in 0..T {
                         let a = _mm256_set1_epi32(quants[t].add(2 * pair).cast::<i32>().read_unaligned());
-                        for p in 0..P {
+                        for p in 0..HALVES {
                             product[p][t] = in_order(_mm256_add_epi32(product[p][t], _mm256_madd_epi16(w[p], a)));
                         }
                     }
                 }
-                for p in 0..P {
+                for p in 0..HALVES {
                     let d = _mm256_load_ps(blocks[p][b].d.as_ptr());
                     for t in 0..T {
                         let scale = _mm256_mul_ps(d, _mm256_set1_ps(x.scales[at + t]));
@@ -247,7 +246,7 @@ pub(crate) mod avx2 {
                     }
                 }
             }
-            for p in 0..P {
+            for p in 0..HALVES {
                 for t in 0..T {
                     _mm256_storeu_ps(at_sum(p, t), sum[p][t]);
                 }

@@ -1,7 +1,7 @@
 //! Products with K-quantised weights (Q4_K, Q5_K, Q6_K): unsigned quants of up to six bits times signed bytes.
 //!
-//! Eight rows form a panel, and eight lanes work on eight rows: no sum is ever taken across lanes. A panel's block of
-//! 256 columns is unpacked once into the first-level cache and then met by every token. Four columns are multiplied at a
+//! Sixteen rows form a panel of two halves, and eight lanes work on the eight rows of a half: no sum is ever taken across
+//! lanes. A panel's block of 256 columns is unpacked once into the first-level cache and then met by every token. Four columns are multiplied at a
 //! time; as many of these as fit are added in 16 bits, then multiplied by the sub-block's scale into 32 bits.
 
 use crate::activations::BlocksK;
@@ -9,15 +9,18 @@ use crate::format::{Format, half_at, quant_at, scale_min};
 
 /// Columns of a block.
 pub(crate) const COLS: usize = 256;
-/// Rows of a panel.
+/// Rows of half a panel: one for each lane.
 pub(crate) const ROWS: usize = 8;
+/// Halves of a panel.
+pub(crate) const HALVES: usize = 2;
 
-/// Bytes of one block of a panel: those of eight rows in the file.
-pub(crate) const fn panel_block_bytes(format: Format) -> usize {
+/// Bytes of one block of half a panel: those of eight rows in the file. The two halves' blocks stand side by side, so
+/// that a pass over the weights reads memory in order.
+pub(crate) const fn half_block_bytes(format: Format) -> usize {
     format.block_bytes() * ROWS
 }
 
-/// One block of one panel, ready to be multiplied.
+/// One block of half a panel, ready to be multiplied.
 #[repr(C, align(64))]
 #[derive(Clone)]
 pub(crate) struct Block {
@@ -36,7 +39,7 @@ impl Block {
         Self { quants: [0; 2048], scales: [[0; 16]; 16], offsets: [[0; 16]; 8], d: [0.0; 8], offset_d: [0.0; 8] };
 }
 
-// Packed layout of one block of a panel, all parts in order:
+// Packed layout of one block of half a panel, all parts in order:
 //   Q4_K, Q5_K: d [8] f16, min d [8] f16, low scales [8 sub][8 rows] (scale & 15 | min << 4),
 //               high scales [4][8 rows] (bits 0-1 scale of sub 2i, 2-3 of sub 2i+1, 4-5 and 6-7 their minima)
 //   Q6_K:       d [8] f16, scales [16 sub][8 rows] i8
@@ -158,7 +161,7 @@ pub(crate) struct Tokens {
     pub count: usize,
 }
 
-/// Adds the products of column block `k` of a panel with some tokens to `sums` (`[token][lane]`, `stride` apart).
+/// Adds the products of column block `k` of half a panel with some tokens to `sums` (`[token][lane]`, `stride` apart).
 /// `total` is the number of tokens of `x`.
 pub(crate) fn accumulate_portable(
     format: Format,

@@ -2,7 +2,7 @@
 
 use crate::activations::Activations;
 use crate::format::{Format, PackError, float_at};
-use crate::kquants::Tokens;
+use crate::kquants::{HALVES, ROWS, Tokens};
 use crate::memory::Memory;
 use crate::pool::{Pool, Shared};
 use crate::{blockquants, floats, kquants};
@@ -92,15 +92,17 @@ impl Matrix {
         let r = r % per_panel;
         match family(self.format) {
             Family::K => {
-                let bytes = kquants::panel_block_bytes(self.format);
-                for (block, out) in panel.chunks_exact(bytes).zip(out.chunks_exact_mut(kquants::COLS)) {
-                    kquants::row(self.format, block, r, out);
+                let bytes = kquants::half_block_bytes(self.format);
+                let blocks = panel.chunks_exact(bytes).skip(r / ROWS).step_by(HALVES);
+                for (block, out) in blocks.zip(out.chunks_exact_mut(kquants::COLS)) {
+                    kquants::row(self.format, block, r % ROWS, out);
                 }
             }
             Family::Block => {
-                let bytes = blockquants::panel_block_bytes(self.format);
-                for (block, out) in panel.chunks_exact(bytes).zip(out.chunks_exact_mut(blockquants::COLS)) {
-                    blockquants::row(self.format, block, r, out);
+                let bytes = blockquants::half_block_bytes(self.format);
+                let blocks = panel.chunks_exact(bytes).skip(r / ROWS).step_by(HALVES);
+                for (block, out) in blocks.zip(out.chunks_exact_mut(blockquants::COLS)) {
+                    blockquants::row(self.format, block, r % ROWS, out);
                 }
             }
             Family::Float => {
@@ -115,7 +117,7 @@ impl Matrix {
 fn panel_rows(format: Format) -> usize {
     match family(format) {
         Family::Float => floats::STRIP,
-        _ => kquants::ROWS,
+        _ => HALVES * ROWS,
     }
 }
 
@@ -130,11 +132,13 @@ fn pack_panel(format: Format, cols: usize, rows: &[&[u8]], out: &mut [u8]) {
         }
         return;
     }
-    for (b, out) in out.chunks_exact_mut(width * kquants::ROWS).enumerate() {
-        let blocks: Vec<&[u8]> = rows.iter().map(|row| &row[b * width..(b + 1) * width]).collect();
-        match family(format) {
-            Family::K => kquants::pack(format, &blocks, out),
-            _ => blockquants::pack(format, &blocks, out),
+    for (b, out) in out.chunks_exact_mut(width * ROWS * HALVES).enumerate() {
+        for (rows, out) in rows.chunks(ROWS).zip(out.chunks_exact_mut(width * ROWS)) {
+            let blocks: Vec<&[u8]> = rows.iter().map(|row| &row[b * width..(b + 1) * width]).collect();
+            match family(format) {
+                Family::K => kquants::pack(format, &blocks, out),
+                _ => blockquants::pack(format, &blocks, out),
+            }
         }
     }
 }
@@ -171,7 +175,7 @@ pub fn multiply(pool: &Pool, x: &Activations<'_>, products: &mut [Product<'_>]) 
 /// counting them costs.
 fn chunk(panels: usize, m: &Matrix, threads: usize) -> usize {
     let at_least = (64 * 1024 / m.panel.max(1)).max(2);
-    (panels / (threads * 8)).max(at_least).next_multiple_of(2)
+    (panels / (threads * 8)).max(at_least)
 }
 
 fn prepare(format: Format, x: &Activations<'_>, pool: &Pool) {
@@ -184,129 +188,89 @@ fn prepare(format: Format, x: &Activations<'_>, pool: &Pool) {
 
 fn panels(m: &Matrix, x: &Activations<'_>, pool: &Pool, from: usize, to: usize, out: Shared<f32>) {
     let lanes = panel_rows(m.format);
-    let mut sums = vec![0f32; TOKENS.min(x.rows) * lanes.max(16)];
+    let mut sums = vec![0f32; TOKENS.min(x.rows) * lanes];
     for first in (0..x.rows).step_by(TOKENS) {
         let tokens = Tokens { first, count: TOKENS.min(x.rows - first) };
-        let mut panel = from;
-        while panel < to {
-            let pair = !matches!(family(m.format), Family::Float) && panel + 2 <= to;
-            let width = if pair { 2 * lanes } else { lanes };
-            let sums = &mut sums[..tokens.count * width];
+        for panel in from..to {
+            let sums = &mut sums[..tokens.count * lanes];
             sums.fill(0.0);
+            let data = &m.data.bytes()[panel * m.panel..(panel + 1) * m.panel];
             match family(m.format) {
-                Family::K if pair => k_panels::<2>(m, x, pool, panel, tokens, sums),
-                Family::K => k_panels::<1>(m, x, pool, panel, tokens, sums),
-                Family::Block if pair => block_panels::<2>(m, x, pool, panel, tokens, sums),
-                Family::Block => block_panels::<1>(m, x, pool, panel, tokens, sums),
-                Family::Float => float_panel(m, x, panel, tokens, sums),
+                Family::K => k_panel(m, x, pool, data, tokens, sums),
+                Family::Block => block_panel(m, x, pool, data, tokens, sums),
+                Family::Float => float_panel(m, x, data, tokens, sums),
             }
             let row = panel * lanes;
-            let count = width.min(m.rows - row);
+            let count = lanes.min(m.rows - row);
             for t in 0..tokens.count {
                 // SAFETY: these rows of the output belong to this panel alone.
                 let out = unsafe { out.slice((tokens.first + t) * m.rows + row, count) };
-                out.copy_from_slice(&sums[t * width..t * width + count]);
+                out.copy_from_slice(&sums[t * lanes..t * lanes + count]);
             }
-            panel += if pair { 2 } else { 1 };
         }
     }
 }
 
-fn k_panels<const P: usize>(
-    m: &Matrix,
-    x: &Activations<'_>,
-    pool: &Pool,
-    panel: usize,
-    tokens: Tokens,
-    sums: &mut [f32],
-) {
-    let x_blocks = x.blocks_k(pool);
-    let bytes = kquants::panel_block_bytes(m.format);
-    let data = &m.data.bytes()[panel * m.panel..(panel + P) * m.panel];
-    let mut blocks = [kquants::Block::ZERO; P];
+fn k_panel(m: &Matrix, x: &Activations<'_>, pool: &Pool, data: &[u8], tokens: Tokens, sums: &mut [f32]) {
+    let (format, total, x) = (m.format, x.rows, x.blocks_k(pool));
+    let bytes = kquants::half_block_bytes(format);
+    let mut blocks = [kquants::Block::ZERO; HALVES];
     let vectors = crate::vectors();
-    for k in 0..m.cols / kquants::COLS {
-        for (p, block) in blocks.iter_mut().enumerate() {
-            let packed = &data[p * m.panel + k * bytes..][..bytes];
+    for (k, packed) in data.chunks_exact(HALVES * bytes).enumerate() {
+        for (packed, block) in packed.chunks_exact(bytes).zip(&mut blocks) {
             #[cfg(target_arch = "x86_64")]
             if vectors {
                 // SAFETY: the CPU has what it takes, `packed` is one block.
-                unsafe { kquants::avx2::unpack(m.format, packed, block) };
+                unsafe { kquants::avx2::unpack(format, packed, block) };
                 continue;
             }
-            kquants::unpack_portable(m.format, packed, block);
+            kquants::unpack_portable(format, packed, block);
         }
+        let stride = HALVES * ROWS;
         #[cfg(target_arch = "x86_64")]
         if vectors {
-            // SAFETY: the CPU has what it takes, `sums` holds P panels of lanes for each token.
-            unsafe {
-                kquants::avx2::accumulate::<P>(
-                    m.format,
-                    &blocks,
-                    x_blocks,
-                    x.rows,
-                    k,
-                    tokens,
-                    sums.as_mut_ptr(),
-                    P * kquants::ROWS,
-                );
-            }
+            // SAFETY: the CPU has what it takes, `sums` holds a panel's lanes for each token.
+            unsafe { kquants::avx2::accumulate(format, &blocks, x, total, k, tokens, sums.as_mut_ptr(), stride) };
             continue;
         }
-        for (p, block) in blocks.iter().enumerate() {
-            let sums = &mut sums[p * kquants::ROWS..];
-            kquants::accumulate_portable(m.format, block, x_blocks, x.rows, k, tokens, sums, P * kquants::ROWS);
+        for (half, block) in blocks.iter().enumerate() {
+            kquants::accumulate_portable(format, block, x, total, k, tokens, &mut sums[half * ROWS..], stride);
         }
     }
 }
 
-fn block_panels<const P: usize>(
-    m: &Matrix,
-    x: &Activations<'_>,
-    pool: &Pool,
-    panel: usize,
-    tokens: Tokens,
-    sums: &mut [f32],
-) {
-    let x_blocks = x.blocks_b(pool);
-    let bytes = blockquants::panel_block_bytes(m.format);
-    let data = &m.data.bytes()[panel * m.panel..(panel + P) * m.panel];
-    let mut blocks = [const { [blockquants::Block::ZERO; RUN] }; P];
-    let all = m.cols / blockquants::COLS;
+fn block_panel(m: &Matrix, x: &Activations<'_>, pool: &Pool, data: &[u8], tokens: Tokens, sums: &mut [f32]) {
+    let (format, total, x) = (m.format, x.rows, x.blocks_b(pool));
+    let bytes = blockquants::half_block_bytes(format);
+    let mut blocks = [const { [blockquants::Block::ZERO; RUN] }; HALVES];
     let vectors = crate::vectors();
-    for k in (0..all).step_by(RUN) {
-        let count = RUN.min(all - k);
-        for (p, blocks) in blocks.iter_mut().enumerate() {
-            let packed = &data[p * m.panel + k * bytes..][..count * bytes];
-            for (packed, block) in packed.chunks_exact(bytes).zip(blocks) {
-                #[cfg(target_arch = "x86_64")]
-                if vectors {
-                    // SAFETY: the CPU has what it takes, `packed` is one block.
-                    unsafe { blockquants::avx2::unpack(m.format, packed, block) };
-                    continue;
-                }
-                blockquants::unpack_portable(m.format, packed, block);
+    for (run, packed) in data.chunks(HALVES * bytes * RUN).enumerate() {
+        let (count, k) = (packed.len() / (HALVES * bytes), run * RUN);
+        for (i, packed) in packed.chunks_exact(bytes).enumerate() {
+            let block = &mut blocks[i % HALVES][i / HALVES];
+            #[cfg(target_arch = "x86_64")]
+            if vectors {
+                // SAFETY: the CPU has what it takes, `packed` is one block.
+                unsafe { blockquants::avx2::unpack(format, packed, block) };
+                continue;
             }
+            blockquants::unpack_portable(format, packed, block);
         }
+        let stride = HALVES * ROWS;
+        let halves = [&blocks[0][..count], &blocks[1][..count]];
         #[cfg(target_arch = "x86_64")]
         if vectors {
-            let blocks = std::array::from_fn(|p| &blocks[p][..count]);
-            let stride = P * kquants::ROWS;
-            // SAFETY: the CPU has what it takes, `sums` holds P panels of lanes for each token.
-            unsafe {
-                blockquants::avx2::accumulate::<P>(blocks, x_blocks, x.rows, k, tokens, sums.as_mut_ptr(), stride);
-            }
+            // SAFETY: the CPU has what it takes, `sums` holds a panel's lanes for each token.
+            unsafe { blockquants::avx2::accumulate(halves, x, total, k, tokens, sums.as_mut_ptr(), stride) };
             continue;
         }
-        for (p, blocks) in blocks.iter().enumerate() {
-            let sums = &mut sums[p * kquants::ROWS..];
-            blockquants::accumulate_portable(&blocks[..count], x_blocks, x.rows, k, tokens, sums, P * kquants::ROWS);
+        for (half, blocks) in halves.iter().enumerate() {
+            blockquants::accumulate_portable(blocks, x, total, k, tokens, &mut sums[half * ROWS..], stride);
         }
     }
 }
 
-fn float_panel(m: &Matrix, x: &Activations<'_>, panel: usize, tokens: Tokens, sums: &mut [f32]) {
-    let data = &m.data.bytes()[panel * m.panel..(panel + 1) * m.panel];
+fn float_panel(m: &Matrix, x: &Activations<'_>, data: &[u8], tokens: Tokens, sums: &mut [f32]) {
     let left = &x.values[tokens.first * x.cols..(tokens.first + tokens.count) * x.cols];
     let left = floats::Left { data: left.as_ptr(), stride: x.cols, rows: tokens.count };
     let right = floats::Right { format: m.format, data: data.as_ptr(), stride: floats::STRIP };

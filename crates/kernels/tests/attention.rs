@@ -47,7 +47,8 @@ impl Cache {
     /// Softmax(q·Kᵀ/√d)·V in double precision, over keys and values in half precision.
     fn textbook(&self, kv_head: usize, query: &[f32], position: usize) -> Vec<f64> {
         let (dim, width) = (self.shape.head_dim, self.shape.kv_heads * self.shape.head_dim);
-        let at = |all: &[f32], p: usize, d: usize| f64::from(f16::from_f32(all[p * width + kv_head * dim + d]).to_f32());
+        let at =
+            |all: &[f32], p: usize, d: usize| f64::from(f16::from_f32(all[p * width + kv_head * dim + d]).to_f32());
         let scores: Vec<f64> = (0..=position)
             .map(|p| (0..dim).map(|d| f64::from(query[d]) * at(&self.k, p, d)).sum::<f64>() / (dim as f64).sqrt())
             .collect();

@@ -1,6 +1,6 @@
 //! The same with AVX2: one lane of eight 32-bit numbers is one row of the panel.
 
-use super::{Block, COLS, HEAD, HEAD6, Tokens, sub_bytes};
+use super::{Block, COLS, HALVES, HEAD, HEAD6, Tokens, sub_bytes};
 use crate::activations::BlocksK;
 use crate::format::Format;
 use crate::in_order;
@@ -12,7 +12,7 @@ use std::arch::x86_64::*;
 /// The CPU has AVX2 and F16C, and `packed` holds a whole block of the format.
 #[target_feature(enable = "avx2,f16c")]
 pub(crate) unsafe fn unpack(format: Format, packed: &[u8], out: &mut Block) {
-    debug_assert!(packed.len() >= super::panel_block_bytes(format));
+    debug_assert!(packed.len() >= super::half_block_bytes(format));
     let p = packed.as_ptr();
     // SAFETY: all offsets lie inside the block; see the layout in `kquants.rs`.
     unsafe {
@@ -160,15 +160,15 @@ fn sixth(bits: __m256i, i: usize) -> __m256i {
     _mm256_and_si256(moved, _mm256_set1_epi8(48))
 }
 
-/// Adds the products of block column `k` of `P` neighbouring panels with some tokens; see
+/// Adds the products of block column `k` of a panel with some tokens; see
 /// [`accumulate_portable`](super::accumulate_portable).
 ///
 /// # Safety
-/// The CPU has AVX2 and FMA; `sums` holds `P · 8` lanes for every token, `stride` apart.
+/// The CPU has AVX2 and FMA; `sums` holds a panel's lanes for every token, `stride` apart.
 #[target_feature(enable = "avx2,fma")]
-pub(crate) unsafe fn accumulate<const P: usize>(
+pub(crate) unsafe fn accumulate(
     format: Format,
-    blocks: &[Block; P],
+    blocks: &[Block; HALVES],
     x: &BlocksK,
     total: usize,
     k: usize,
@@ -179,9 +179,9 @@ pub(crate) unsafe fn accumulate<const P: usize>(
     // SAFETY: as above; how many quants fit into 16 bits: 8 · 2 · 15 · 127, 4 · 2 · 31 · 127, 2 · 2 · 63 · 127 < 2^15.
     unsafe {
         match format {
-            Format::Q4_K => all::<P, 8, 8>(blocks, x, &x.sums32, total, k, tokens, sums, stride),
-            Format::Q5_K => all::<P, 4, 8>(blocks, x, &x.sums32, total, k, tokens, sums, stride),
-            _ => all::<P, 2, 4>(blocks, x, &x.sums16, total, k, tokens, sums, stride),
+            Format::Q4_K => all::<8, 8>(blocks, x, &x.sums32, total, k, tokens, sums, stride),
+            Format::Q5_K => all::<4, 8>(blocks, x, &x.sums32, total, k, tokens, sums, stride),
+            _ => all::<2, 4>(blocks, x, &x.sums16, total, k, tokens, sums, stride),
         }
     }
 }
@@ -189,8 +189,8 @@ pub(crate) unsafe fn accumulate<const P: usize>(
 /// `DEPTH` groups are added in 16 bits; `PER_SCALE` groups share a scale.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
-unsafe fn all<const P: usize, const DEPTH: usize, const PER_SCALE: usize>(
-    blocks: &[Block; P],
+unsafe fn all<const DEPTH: usize, const PER_SCALE: usize>(
+    blocks: &[Block; HALVES],
     x: &BlocksK,
     pairs: &[i16],
     total: usize,
@@ -206,29 +206,29 @@ unsafe fn all<const P: usize, const DEPTH: usize, const PER_SCALE: usize>(
         if DEPTH == 8 {
             while t + 4 <= tokens.count {
                 let at = k * total + tokens.first + t;
-                tile::<P, 4, DEPTH, PER_SCALE>(blocks, x, pairs, at, sums.add(t * stride), stride);
+                tile::<4, DEPTH, PER_SCALE>(blocks, x, pairs, at, sums.add(t * stride), stride);
                 t += 4;
             }
         }
         while t + 3 <= tokens.count {
             let at = k * total + tokens.first + t;
-            tile::<P, 3, DEPTH, PER_SCALE>(blocks, x, pairs, at, sums.add(t * stride), stride);
+            tile::<3, DEPTH, PER_SCALE>(blocks, x, pairs, at, sums.add(t * stride), stride);
             t += 3;
         }
         let at = k * total + tokens.first + t;
         let sums = sums.add(t * stride);
         match tokens.count - t {
             0 => {}
-            1 => tile::<P, 1, DEPTH, PER_SCALE>(blocks, x, pairs, at, sums, stride),
-            _ => tile::<P, 2, DEPTH, PER_SCALE>(blocks, x, pairs, at, sums, stride),
+            1 => tile::<1, DEPTH, PER_SCALE>(blocks, x, pairs, at, sums, stride),
+            _ => tile::<2, DEPTH, PER_SCALE>(blocks, x, pairs, at, sums, stride),
         }
     }
 }
 
 #[target_feature(enable = "avx2,fma")]
 #[inline]
-unsafe fn tile<const P: usize, const T: usize, const DEPTH: usize, const PER_SCALE: usize>(
-    blocks: &[Block; P],
+unsafe fn tile<const T: usize, const DEPTH: usize, const PER_SCALE: usize>(
+    blocks: &[Block; HALVES],
     x: &BlocksK,
     pairs: &[i16],
     at: usize,
@@ -239,40 +239,40 @@ unsafe fn tile<const P: usize, const T: usize, const DEPTH: usize, const PER_SCA
     // SAFETY: `at..at+T` are tokens of `x`; reads stay in their blocks, writes in their lanes.
     unsafe {
         let quants: [*const i8; T] = std::array::from_fn(|t| quants.add((at + t) * COLS));
-        let mut product = [[_mm256_setzero_si256(); T]; P];
+        let mut product = [[_mm256_setzero_si256(); T]; HALVES];
         for run in 0..64 / DEPTH {
-            let mut short = [[_mm256_setzero_si256(); T]; P];
+            let mut short = [[_mm256_setzero_si256(); T]; HALVES];
             for step in 0..DEPTH {
                 let group = run * DEPTH + step;
-                let w: [__m256i; P] =
+                let w: [__m256i; HALVES] =
                     std::array::from_fn(|p| _mm256_load_si256(blocks[p].quants.as_ptr().add(group * 32).cast()));
                 for t in 0..T {
                     let a = _mm256_set1_epi32(quants[t].add(group * 4).cast::<i32>().read_unaligned());
-                    for p in 0..P {
+                    for p in 0..HALVES {
                         short[p][t] = in_order(_mm256_add_epi16(short[p][t], _mm256_maddubs_epi16(w[p], a)));
                     }
                 }
             }
-            for p in 0..P {
+            for p in 0..HALVES {
                 let scale = _mm256_load_si256(blocks[p].scales[run * DEPTH / PER_SCALE].as_ptr().cast());
                 for t in 0..T {
                     product[p][t] = _mm256_add_epi32(product[p][t], _mm256_madd_epi16(short[p][t], scale));
                 }
             }
         }
-        finish::<P, T, PER_SCALE>(blocks, &x.scales[at..at + T], pairs, at, &product, sums, stride);
+        finish::<T, PER_SCALE>(blocks, &x.scales[at..at + T], pairs, at, &product, sums, stride);
     }
 }
 
 /// Subtracts the offsets and scales to floats.
 #[target_feature(enable = "avx2,fma")]
 #[inline]
-unsafe fn finish<const P: usize, const T: usize, const PER_SCALE: usize>(
-    blocks: &[Block; P],
+unsafe fn finish<const T: usize, const PER_SCALE: usize>(
+    blocks: &[Block; HALVES],
     scales: &[f32],
     pairs: &[i16],
     at: usize,
-    product: &[[__m256i; T]; P],
+    product: &[[__m256i; T]; HALVES],
     sums: *mut f32,
     stride: usize,
 ) {
@@ -281,7 +281,7 @@ unsafe fn finish<const P: usize, const T: usize, const PER_SCALE: usize>(
     unsafe {
         for t in 0..T {
             let pairs = pairs.as_ptr().add((at + t) * 2 * count);
-            for p in 0..P {
+            for p in 0..HALVES {
                 let mut offset = _mm256_setzero_si256();
                 for i in 0..count {
                     let pair = _mm256_set1_epi32(pairs.add(2 * i).cast::<i32>().read_unaligned());
