@@ -11,7 +11,7 @@ pub use browser::{Browser, key};
 pub use city::{City, Member, PASSWORD};
 pub use client::{Client, SseEvent};
 pub use postgres::Postgres;
-pub use process::{Madang, binary};
+pub use process::{Madang, binary, model};
 
 /// Waits until `condition` gives a value, asking again and again for at most two minutes.
 ///

@@ -117,3 +117,17 @@ impl Drop for Madang {
         let _ = self.child.wait();
     }
 }
+
+/// A small model of random weights with one token for each byte, made by `xtask` once for all tests of this build.
+///
+/// # Errors
+/// When `xtask` is not built or fails.
+pub fn model(family: &str, quant: &str) -> anyhow::Result<PathBuf> {
+    let binary = binary()?.with_file_name("xtask");
+    let file = std::env::temp_dir().join(format!("madang-{family}-{quant}-{}.gguf", std::process::id()));
+    let args = ["synthetic-model", "--like", "tiny", "--tokenizer", "bytes", "--family", family, "--quant", quant];
+    let made = Command::new(&binary).args(args).arg("--out").arg(&file).output();
+    let made = made.with_context(|| format!("{}: run `cargo build --release --workspace` first", binary.display()))?;
+    anyhow::ensure!(made.status.success(), "{}", String::from_utf8_lossy(&made.stderr));
+    Ok(file)
+}

@@ -6,6 +6,7 @@ use crate::bundled;
 use crate::engines::Engines;
 use crate::ingest::{self, Ingest};
 use crate::settings::Settings;
+use crate::shelf::ModelShelf;
 use anyhow::Context;
 use madang_documents::Limits;
 use madang_documents::child::Sandbox;
@@ -39,6 +40,8 @@ pub struct Inner {
     pub engine: Arc<dyn TextEngine>,
     /// The models behind it.
     pub engines: Engines,
+    /// Models that are installed, and what they are for.
+    pub shelf: ModelShelf,
     /// The one door out.
     pub gateway: Arc<Gateway>,
     /// Runs under way.
@@ -76,6 +79,7 @@ impl App {
     ) -> anyhow::Result<Self> {
         create_private_dir(&settings.home)?;
         let engines = Engines::new(engine);
+        let shelf = ModelShelf::open(&settings.home)?;
         let store = open_store(&settings, clock).await?;
         // From here on this is the only process: the index is locked.
         let (index, todo) = ingest::open_index(&settings.home.join("index"), &store).await?;
@@ -95,6 +99,7 @@ impl App {
             passwords,
             engine: Arc::clone(engines.router()) as Arc<dyn TextEngine>,
             engines,
+            shelf,
             gateway: Arc::new(gateway),
             board: Board::default(),
             shutdown: CancellationToken::new(),

@@ -2,7 +2,7 @@
 //! one of them or the quoting engine for each answer. What an engine does lives in `inference` and `registry`.
 
 use madang_inference::embed::{EmbedSettings, Embedder, open_embedder};
-use madang_inference::remote::ModelServers;
+use madang_inference::remote::{ModelServers, ServersStatus};
 use madang_inference::router::{Candidate, EngineChoice, EngineRouter, Place};
 use madang_inference::writer::{ModelWriter, WriterOptions};
 use madang_inference::{ChatModel, LocalModel, Metrics, ModelError, Options, TextEngine};
@@ -35,6 +35,8 @@ pub struct Loaded {
     pub file: ModelFile,
     pub model: Arc<LocalModel>,
     pub took: Duration,
+    /// The shelf asked for it; else the command line did.
+    pub of_shelf: bool,
 }
 
 #[derive(Default)]
@@ -71,14 +73,14 @@ impl Engines {
     ///
     /// # Errors
     /// The files cannot be used; what was loaded stays.
-    pub async fn load(&self, file: ModelFile) -> Result<Loaded, ModelError> {
+    pub async fn load(&self, file: ModelFile, of_shelf: bool) -> Result<Loaded, ModelError> {
         let started = Instant::now();
         let options = Options { name: file.name.clone(), label: file.label.clone(), ..Options::default() };
         let path = file.path.clone();
         let model = tokio::task::spawn_blocking(move || LocalModel::load(&path, &options))
             .await
             .map_err(|e| ModelError::Damaged { what: e.to_string() })??;
-        let loaded = Loaded { file, model: Arc::new(model), took: started.elapsed() };
+        let loaded = Loaded { file, model: Arc::new(model), took: started.elapsed(), of_shelf };
         let mut models = self.models();
         models.loaded.retain(|l| l.file.name != loaded.file.name);
         models.loaded.push(loaded.clone());
@@ -111,6 +113,11 @@ impl Engines {
     /// The model that turns texts into vectors.
     pub fn embedder(&self) -> Option<Arc<dyn Embedder>> {
         self.models().embedder.clone()
+    }
+
+    /// Health and load of the servers inside the network.
+    pub fn servers(&self) -> Option<ServersStatus> {
+        self.models().servers.as_ref().map(ModelServers::status)
     }
 
     /// Sets the servers inside the network, watched from now on.

@@ -26,6 +26,7 @@ pub mod pages;
 pub mod record_words;
 pub mod running;
 pub mod settings;
+pub mod shelf;
 pub mod snippet;
 pub mod views;
 pub mod waiting;

@@ -9,6 +9,7 @@ pub mod directory;
 pub mod documents;
 pub mod drafts;
 pub mod ledger;
+pub mod models;
 pub mod openai;
 pub mod providers;
 pub mod runs;
@@ -79,6 +80,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(documents::router())
         .merge(uploads::router())
         .merge(search::router())
+        .merge(models::router())
         .merge(openai::router())
 }
 

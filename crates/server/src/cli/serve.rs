@@ -5,7 +5,7 @@ use super::Home;
 use crate::app::App;
 use crate::engines::ModelFile;
 use crate::settings::Settings;
-use crate::{demo, http, ingest};
+use crate::{demo, http, ingest, shelf};
 use anyhow::Context;
 use madang_store::Clock;
 use std::io::Write;
@@ -69,7 +69,7 @@ impl Serve {
             lines.push(format!("set up   {base}/setup/{token}   (한 번만 쓸 수 있습니다)"));
         }
         if let Some(path) = self.model.clone() {
-            let loaded = app.engines.load(ModelFile::at(path)).await?;
+            let loaded = app.engines.load(ModelFile::at(path), false).await?;
             lines.push(format!("model    {} ({:.1}s)", loaded.file.label, loaded.took.as_secs_f64()));
         }
         lines.push("ready".to_owned());
@@ -98,6 +98,7 @@ async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
         shutdown.cancel();
     };
     let background = ingest::start(&app);
+    let models = tokio::spawn(shelf::follow(app.clone()));
     let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stop).await?;
     // Runs that were stopped are still being stored.
@@ -105,6 +106,7 @@ async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
     // Also when the listener ended by itself: work under way is given back.
     app.shutdown.cancel();
     background.ended().await;
+    models.await?;
     app.store.close().await;
     Ok(())
 }

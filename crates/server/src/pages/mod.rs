@@ -9,6 +9,7 @@ pub mod collections;
 pub mod documents;
 pub mod home;
 pub mod ledger;
+pub mod models;
 pub mod outside;
 pub mod providers;
 pub mod records;
@@ -37,6 +38,7 @@ fn all() -> Vec<(&'static str, MethodRouter<App>)> {
     pages.extend(build::pages());
     pages.extend(run::pages());
     pages.extend(outside::pages());
+    pages.extend(models::pages());
     pages.extend(providers::pages());
     pages.extend(ledger::pages());
     pages.extend(records::pages());

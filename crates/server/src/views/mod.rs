@@ -9,6 +9,7 @@ pub mod build;
 pub mod collections;
 pub mod home;
 pub mod lang;
+pub mod models;
 pub mod records;
 pub mod review;
 pub mod run;

@@ -1,0 +1,135 @@
+//! Models on this machine and servers inside the network, for the admin: what is there, what is loaded, which engine
+//! answers.
+
+use super::body::Body;
+use crate::app::App;
+use crate::auth::Admin;
+use crate::error::{Failure, Handled};
+use crate::shelf::take_up;
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use madang_inference::Metrics;
+use madang_inference::catalogue::{Installed, ModelKind, ShelfError};
+use madang_inference::remote::ServersStatus;
+use madang_inference::router::EngineChoice;
+use madang_store::ledger::Event;
+use serde::{Deserialize, Serialize};
+use serde_json::json;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+pub fn router() -> OpenApiRouter<App> {
+    OpenApiRouter::new().routes(routes!(list)).routes(routes!(choose)).routes(routes!(load, unload))
+}
+
+/// A model that is loaded, with its figures.
+#[derive(Serialize, ToSchema)]
+pub struct LoadedModel {
+    pub name: String,
+    pub label: String,
+    #[schema(value_type = Object)]
+    pub metrics: Metrics,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Overview {
+    /// `auto`, `quoting`, `server` or `model:<name>`.
+    choice: String,
+    /// The engine that would answer now.
+    answering: String,
+    #[schema(value_type = Vec<Object>)]
+    installed: Vec<Installed>,
+    loaded: Vec<LoadedModel>,
+    /// Name of the model that makes vectors for the search.
+    embedding: Option<String>,
+    #[schema(value_type = Object)]
+    servers: Option<ServersStatus>,
+    /// Why what is set is not in force, in Korean.
+    trouble: Option<String>,
+}
+
+/// Everything about models at this moment.
+#[utoipa::path(get, path = "/api/v1/models", tag = "models", responses((status = 200, body = Overview), (status = 403)))]
+async fn list(State(app): State<App>, Admin(_): Admin) -> Handled<Json<Overview>> {
+    let (choice, installed) = {
+        let shelf = app.shelf.lock();
+        (shelf.choice().to_string(), shelf.installed().to_vec())
+    };
+    Ok(Json(Overview {
+        choice,
+        answering: app.engine.card().name,
+        installed,
+        loaded: loaded(&app),
+        embedding: app.engines.embedder().map(|e| e.card().name.clone()),
+        servers: app.engines.servers(),
+        trouble: app.shelf.trouble(),
+    }))
+}
+
+/// The loaded models with their figures.
+pub fn loaded(app: &App) -> Vec<LoadedModel> {
+    let all = app.engines.metrics().into_iter();
+    all.map(|(file, metrics)| LoadedModel { name: file.name, label: file.label, metrics }).collect()
+}
+
+#[derive(Deserialize, ToSchema)]
+struct Choice {
+    /// `auto`, `quoting`, `server` or `model:<name>`.
+    choice: String,
+}
+
+/// Sets which engine answers, from the next run on.
+#[utoipa::path(put, path = "/api/v1/models/choice", tag = "models", request_body = Choice, responses((status = 204), (status = 403), (status = 422)))]
+async fn choose(State(app): State<App>, Admin(reader): Admin, Body(body): Body<Choice>) -> Handled<StatusCode> {
+    let choice: EngineChoice = body.choice.parse().map_err(|e: String| Failure::invalid("choice", e))?;
+    app.shelf.lock().set_choice(choice.clone()).map_err(refused)?;
+    app.engines.router().choose(choice);
+    let detail = json!({ "choice": body.choice });
+    app.store.record(Event::new("engine_chosen", Some(reader.scope().person()), detail)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Gives a model its role and loads it; answers when it is ready.
+#[utoipa::path(post, path = "/api/v1/models/{name}/load", tag = "models", params(("name" = String, Path)), responses((status = 204), (status = 403), (status = 404), (status = 422)))]
+async fn load(State(app): State<App>, Admin(reader): Admin, Path(name): Path<String>) -> Handled<StatusCode> {
+    change_role(&app, &name, |shelf, kind| shelf.use_role(kind, &name))?;
+    put_in_force(&app).await?;
+    let detail = json!({ "model": name });
+    app.store.record(Event::new("model_loaded", Some(reader.scope().person()), detail)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Takes a model's role away and gives its memory back.
+#[utoipa::path(delete, path = "/api/v1/models/{name}/load", tag = "models", params(("name" = String, Path)), responses((status = 204), (status = 403), (status = 404)))]
+async fn unload(State(app): State<App>, Admin(reader): Admin, Path(name): Path<String>) -> Handled<StatusCode> {
+    change_role(&app, &name, |shelf, kind| shelf.free_role(kind))?;
+    put_in_force(&app).await?;
+    let detail = json!({ "model": name });
+    app.store.record(Event::new("model_unloaded", Some(reader.scope().person()), detail)).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+fn change_role(
+    app: &App,
+    name: &str,
+    change: impl FnOnce(&mut madang_inference::catalogue::Shelf, ModelKind) -> Result<(), ShelfError>,
+) -> Handled<()> {
+    let mut shelf = app.shelf.lock();
+    let kind = shelf.find(name).ok_or_else(|| refused(ShelfError::Unknown(name.to_owned())))?.kind;
+    change(&mut shelf, kind).map_err(refused)
+}
+
+async fn put_in_force(app: &App) -> Handled<()> {
+    take_up(app).await.map_err(|message| Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "model", message))
+}
+
+fn refused(error: ShelfError) -> Failure {
+    let message = error.to_string();
+    match error {
+        ShelfError::Unknown(_) => Failure::new(StatusCode::NOT_FOUND, "not_found", message),
+        ShelfError::Io { .. } => Failure::internal(message),
+        _ => Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "model", message),
+    }
+}

@@ -1,0 +1,103 @@
+//! Models and model servers, for the admin: which engine answers, what is loaded, how busy it is.
+
+use super::page;
+use super::size::bytes;
+use crate::api::models::loaded;
+use crate::app::App;
+use crate::auth::Admin;
+use crate::frame::{Page, frame, render};
+use crate::views::models::{EngineOption, LoadedRow, ModelRow, ModelsPage, ServerRow};
+use axum::extract::State;
+use axum::http::Uri;
+use axum::routing::MethodRouter;
+use madang_inference::Metrics;
+use madang_inference::catalogue::{Installed, ModelKind};
+use madang_inference::remote::Health;
+
+pub fn pages() -> Vec<(&'static str, MethodRouter<App>)> {
+    vec![page("/admin/models", models)]
+}
+
+async fn models(State(app): State<App>, Admin(reader): Admin, uri: Uri) -> Page {
+    let (choice, installed) = {
+        let shelf = app.shelf.lock();
+        (shelf.choice().to_string(), shelf.installed().to_vec())
+    };
+    let running = loaded(&app);
+    let embedding = app.engines.embedder().map(|e| e.card().name.clone());
+    let in_use = |m: &Installed| running.iter().any(|l| l.name == m.name) || embedding.as_ref() == Some(&m.name);
+    let rows = installed.iter().map(|m| ModelRow {
+        name: m.name.clone(),
+        label: m.label.clone(),
+        kind: m.kind.label(),
+        size: shown(m.size),
+        memory: shown(m.memory),
+        licence: m.licence.clone(),
+        loaded: in_use(m),
+        // Rerankers have no work in the search yet.
+        loadable: m.kind != ModelKind::Reranker,
+    });
+    let rows: Vec<ModelRow> = rows.collect();
+    let card = app.engine.card();
+    render(ModelsPage {
+        frame: frame(&app, &reader, &uri).await?,
+        l: reader.lang,
+        answering: card.label,
+        generates: card.generates,
+        options: options(&choice, &installed),
+        loaded: running.iter().map(|l| loaded_row(&l.label, &l.metrics)).collect(),
+        rows,
+        servers: servers(&app),
+        trouble: app.shelf.trouble(),
+    })
+}
+
+fn shown(size: u64) -> String {
+    bytes(i64::try_from(size).unwrap_or(i64::MAX))
+}
+
+fn options(choice: &str, installed: &[Installed]) -> Vec<EngineOption> {
+    let fixed = [
+        ("auto", "알아서: 모델 서버, 없으면 이 서버의 모델, 그것도 없으면 인용 엔진"),
+        ("quoting", "인용 엔진만"),
+        ("server", "내부망의 모델 서버"),
+    ];
+    let mut all: Vec<EngineOption> = fixed
+        .iter()
+        .map(|(value, label)| EngineOption { value: (*value).to_owned(), label: (*label).to_owned(), chosen: choice == *value })
+        .collect();
+    all.extend(installed.iter().filter(|m| m.kind == ModelKind::Chat).map(|m| {
+        let value = format!("model:{}", m.name);
+        EngineOption { chosen: choice == value, label: m.label.clone(), value }
+    }));
+    all
+}
+
+fn loaded_row(label: &str, m: &Metrics) -> LoadedRow {
+    let asked = m.prompt_tokens + m.cached_tokens;
+    LoadedRow {
+        label: label.to_owned(),
+        running: m.running,
+        waiting: m.waiting,
+        written: format!("{:.1}", m.completion_per_second),
+        read: format!("{:.0}", m.prompt_per_second),
+        reused: (m.cached_tokens * 100).checked_div(asked).unwrap_or(0),
+        weights: shown(m.weight_bytes as u64),
+        cache: shown(m.cache_bytes as u64),
+        cache_limit: shown(m.cache_limit as u64),
+        refused: m.refused,
+    }
+}
+
+fn servers(app: &App) -> Vec<ServerRow> {
+    let Some(status) = app.engines.servers() else { return Vec::new() };
+    let rows = status.servers.into_iter().map(|s| ServerRow {
+        healthy: s.health == Health::Healthy,
+        name: s.name,
+        host: s.host,
+        in_flight: s.in_flight,
+        capacity: s.capacity,
+        error: s.last_error,
+    });
+    rows.collect()
+}
