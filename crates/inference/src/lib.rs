@@ -4,6 +4,7 @@
 //! What does not live here: retrieval, rights, storage. An engine sees only passages its reader may read.
 
 pub mod bench;
+pub mod catalogue;
 mod chat;
 mod constraint;
 pub mod decoder;

@@ -102,8 +102,7 @@ impl Tokenizer {
         let plain = |b: u32| matches!(b, 33..=126 | 161..=172 | 174..=255);
         let mut others = 256..;
         let spelt = (0..256u32).map(|b| if plain(b) { b } else { others.next().unwrap_or(b) });
-        let mut tokens: Vec<Value> =
-            spelt.filter_map(char::from_u32).map(|c| Value::String(c.to_string())).collect();
+        let mut tokens: Vec<Value> = spelt.filter_map(char::from_u32).map(|c| Value::String(c.to_string())).collect();
         let mut types = vec![Value::I32(TOKEN_NORMAL); tokens.len()];
         // A list of merges may not be empty.
         tokens.push(Value::String("th".into()));

@@ -4,6 +4,7 @@ mod backup;
 mod eval;
 mod extract;
 mod ledger;
+mod models;
 mod pii;
 mod serve;
 mod user;
@@ -38,6 +39,9 @@ enum Command {
     /// Check the record.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    /// Local models: list, add, use, remove, verify, try and measure.
+    #[command(subcommand)]
+    Models(models::Models),
     /// Copy database, originals and keys into a new folder, also while the server runs.
     Backup(backup::Backup),
     /// Put a backup into an empty home folder.
@@ -83,6 +87,7 @@ pub fn main() -> ExitCode {
         Command::Eval(command) => command.run(),
         Command::Pii(command) => command.run(),
         Command::Ledger(command) => block_on(command.run()),
+        Command::Models(command) => block_on(command.run()),
         Command::Backup(command) => block_on(command.run()),
         Command::Restore(command) => block_on(command.run()),
         Command::ParseChild => extract::parse_child(),

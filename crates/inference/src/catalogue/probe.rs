@@ -1,0 +1,140 @@
+//! The trial of a model before it comes onto the shelf: it is loaded as it will be, computes something, and tells how
+//! fast it was and how much memory it took.
+
+use super::{ModelFormat, ModelKind, ShelfError, machine};
+use crate::decoder::{Output, Piece, Want, cache::BlockId};
+use crate::embed::{EmbedSettings, TextKind, open_embedder, open_reranker};
+use crate::local::Files;
+use crate::{
+    Asker, ChatError, ChatEvent, ChatModel, ChatRequest, LocalModel, Message, Options, Role, Sampling, ScopeKey, Usage,
+};
+use madang_kernels::{BLOCK, Pool};
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+use std::time::Instant;
+
+const QUESTION: &str = "마당의 시험입니다. 한 낱말로 답해 주세요.";
+/// Tokens written, or read where the model writes none.
+const TOKENS: usize = 8;
+const CONTEXT: usize = 512;
+const CACHE_BYTES: usize = 64 << 20;
+
+/// What the trial found.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Probe {
+    pub load_seconds: f64,
+    /// From the question to the first token, vector or score.
+    pub first_seconds: f64,
+    /// Tokens per second: written by a chat model, read by the others' decoders; texts per second for folders.
+    pub per_second: f64,
+    /// Resident memory of this process with the model loaded, bytes; 0 where the system does not tell.
+    pub memory: u64,
+}
+
+/// Loads and tries a model; blocks for as long as that takes.
+///
+/// # Errors
+/// It cannot be loaded, or what it computes is no number.
+pub fn probe(path: &Path, kind: ModelKind, format: ModelFormat) -> Result<Probe, ShelfError> {
+    // A thread of its own: whoever calls may be on a thread of a runtime already.
+    thread::scope(|scope| {
+        let trial = scope.spawn(|| match (kind, format) {
+            (ModelKind::Chat, _) => chat(path),
+            (_, ModelFormat::Gguf) => decoder(path),
+            (ModelKind::Embedding, ModelFormat::Safetensors) => embedder(path),
+            (ModelKind::Reranker, ModelFormat::Safetensors) => reranker(path),
+        });
+        trial.join().unwrap_or_else(|_| Err(ShelfError::Probe("시험하다 멈췄습니다".to_owned())))
+    })
+}
+
+fn threads() -> usize {
+    thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn chat(path: &Path) -> Result<Probe, ShelfError> {
+    let started = Instant::now();
+    let options = Options { cache_bytes: CACHE_BYTES, context: CONTEXT, ..Options::default() };
+    let model = LocalModel::load(path, &options)?;
+    let load_seconds = started.elapsed().as_secs_f64();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().map_err(ShelfError::io(path))?;
+    let usage = runtime.block_on(answer(&model))?;
+    let first_seconds = usage.first_token.as_secs_f64();
+    let writing = usage.total.saturating_sub(usage.first_token).as_secs_f64();
+    let per_second = match usage.completion_tokens {
+        // It ended with its first token: how fast it read is all there is.
+        0 | 1 => usage.prompt_tokens as f64 / first_seconds.max(f64::EPSILON),
+        written => (written - 1) as f64 / writing.max(f64::EPSILON),
+    };
+    Ok(Probe { load_seconds, first_seconds, per_second, memory: machine::resident_bytes().unwrap_or(0) })
+}
+
+async fn answer(model: &LocalModel) -> Result<Usage, ChatError> {
+    let request = ChatRequest {
+        messages: vec![Message::new(Role::User, QUESTION)],
+        max_tokens: TOKENS,
+        sampling: Sampling::default(),
+        stop: Vec::new(),
+        constraint: None,
+        logprobs: None,
+        thinking: false,
+        scope: ScopeKey([0; 32]),
+        asker: Asker("add".into()),
+        deadline: None,
+    };
+    let mut stream =
+        if model.converses() { model.chat(request).await? } else { model.continue_text(QUESTION, request).await? };
+    while let Some(event) = stream.recv().await {
+        if let ChatEvent::Done { usage, .. } = event? {
+            return Ok(usage);
+        }
+    }
+    Err(ChatError::Failed("답이 끝나지 않았습니다".to_owned()))
+}
+
+/// A decoder that writes no text: its states must be numbers.
+fn decoder(path: &Path) -> Result<Probe, ShelfError> {
+    let started = Instant::now();
+    let mut decoder = Files::load(path, Arc::new(Pool::new(threads())))?.decoder;
+    let load_seconds = started.elapsed().as_secs_f64();
+    let vocab = decoder.config().vocab;
+    let tokens: Vec<u32> = (0..TOKENS).map(|i| (i * 31 % vocab.max(1)) as u32).collect();
+    let blocks: Vec<BlockId> = (0..TOKENS.div_ceil(BLOCK)).map(|i| BlockId(i as u32)).collect();
+    let mut cache = decoder.cache(blocks.len());
+    let asked = Instant::now();
+    let piece = Piece { tokens: &tokens, start: 0, blocks: &blocks, want: Want::Last };
+    let states = decoder.forward(&mut cache, &[piece], Output::Hidden);
+    finite(&states)?;
+    Ok(measured(load_seconds, asked, TOKENS))
+}
+
+fn embedder(path: &Path) -> Result<Probe, ShelfError> {
+    let started = Instant::now();
+    let model = open_embedder(path, EmbedSettings::new("probe", "probe"))?;
+    let load_seconds = started.elapsed().as_secs_f64();
+    let asked = Instant::now();
+    let vectors = model.embed(TextKind::Query, &[QUESTION], &|| false)?;
+    finite(&vectors.into_iter().flat_map(|v| v.vector).collect::<Vec<_>>())?;
+    Ok(measured(load_seconds, asked, 1))
+}
+
+fn reranker(path: &Path) -> Result<Probe, ShelfError> {
+    let started = Instant::now();
+    let model = open_reranker(path, EmbedSettings::new("probe", "probe"))?;
+    let load_seconds = started.elapsed().as_secs_f64();
+    let asked = Instant::now();
+    finite(&model.score(QUESTION, &[QUESTION], &|| false)?)?;
+    Ok(measured(load_seconds, asked, 1))
+}
+
+fn measured(load_seconds: f64, asked: Instant, count: usize) -> Probe {
+    let seconds = asked.elapsed().as_secs_f64();
+    let memory = machine::resident_bytes().unwrap_or(0);
+    Probe { load_seconds, first_seconds: seconds, per_second: count as f64 / seconds.max(f64::EPSILON), memory }
+}
+
+fn finite(numbers: &[f32]) -> Result<(), ShelfError> {
+    let sound = !numbers.is_empty() && numbers.iter().all(|n| n.is_finite());
+    if sound { Ok(()) } else { Err(ShelfError::Probe("나온 값이 수가 아닙니다".to_owned())) }
+}

@@ -1,0 +1,124 @@
+//! Tests that need no model: the catalogue itself, names, and copies that break off. Those with models are xtask's.
+
+use super::disk::{self, Staging};
+use super::{Catalogue, ModelFormat, ShelfError, is_name, name_from};
+use std::io::{Cursor, Error, Read};
+use std::path::Path;
+
+/// Gives some bytes, then fails as a stick that is pulled out.
+struct Pulled(usize);
+
+impl Read for Pulled {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let some = self.0.min(buffer.len());
+        self.0 -= some;
+        if some == 0 { Err(Error::other("pulled out")) } else { Ok(some) }
+    }
+}
+
+#[test]
+fn the_built_in_catalogue_is_sound() {
+    let catalogue = Catalogue::built_in().expect("it parses");
+    assert!(catalogue.entries().len() > 15);
+    let loaded = ["llama", "qwen2", "qwen3", "bert", "xlm-roberta", "modernbert", "model2vec"];
+    for entry in catalogue.entries() {
+        assert!(loaded.contains(&entry.architecture.as_str()), "{}", entry.name);
+        assert!(!entry.default || entry.public_body_ok(), "{}", entry.name);
+        assert!(entry.memory_needed() > entry.weight_bytes(), "{}", entry.name);
+        assert!(entry.good_for.ends_with("다."), "{}: {}", entry.name, entry.good_for);
+        assert!(entry.source.split_once('/').is_some_and(|(a, b)| !a.is_empty() && !b.contains('/')), "{}", entry.name);
+        assert_eq!(entry.format == ModelFormat::Gguf, entry.file.ends_with(".gguf"), "{}", entry.name);
+        assert!(entry.revision.is_empty() || entry.revision.len() == 40, "{}", entry.name);
+    }
+    for kind in super::ModelKind::ALL {
+        assert!(catalogue.entries().iter().any(|e| e.kind == kind && e.default), "{kind} has none to begin with");
+    }
+}
+
+#[test]
+fn a_homes_catalogue_adds_and_replaces() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let built_in = Catalogue::built_in().expect("it parses");
+    let mut own = built_in.entries()[0].clone();
+    own.label = "우리 것".to_owned();
+    let mut new = own.clone();
+    new.name = "our-own".to_owned();
+    let text = |entries: &[&super::Entry]| {
+        let all: Vec<String> =
+            entries.iter().map(|e| format!("[[models]]\n{}", toml::to_string(e).expect("writes"))).collect();
+        all.join("\n")
+    };
+    std::fs::write(folder.path().join("catalogue.toml"), text(&[&own, &new])).expect("writes");
+    let both = Catalogue::with_own(folder.path()).expect("reads");
+    assert_eq!(both.entries().len(), built_in.entries().len() + 1);
+    assert_eq!(both.find(&own.name).map(|e| e.label.as_str()), Some("우리 것"));
+
+    let mut bound = own.clone();
+    (bound.licence, bound.default) = ("CC-BY-NC-4.0".to_owned(), true);
+    let mut path = own.clone();
+    path.name = "../x".to_owned();
+    let mut hash = own.clone();
+    hash.sha256 = "12".to_owned();
+    for bad in [text(&[&bound]), text(&[&path]), text(&[&hash]), text(&[&own, &own]), "models = 1".to_owned()] {
+        std::fs::write(folder.path().join("catalogue.toml"), &bad).expect("writes");
+        assert!(matches!(Catalogue::with_own(folder.path()), Err(ShelfError::Catalogue { .. })), "{bad}");
+    }
+}
+
+#[test]
+fn names_are_made_of_file_names() {
+    let made = |text| name_from(text).unwrap_or_default();
+    assert_eq!(made("Qwen3-0.6B-Q8_0"), "qwen3-0.6b-q8_0");
+    assert_eq!(made("../../etc/passwd"), "etc-passwd");
+    assert_eq!(made("믿음 2.0 (mini)"), "2.0-mini");
+    assert_eq!(name_from("가나다"), None);
+    assert!(!is_name("..") && !is_name("a/b") && !is_name("a\\b"));
+}
+
+#[test]
+fn a_copy_that_breaks_off_leaves_no_folder() {
+    let shelf = tempfile::tempdir().expect("a folder");
+    let staging = Staging::new(shelf.path()).expect("begins");
+    let target = staging.path().join("model.gguf");
+    let from = Path::new("/media/stick/model.gguf");
+    let broken = disk::copy(&mut Pulled(9_000_000), from, &target, &mut |_| Ok(()));
+    assert!(matches!(broken, Err(ShelfError::Io { path, .. }) if path == from));
+    drop(staging);
+    assert_eq!(std::fs::read_dir(shelf.path()).expect("reads").count(), 0);
+}
+
+#[test]
+fn a_published_folder_vanishes_unless_it_is_kept() {
+    let shelf = tempfile::tempdir().expect("a folder");
+    let to = shelf.path().join("a");
+    let fill = || {
+        let mut staging = Staging::new(shelf.path()).expect("begins");
+        let (mut reader, file) = (Cursor::new(b"abc"), staging.path().join("f"));
+        let copied = disk::copy(&mut reader, Path::new("f"), &file, &mut |_| Ok(())).expect("copies");
+        // FIPS 180-2, appendix B.1.
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(copied, (abc.to_owned(), 3));
+        staging.publish(&to).expect("publishes");
+        staging
+    };
+    drop(fill());
+    assert!(!to.exists());
+    // One under way is nobody else's to take away.
+    let staging = fill();
+    disk::sweep(shelf.path(), |_| false);
+    staging.keep();
+    disk::sweep(shelf.path(), |_| false);
+    assert_eq!(std::fs::read_dir(&to).expect("reads").count(), 1);
+}
+
+#[test]
+fn a_list_is_replaced_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("installed.toml");
+    for text in ["one", "two"] {
+        disk::replace(&path, text).expect("replaces");
+        assert_eq!(std::fs::read_to_string(&path).expect("reads"), text);
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).expect("reads").count(), 1);
+    assert!(disk::replace(&folder.path().join("absent/x"), "t").is_err());
+}
