@@ -17,6 +17,9 @@ pub enum SearchError {
     /// The engine refused or broke off; what was being written counts as not written.
     #[error("검색 엔진이 요청을 처리하지 못했습니다. 디스크 공간을 확인하고 다시 시도해 주세요: {0}")]
     Engine(String),
+    /// The vectors are not of a model that the index keeps, or not of its dimension.
+    #[error("검색 색인이 이 임베딩 모델의 벡터를 받지 않습니다. 임베딩 모델 설정을 확인해 주세요: {0}")]
+    Vectors(String),
     /// The folder given for a copy is not empty.
     #[error("빈 폴더를 골라 주세요: {}", .0.display())]
     NotEmpty(PathBuf),

@@ -3,6 +3,7 @@
 
 use crate::SearchError;
 use crate::bm25::{LengthStatistics, WEIGHTS_VERSION};
+use crate::vectors::VectorModels;
 use madang_domain::{CollectionId, DocumentId};
 use madang_korean::ANALYSER_VERSION;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -27,6 +28,9 @@ pub(crate) struct Meta {
     pub lengths: LengthStatistics,
     /// Passages at the last settled write; another number found at opening means damage.
     pub passages: usize,
+    /// The truth about dense vectors; the engine is brought in step with it at opening.
+    #[serde(default)]
+    pub vectors: VectorModels,
 }
 
 impl Default for Meta {
@@ -37,6 +41,7 @@ impl Default for Meta {
             weights: WEIGHTS_VERSION,
             lengths: LengthStatistics::default(),
             passages: 0,
+            vectors: VectorModels::default(),
         }
     }
 }

@@ -2,8 +2,9 @@
 
 use crate::SearchError;
 use crate::bm25::{Counted, query_weights};
-use crate::engine::{Engine, Point, Which};
+use crate::engine::{Dense, Engine, Point, Which};
 use crate::files::{Folder, Meta, Unsettled};
+use crate::vectors::{QueryVector, VectorModels, agree_on_vectors};
 use madang_domain::{CollectionId, DocumentId, PassageId, ReadableCollections};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
@@ -47,7 +48,7 @@ pub struct Hit {
     pub passage: PassageId,
     pub document: DocumentId,
     pub collection: CollectionId,
-    /// BM25 score: comparable within one answer, not between queries.
+    /// BM25, cosine, or both fused by rank: comparable within one answer, not between queries.
     pub score: f32,
 }
 
@@ -67,11 +68,13 @@ pub struct Health {
 /// Every write is on disk when it returns. The documents of a write that was cut off (killed process, power loss)
 /// are removed at the next opening and named by [`Index::interrupted`].
 pub struct Index {
+    /// Models whose vectors are kept, readable while a write is under way.
+    pub(crate) vectors: RwLock<VectorModels>,
     engine: RwLock<Engine>,
     writer: Mutex<Meta>,
     interrupted: Vec<DocumentId>,
     /// Last, so that the folder is unlocked after the engine has closed.
-    folder: Folder,
+    pub(crate) folder: Folder,
 }
 
 impl Index {
@@ -89,11 +92,12 @@ impl Index {
         let unsettled = folder.read_unsettled()?;
         folder.trim_write_ahead_log()?;
         let engine = Engine::load(&folder.shard()).map_err(damaged)?;
+        agree_on_vectors(&engine, &meta.vectors).map_err(damaged)?;
         let interrupted = match unsettled {
             Some(unsettled) => finish(&folder, &engine, &mut meta, unsettled).map_err(damaged)?,
             None => agree(&meta, engine.count(None).map_err(damaged)?).map(|()| Vec::new())?,
         };
-        Ok(Self { engine: RwLock::new(engine), writer: Mutex::new(meta), interrupted, folder })
+        Ok(Self::of(folder, engine, meta, interrupted))
     }
 
     /// Removes whatever is in `dir` and starts an empty index there.
@@ -110,7 +114,12 @@ impl Index {
         let engine = Engine::create(&folder.shard())?;
         let meta = Meta::default();
         folder.write_meta(&meta)?;
-        Ok(Self { engine: RwLock::new(engine), writer: Mutex::new(meta), interrupted: Vec::new(), folder })
+        Ok(Self::of(folder, engine, meta, Vec::new()))
+    }
+
+    fn of(folder: Folder, engine: Engine, meta: Meta, interrupted: Vec<DocumentId>) -> Self {
+        let vectors = RwLock::new(meta.vectors.clone());
+        Self { vectors, engine: RwLock::new(engine), writer: Mutex::new(meta), interrupted, folder }
     }
 
     /// Documents dropped at opening because their last write was cut off: add them again, or finish removing them.
@@ -175,17 +184,35 @@ impl Index {
         readable: &ReadableCollections,
         options: &SearchOptions,
     ) -> Result<Vec<Hit>, SearchError> {
+        self.search_with(query, None, readable, options)
+    }
+
+    /// As [`Index::search`], with the query's meaning beside its words: either finds passages under the same filter,
+    /// and ranks are fused. A vector of another model than the one that serves is left aside, as are passages that
+    /// have no vector yet: they are found by their words.
+    ///
+    /// # Errors
+    /// As [`Index::search`]; [`SearchError::Vectors`] for a vector of another length than the model's.
+    pub fn search_with(
+        &self,
+        query: &str,
+        meaning: Option<&QueryVector>,
+        readable: &ReadableCollections,
+        options: &SearchOptions,
+    ) -> Result<Vec<Hit>, SearchError> {
         let documents = options.documents.as_deref();
         if readable.ids().is_empty() || options.limit == 0 || documents.is_some_and(<[_]>::is_empty) {
             return Ok(Vec::new());
         }
-        let weights = query_weights(query);
-        if weights.is_empty() {
-            return Ok(Vec::new());
-        }
         let mut which = vec![Which::Collections(readable.ids())];
         which.extend(documents.map(Which::Documents));
-        let found = self.engine().query(weights, &which, options.limit.min(MOST_HITS))?;
+        let engine = self.engine();
+        // Held while the engine searches: the vectors' name must not go away meanwhile.
+        let models = self.vectors.read().unwrap_or_else(PoisonError::into_inner);
+        let name = meaning.map(|m| models.serving_name(m)).transpose()?.flatten();
+        let dense = meaning.zip(name.as_deref());
+        let dense = dense.map(|(m, name)| Dense { name, vector: &m.vector, least: m.least_similarity });
+        let found = engine.query(query_weights(query), dense, &which, options.limit.min(MOST_HITS))?;
         let mut hits: Vec<_> = found
             .into_iter()
             // The filter has seen to this; a fault of the engine must not open a door.
@@ -260,7 +287,7 @@ impl Index {
     }
 
     /// One write: intent to disk, engine, everything to disk, intent cleared.
-    fn write(
+    pub(crate) fn write(
         &self,
         unsettled: Unsettled,
         change: impl FnOnce(&Engine, &mut Meta) -> Result<(), SearchError>,
@@ -276,11 +303,11 @@ impl Index {
         outcome
     }
 
-    fn engine(&self) -> RwLockReadGuard<'_, Engine> {
+    pub(crate) fn engine(&self) -> RwLockReadGuard<'_, Engine> {
         self.engine.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn writer(&self) -> MutexGuard<'_, Meta> {
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Meta> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
