@@ -200,13 +200,14 @@ fn a_damaged_list_is_said_and_stays() {
     let (home, file) = (Home::new(), model("qwen3", "q8_0"));
     let mut shelf = home.shelf();
     add(&mut shelf, &file, &named("a")).expect("added");
+    shelf.use_role(ModelKind::Chat, "a").expect("given");
     let sound = std::fs::read_to_string(home.list()).expect("reads");
     let damaged = [
         "version = ".to_owned(),
         sound.replacen("generation", "novelty = 1\ngeneration", 1),
         sound.replacen("version = 1", "version = 2", 1),
         sound.replace("a/model.gguf", "../../etc/passwd"),
-        sound.replacen("[roles]", "[roles]\nchat = \"gone\"", 1),
+        sound.replacen("chat = \"a\"", "chat = \"gone\"", 1),
     ];
     for text in damaged {
         std::fs::write(home.list(), &text).expect("writes");

@@ -64,13 +64,13 @@ impl Shelf {
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Added, ShelfError> {
         let source = Source::inspect(path)?;
+        std::fs::create_dir_all(self.folder()).map_err(ShelfError::io(self.folder()))?;
+        self.sweep()?;
         self.refresh()?;
         let name = self.name_for(path, &source, options)?;
         let expected = options.sha256.as_deref();
         let given = expected.map(|h| sha256_from(h).ok_or_else(|| ShelfError::NotAHash(h.to_owned()))).transpose()?;
         let pinned = self.catalogue().find(&name).map(|e| e.sha256.clone()).filter(|h| !h.is_empty());
-        std::fs::create_dir_all(self.folder()).map_err(ShelfError::io(self.folder()))?;
-        self.sweep()?;
         room(self.folder(), source.bytes())?;
 
         let mut staging = Staging::new(self.folder())?;
