@@ -60,7 +60,7 @@ impl List {
 }
 
 fn others(shelf: &Shelf) -> impl Iterator<Item = &Entry> {
-    shelf.catalogue().entries().iter().filter(|e| shelf.find(&e.name).is_none())
+    shelf.catalogue().entries().iter().filter(move |e| shelf.find(&e.name).is_none())
 }
 
 fn roles(shelf: &Shelf, model: &Installed) -> Vec<String> {

@@ -259,7 +259,7 @@ fn carrying(entry: &Entry) -> Vec<String> {
     } else {
         entry.sha256.clone()
     };
-    let pin = if entry.sha256.is_empty() { "<출처의 SHA-256>" } else { &entry.sha256 };
+    let pin = if entry.sha256.is_empty() { "<출처의 SHA-256>" } else { entry.sha256.as_str() };
     let put = Path::new("/옮긴/곳").join(put);
     vec![
         "이 설치본은 모델을 스스로 내려받지 않습니다. 바깥으로 나가는 길은 게이트웨이 하나뿐이고, 모델 파일의 길은 없습니다.".to_owned(),
