@@ -113,8 +113,11 @@ fn it_answers_by_name_and_by_file() {
     assert_eq!(ask("tiny", &warm), ask("tiny", &warm), "the same seed gives the same text");
 
     let schema = cli.home.path().join("schema.json");
-    std::fs::write(&schema, r#"{"type":"object","properties":{"yes":{"type":"boolean"}},"required":["yes"],"additionalProperties":false}"#)
-        .expect("writes");
+    std::fs::write(
+        &schema,
+        r#"{"type":"object","properties":{"yes":{"type":"boolean"}},"required":["yes"],"additionalProperties":false}"#,
+    )
+    .expect("writes");
     let schema = schema.to_str().expect("a path");
     let bound = ["run", "tiny", "--raw", "--prompt", "q", "--max-tokens", "400", "--json-schema", schema];
     assert!(json(&cli.ok(&bound))["yes"].is_boolean());
@@ -141,6 +144,9 @@ fn it_fetches_nothing_and_says_how_to_carry_a_model_in() {
     let output = cli.models(&["pull", "qwen3-4b-q4_k_m"]);
     let said = text(&output.stdout);
     assert_eq!(output.status.code(), Some(1));
-    assert!(said.contains("Qwen3-4B-Q4_K_M.gguf") && said.contains("models add") && said.contains("--sha256"), "{said}");
+    assert!(
+        said.contains("Qwen3-4B-Q4_K_M.gguf") && said.contains("models add") && said.contains("--sha256"),
+        "{said}"
+    );
     assert!(cli.fails(1, &["pull", "absent"]).contains("absent"));
 }

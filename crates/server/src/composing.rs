@@ -4,8 +4,8 @@
 use crate::app::App;
 use crate::error::{Failure, Handled};
 use madang_domain::Scope;
-use madang_registry::runner::Caller;
 use madang_registry::compose::{self, CollectionSummary, Composition};
+use madang_registry::runner::Caller;
 use madang_store::catalogue::SampledCollection;
 use std::collections::HashMap;
 

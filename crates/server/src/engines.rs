@@ -3,9 +3,11 @@
 
 use madang_inference::embed::{EmbedSettings, Embedder, open_embedder};
 use madang_inference::remote::{ModelServers, ServersStatus};
-use madang_inference::router::{Candidate, EngineChoice, EngineRouter, Place};
+
 use madang_inference::writer::{ModelWriter, WriterOptions};
-use madang_inference::{ChatModel, LocalModel, Metrics, ModelError, Options, TextEngine};
+use madang_inference::{
+    Candidate, ChatModel, EngineChoice, EngineRouter, LocalModel, Metrics, ModelError, Options, Place, TextEngine,
+};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -108,6 +110,11 @@ impl Engines {
             .map_err(|e| ModelError::Damaged { what: e.to_string() })??;
         self.models().embedder = Some(Arc::clone(&embedder));
         Ok(embedder)
+    }
+
+    /// No model turns texts into vectors any more: searches go by words.
+    pub fn forget_embedder(&self) {
+        self.models().embedder = None;
     }
 
     /// The model that turns texts into vectors.

@@ -3,6 +3,7 @@
 use crate::app::App;
 use crate::blocking;
 use crate::error::{Failure, Handled};
+use crate::meaning;
 use madang_domain::{CollectionId, Passage, Scope};
 use madang_search::SearchOptions;
 use std::collections::HashMap;
@@ -18,7 +19,7 @@ const SPARE: usize = 20;
 #[derive(Debug, Clone)]
 pub struct Found {
     pub passage: Passage,
-    /// BM25: comparable within one answer alone.
+    /// Of BM25, or of fused ranks where meaning counts too: comparable within one answer alone.
     pub score: f32,
 }
 
@@ -44,10 +45,14 @@ pub async fn passages(
     let query: String = query.chars().take(MAX_QUERY).collect();
     let index = Arc::clone(&app.index);
     let options = SearchOptions { limit: limit.saturating_add(SPARE), documents: None };
-    let hits = blocking::run(move || index.search(&query, &readable, &options))
-        .await
-        .map_err(Failure::internal)?
-        .map_err(Failure::internal)?;
+    let embedder = app.engines.embedder();
+    let hits = blocking::run(move || {
+        let meaning = meaning::of_questions(embedder.as_ref(), &[&query]).pop().flatten();
+        index.search_with(&query, meaning.as_ref(), &readable, &options)
+    })
+    .await
+    .map_err(Failure::internal)?
+    .map_err(Failure::internal)?;
     let ids: Vec<_> = hits.iter().map(|h| h.passage).collect();
     let scores: HashMap<_, _> = hits.iter().map(|h| (h.passage, h.score)).collect();
     let passages = app.store.passages(scope, &ids).await?;

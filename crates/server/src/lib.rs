@@ -22,6 +22,7 @@ pub mod frame;
 pub mod http;
 pub mod ingest;
 pub mod markdown;
+pub mod meaning;
 pub mod pages;
 pub mod record_words;
 pub mod running;

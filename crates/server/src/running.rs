@@ -5,6 +5,7 @@ use crate::app::App;
 use crate::board::Ticket;
 use crate::error::{Failure, Handled};
 use crate::markdown;
+use crate::meaning;
 use axum::http::StatusCode;
 use madang_domain::{Citation, DesignSheet, Grade, Passage, RunId, Scope};
 use madang_inference::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish};
@@ -186,6 +187,7 @@ fn closing(end: End, kept: Kept, grade: Grade, began: Instant) -> (RunEnd, RunEv
         grade,
         error: None,
         citations: kept.citations,
+        engine: kept.speaker.map(|c| RunEngine { name: c.name, label: c.label, generates: c.generates }),
     };
     let last = match end {
         End::Done(finish) => {
@@ -257,11 +259,18 @@ impl Work {
             return Ok(Vec::new());
         }
         let (index, queries, readable) = (Arc::clone(&self.app.index), queries.to_vec(), sources.readable.clone());
+        let embedder = self.app.engines.embedder();
         let rankings = tokio::task::spawn_blocking(move || {
             let options = SearchOptions { limit: HITS, documents: None };
+            let words: Vec<&str> = queries.iter().map(String::as_str).collect();
+            let meanings = meaning::of_questions(embedder.as_ref(), &words);
             queries
                 .iter()
-                .map(|q| Ok(index.search(q, &readable, &options)?.into_iter().map(|hit| hit.passage).collect()))
+                .zip(&meanings)
+                .map(|(q, meaning)| {
+                    let hits = index.search_with(q, meaning.as_ref(), &readable, &options)?;
+                    Ok(hits.into_iter().map(|hit| hit.passage).collect())
+                })
                 .collect::<Result<Vec<Vec<_>>, madang_search::SearchError>>()
         })
         .await

@@ -93,7 +93,8 @@ pub async fn take_up(app: &App) -> Result<(), String> {
         Some(file) if current.as_deref() != Some(&file.name) => {
             failed = failed.or(app.engines.embed_with(file).await.err().map(|e| e.to_string()));
         }
-        _ => {}
+        None => app.engines.forget_embedder(),
+        Some(_) => {}
     }
     failed.map_or(Ok(()), Err)
 }

@@ -94,6 +94,8 @@ pub struct RunEnd {
     /// Korean, for the reader.
     pub error: Option<String>,
     pub citations: Vec<Citation>,
+    /// The engine that spoke, where another took over from the one asked at the start.
+    pub engine: Option<RunEngine>,
 }
 
 /// A run, as its reader sees it.
@@ -219,8 +221,8 @@ impl Store {
     pub async fn finish_run(&self, scope: &Scope, id: RunId, end: &RunEnd) -> Result<()> {
         let mut tx = self.write().await?;
         let done = sqlx::query(
-            "UPDATE runs SET state = $1, answer = $2, answered = $3, unfilled = $4, grade = $5, error = $6, ended_at = $7 \
-             WHERE id = $8 AND person_id = $9 AND state = 'running'",
+            "UPDATE runs SET state = $1, answer = $2, answered = $3, unfilled = $4, grade = $5, error = $6, ended_at = $7, \
+             engine = COALESCE($8, engine) WHERE id = $9 AND person_id = $10 AND state = 'running'",
         )
         .bind(end.state.as_str())
         .bind(&end.answer)
@@ -229,6 +231,7 @@ impl Store {
         .bind(end.grade.letter())
         .bind(end.error.clone())
         .bind(tx.now)
+        .bind(end.engine.as_ref().map(to_json))
         .bind(id.to_string())
         .bind(scope.person().to_string())
         .execute(&mut *tx.tx)

@@ -137,11 +137,7 @@ fn inside() -> InternalNetworks {
 }
 
 fn limits() -> RemoteLimits {
-    RemoteLimits {
-        first_token: Duration::from_secs(2),
-        idle: Duration::from_secs(2),
-        ..RemoteLimits::default()
-    }
+    RemoteLimits { first_token: Duration::from_secs(2), idle: Duration::from_secs(2), ..RemoteLimits::default() }
 }
 
 fn over(servers: Vec<ServerConfig>, limits: RemoteLimits) -> ModelServers {

@@ -5,7 +5,7 @@ use super::Home;
 use crate::app::App;
 use crate::engines::ModelFile;
 use crate::settings::Settings;
-use crate::{demo, http, ingest, shelf};
+use crate::{demo, http, ingest, meaning, shelf};
 use anyhow::Context;
 use madang_store::Clock;
 use std::io::Write;
@@ -99,6 +99,7 @@ async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
     };
     let background = ingest::start(&app);
     let models = tokio::spawn(shelf::follow(app.clone()));
+    let vectors = tokio::spawn(meaning::follow(app.clone()));
     let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stop).await?;
     // Runs that were stopped are still being stored.
@@ -107,6 +108,7 @@ async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
     app.shutdown.cancel();
     background.ended().await;
     models.await?;
+    vectors.await?;
     app.store.close().await;
     Ok(())
 }

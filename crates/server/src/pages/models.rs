@@ -6,6 +6,7 @@ use crate::api::models::loaded;
 use crate::app::App;
 use crate::auth::Admin;
 use crate::frame::{Page, frame, render};
+use crate::meaning::coverage;
 use crate::views::models::{EngineOption, LoadedRow, ModelRow, ModelsPage, ServerRow};
 use axum::extract::State;
 use axum::http::Uri;
@@ -47,6 +48,7 @@ async fn models(State(app): State<App>, Admin(reader): Admin, uri: Uri) -> Page 
         options: options(&choice, &installed),
         loaded: running.iter().map(|l| loaded_row(&l.label, &l.metrics)).collect(),
         rows,
+        vectors: coverage(&app).map(|c| (c.done, c.total)),
         servers: servers(&app),
         trouble: app.shelf.trouble(),
     })
@@ -64,7 +66,11 @@ fn options(choice: &str, installed: &[Installed]) -> Vec<EngineOption> {
     ];
     let mut all: Vec<EngineOption> = fixed
         .iter()
-        .map(|(value, label)| EngineOption { value: (*value).to_owned(), label: (*label).to_owned(), chosen: choice == *value })
+        .map(|(value, label)| EngineOption {
+            value: (*value).to_owned(),
+            label: (*label).to_owned(),
+            chosen: choice == *value,
+        })
         .collect();
     all.extend(installed.iter().filter(|m| m.kind == ModelKind::Chat).map(|m| {
         let value = format!("model:{}", m.name);

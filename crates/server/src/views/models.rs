@@ -15,6 +15,8 @@ pub struct ModelsPage {
     pub options: Vec<EngineOption>,
     pub loaded: Vec<LoadedRow>,
     pub rows: Vec<ModelRow>,
+    /// Passages that can be found by meaning, and all of them.
+    pub vectors: Option<(usize, usize)>,
     pub servers: Vec<ServerRow>,
     /// Why what is set is not in force, in Korean.
     pub trouble: Option<String>,

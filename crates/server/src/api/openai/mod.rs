@@ -58,15 +58,13 @@ async fn chat(State(app): State<App>, Runner(reader): Runner, Body(body): Body<C
 
 fn find(app: &App, name: &str) -> Handled<Arc<dyn ChatModel>> {
     let models = app.engines.chat_models();
-    models.into_iter().find(|m| m.card().name == name).ok_or_else(|| {
-        Failure {
-            field: Some("model".to_owned()),
-            ..Failure::new(
-                StatusCode::NOT_FOUND,
-                "model_not_found",
-                format!("모델 ‘{name}’이(가) 없습니다. GET /v1/models에 있는 이름이나 app:<앱 번호>를 적어 주세요."),
-            )
-        }
+    models.into_iter().find(|m| m.card().name == name).ok_or_else(|| Failure {
+        field: Some("model".to_owned()),
+        ..Failure::new(
+            StatusCode::NOT_FOUND,
+            "model_not_found",
+            format!("모델 ‘{name}’이(가) 없습니다. GET /v1/models에 있는 이름이나 app:<앱 번호>를 적어 주세요."),
+        )
     })
 }
 
@@ -83,7 +81,11 @@ fn form(sheet: &DesignSheet, text: &str) -> Handled<BTreeMap<String, String>> {
         return Ok(fields);
     }
     let words = |kind: &FieldKind| matches!(kind, FieldKind::Text | FieldKind::LongText);
-    let field = sheet.inputs.iter().find(|i| i.required && words(&i.kind)).or_else(|| sheet.inputs.iter().find(|i| words(&i.kind)));
+    let field = sheet
+        .inputs
+        .iter()
+        .find(|i| i.required && words(&i.kind))
+        .or_else(|| sheet.inputs.iter().find(|i| words(&i.kind)));
     let missing: Vec<&str> = sheet
         .inputs
         .iter()
@@ -94,7 +96,10 @@ fn form(sheet: &DesignSheet, text: &str) -> Handled<BTreeMap<String, String>> {
         Some(field) if missing.is_empty() => Ok([(field.key.clone(), text.to_owned())].into()),
         _ => {
             let keys: Vec<&str> = sheet.inputs.iter().map(|i| i.key.as_str()).collect();
-            let message = format!("이 앱은 칸이 여럿입니다. 마지막 메시지를 {{\"칸\": \"값\"}} 모양의 JSON으로 보내 주세요. 칸: {}", keys.join(", "));
+            let message = format!(
+                "이 앱은 칸이 여럿입니다. 마지막 메시지를 {{\"칸\": \"값\"}} 모양의 JSON으로 보내 주세요. 칸: {}",
+                keys.join(", ")
+            );
             Err(Failure::invalid("messages", message))
         }
     }
@@ -136,4 +141,3 @@ fn failure(error: ChatError) -> Failure {
         ChatError::Stopped | ChatError::Failed(_) => Failure::internal(message),
     }
 }
-

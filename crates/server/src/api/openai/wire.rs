@@ -141,7 +141,9 @@ impl ChatBody {
             ("top_logprobs", self.top_logprobs.is_some_and(|n| n > 20)),
         ];
         match unserved.iter().find(|(_, wrong)| *wrong) {
-            Some((name, _)) => Err(Failure::invalid(name, format!("{name} 설정은 여기서 쓸 수 없습니다. 빼고 보내 주세요."))),
+            Some((name, _)) => {
+                Err(Failure::invalid(name, format!("{name} 설정은 여기서 쓸 수 없습니다. 빼고 보내 주세요.")))
+            }
             None if self.messages.is_empty() => Err(Failure::invalid("messages", "메시지를 하나 이상 보내 주세요.")),
             None => Ok(()),
         }
@@ -205,7 +207,10 @@ fn message(turn: &Turn) -> Handled<Message> {
         Some(Content::Text(text)) => text.clone(),
         Some(Content::Parts(parts)) => {
             if let Some(other) = parts.iter().find(|p| p.kind != "text") {
-                return Err(Failure::invalid("messages", format!("‘{}’ 내용은 읽지 못합니다. 글만 보내 주세요.", other.kind)));
+                return Err(Failure::invalid(
+                    "messages",
+                    format!("‘{}’ 내용은 읽지 못합니다. 글만 보내 주세요.", other.kind),
+                ));
             }
             parts.iter().filter_map(|p| p.text.as_deref()).collect()
         }
@@ -219,7 +224,10 @@ fn constraint(format: &ResponseFormat) -> Handled<Option<Constraint>> {
         ("text", _) => Ok(None),
         ("json_object", _) => Ok(Some(Constraint::JsonSchema(serde_json::json!({ "type": "object" })))),
         ("json_schema", Some(NamedSchema { schema: Some(schema) })) => Ok(Some(Constraint::JsonSchema(schema.clone()))),
-        _ => Err(Failure::invalid("response_format", "response_format은 text, json_object, json_schema 가운데 하나로 보내 주세요.")),
+        _ => Err(Failure::invalid(
+            "response_format",
+            "response_format은 text, json_object, json_schema 가운데 하나로 보내 주세요.",
+        )),
     }
 }
 
