@@ -1,7 +1,7 @@
 //! How a model comes onto the shelf: its header is read, its files are copied and hashed into a folder without a name,
 //! tried, and given their name at once. Whatever goes wrong before leaves nothing behind.
 
-use super::disk::{self, Lock, Staging};
+use super::disk::{self, Lock};
 use super::source::Source;
 use super::state::{Installed, InstalledFile, State};
 use super::{
@@ -73,7 +73,7 @@ impl Shelf {
         let pinned = self.catalogue().find(&name).map(|e| e.sha256.clone()).filter(|h| !h.is_empty());
         room(self.folder(), source.bytes())?;
 
-        let mut staging = Staging::new(self.folder())?;
+        let mut staging = self.stage()?;
         let files = copy(&source, staging.path(), options, progress)?;
         let sha256 = files.iter().find(|f| f.path == source.main).map(|f| f.sha256.clone()).unwrap_or_default();
         for expected in [&given, &pinned].into_iter().flatten() {

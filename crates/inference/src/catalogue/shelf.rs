@@ -1,7 +1,7 @@
 //! The installed models of a home folder, `HOME/models`, with one folder for each and `installed.toml` as the list. Every
 //! change takes the lock, reads the list anew and replaces it whole; readers never wait.
 
-use super::disk::{self, Lock};
+use super::disk::{self, Lock, Staging};
 use super::state::{Installed, InternalServer, State, is_inside};
 use super::{Catalogue, ModelKind, ShelfError};
 use crate::ModelCard;
@@ -258,6 +258,12 @@ impl Shelf {
         let state = State::read(&self.list())?;
         disk::sweep(&self.folder, |name| state.find(name).is_some());
         Ok(())
+    }
+
+    /// A folder to fill. Made under the lock, so that nobody sweeps it away before it is marked.
+    pub(super) fn stage(&self) -> Result<Staging, ShelfError> {
+        let _lock = Lock::take(&self.folder)?;
+        Staging::new(&self.folder)
     }
 
     pub(super) fn list(&self) -> PathBuf {
