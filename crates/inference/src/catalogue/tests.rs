@@ -1,7 +1,8 @@
-//! Tests that need no model: the catalogue itself, names, and copies that break off. Those with models are xtask's.
+//! The catalogue itself, names, copies that break off, and model folders. The tests with model files are xtask's.
 
 use super::disk::{self, Staging};
-use super::{Catalogue, ModelFormat, ShelfError, is_name, name_from};
+use super::{AddOptions, Catalogue, ModelFormat, ModelKind, Shelf, ShelfError, is_name, name_from};
+use crate::embed::testing::{bert, with_head, write_model};
 use std::io::{Cursor, Error, Read};
 use std::path::Path;
 
@@ -121,4 +122,31 @@ fn a_list_is_replaced_whole() {
     }
     assert_eq!(std::fs::read_dir(folder.path()).expect("reads").count(), 1);
     assert!(disk::replace(&folder.path().join("absent/x"), "t").is_err());
+}
+
+#[test]
+fn folders_are_taken_without_what_is_no_model() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut shelf = Shelf::open(home.path()).expect("opens");
+    let encoder = bert("xlm-roberta", "", 64, 1);
+    let cross = with_head(bert("xlm-roberta", "roberta.", 64, 2), 1);
+    for (toy, kind) in [(encoder, ModelKind::Embedding), (cross, ModelKind::Reranker)] {
+        let carried = home.path().join(format!("Carried {kind}"));
+        std::fs::create_dir(&carried).expect("creates");
+        write_model(&carried, &toy, "pooling_mode_mean_tokens");
+        for other in ["pytorch_model.bin", "setup.py", ".hidden.json"] {
+            std::fs::write(carried.join(other), "x").expect("writes");
+        }
+        let added = shelf.add(&carried, &AddOptions::default(), &mut |_| {}).expect("added").model;
+        assert_eq!((added.name.as_str(), added.kind), (format!("carried-{kind}").as_str(), kind));
+        assert!(added.files.iter().any(|f| f.path == "1_Pooling/config.json"));
+        assert!(added.files.iter().all(|f| !f.path.ends_with("bin") && !f.path.ends_with("py")));
+        assert_eq!(shelf.verify(&added.name).expect("sound").files, added.files.len());
+        let weights = added.files.iter().find(|f| f.path == "model.safetensors").expect("weights");
+        assert_eq!(weights.sha256, added.sha256);
+        shelf.use_role(kind, &added.name).expect("given");
+        std::fs::remove_file(carried.join("model.safetensors")).expect("removes");
+        let refused = shelf.add(&carried, &AddOptions::default(), &mut |_| {});
+        assert!(matches!(refused, Err(ShelfError::NotAModel { .. })));
+    }
 }

@@ -16,7 +16,7 @@ mod modules;
 mod sentence;
 mod static_vectors;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
 mod texts;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Name → shape and numbers.
-pub(super) type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
+pub(crate) type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 /// Words of the test tokenizer; the first four are its special tokens.
 pub(super) const WORDS: usize = 40;
@@ -36,7 +36,7 @@ impl Numbers {
 
 /// What an encoder of the tests looks like.
 #[derive(Clone)]
-pub(super) struct Toy {
+pub(crate) struct Toy {
     pub config: Value,
     pub tensors: Tensors,
 }
@@ -50,7 +50,7 @@ fn add(tensors: &mut Tensors, numbers: &mut Numbers, name: &str, shape: &[usize]
 }
 
 /// BERT (`bert`) or XLM-RoBERTa (`xlm-roberta`), 2 layers of 4 heads.
-pub(super) fn bert(model_type: &str, prefix: &str, positions: usize, seed: u64) -> Toy {
+pub(crate) fn bert(model_type: &str, prefix: &str, positions: usize, seed: u64) -> Toy {
     let (hidden, inner, layers) = (16, 24, 2);
     let types = if model_type == "bert" { 2 } else { 1 };
     let config = json!({
@@ -114,7 +114,7 @@ pub(super) fn modernbert(window: usize, seed: u64) -> Toy {
 }
 
 /// Adds the classification head of XLM-RoBERTa.
-pub(super) fn with_head(mut toy: Toy, outputs: usize) -> Toy {
+pub(crate) fn with_head(mut toy: Toy, outputs: usize) -> Toy {
     let mut n = Numbers(99);
     let hidden = 16;
     add(&mut toy.tensors, &mut n, "classifier.dense.weight", &[hidden, hidden]);
@@ -169,7 +169,7 @@ pub(super) fn write_tensors(folder: &Path, tensors: &Tensors) {
 }
 
 /// A whole model folder with one pooling.
-pub(super) fn write_model(folder: &Path, toy: &Toy, pooling: &str) {
+pub(crate) fn write_model(folder: &Path, toy: &Toy, pooling: &str) {
     write_tensors(folder, &toy.tensors);
     write_json(folder, "config.json", &toy.config);
     write_json(folder, "tokenizer.json", &tokenizer());
