@@ -34,7 +34,7 @@ impl World {
             "sentences": [{ "text": "물음에 자료의 근거를 붙여 답한다." }],
             "inputs": [{ "key": "question", "label": "물음", "kind": { "type": "text" }, "required": true }],
             "sources": [{ "type": "collection", "id": collection, "name": "당직 자료" }],
-            "output": { "form": "answer" }
+            "output": { "type": "answer" }, "outside": "never"
         });
         let draft = official.ok(Method::POST, "/api/v1/drafts", json!({ "sheet": sheet })).await?;
         let path = format!("/api/v1/drafts/{}", draft["id"].as_str().context("draft")?);

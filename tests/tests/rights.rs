@@ -31,8 +31,14 @@ const PUBLIC: [&str; 6] = [
 ];
 
 /// Refused to all these actors by a rule that other tests prove: who made an app does not rate it, and set-up is over.
-/// There is no model to embed with.
-const NOBODY: [&str; 3] = ["PUT /api/v1/apps/{id}/rating", "POST /api/v1/setup", "POST /v1/embeddings"];
+/// There is no model to embed with, to load or to let go of.
+const NOBODY: [&str; 5] = [
+    "PUT /api/v1/apps/{id}/rating",
+    "POST /api/v1/setup",
+    "POST /v1/embeddings",
+    "POST /api/v1/models/{name}/load",
+    "DELETE /api/v1/models/{name}/load",
+];
 
 #[derive(PartialEq, Eq, PartialOrd, Ord)]
 struct Route {
@@ -140,6 +146,7 @@ impl World {
         Ok(match (before, parameter) {
             ("versions" | "diff", _) => "1".to_owned(),
             ("ledger", _) => "1".to_owned(),
+            ("models", _) => "none".to_owned(),
             ("setup", _) => "0".repeat(64),
             ("language", _) => "ko".to_owned(),
             ("departments", _) => self.city.ict.clone(),
@@ -366,6 +373,7 @@ impl World {
                 json!({ "inputs": { "question": "감사 통보" } })
             }
             "POST /api/v1/apps/{id}/rollback" => json!({ "version": 1, "reason": "되돌림" }),
+            "PUT /api/v1/models/choice" => json!({ "choice": "auto" }),
             "PUT /api/v1/apps/{id}/rating" => json!({ "stars": 5 }),
             "POST /api/v1/runs/{id}/reports" => json!({ "note": "틀린 답" }),
             "POST /api/v1/submissions/{id}/return" => json!({ "reason": "다시" }),

@@ -136,7 +136,7 @@ struct Kept {
     answer: String,
     citations: Vec<Citation>,
     given: Vec<Passage>,
-    /// The engine that spoke, where another one took over from the one asked.
+    /// The engine that speaks: the one asked, or one that took over from it.
     speaker: Option<EngineCard>,
 }
 
@@ -219,6 +219,7 @@ impl Work {
     ) -> Result<Finish, EngineError> {
         send(client, RunEvent::Run(id)).await?;
         send(client, RunEvent::Engine(card.clone())).await?;
+        kept.speaker = Some(card.clone());
         self.answer(client, stop, kept).await
     }
 
@@ -323,8 +324,9 @@ fn keep(event: EngineEvent, kept: &mut Kept) -> Option<RunEvent> {
         }
         EngineEvent::Progress { done, total } => Some(RunEvent::Progress(done, total)),
         EngineEvent::Speaker(card) => {
+            let another = kept.speaker.as_ref() != Some(&card);
             kept.speaker = Some(card.clone());
-            Some(RunEvent::Engine(card))
+            another.then_some(RunEvent::Engine(card))
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Small models of random weights, made once per test run, and requests to them.
+//! Small models of random weights, made once per test run, and requests to them. Each test file uses a part.
+#![allow(dead_code)]
 
 use madang_inference::{
     Asker, Bounds, ChatEvent, ChatRequest, ChatStream, LocalModel, Message, Options, Role, Sampling, ScopeKey,
