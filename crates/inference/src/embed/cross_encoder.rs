@@ -33,14 +33,13 @@ struct Head {
 impl CrossEncoder {
     /// # Errors
     /// As [`super::open_reranker`].
-    pub fn open(mut folder: Folder, settings: EmbedSettings) -> Result<Self, ModelError> {
-        let architecture: Architecture = folder.required_json("config.json")?;
+    pub fn open(mut folder: Folder, architecture: &Architecture, settings: EmbedSettings) -> Result<Self, ModelError> {
         if !architecture.is_classifier() {
             return Err(ModelError::unsupported(format!("재순위 모델이 아닌 {}", architecture.name())));
         }
         let weights = folder.weights("")?;
-        let encoder = Encoder::load(&mut folder, &architecture, &weights)?;
-        let head = Head::load(&mut folder, &architecture, &weights, &encoder)?;
+        let encoder = Encoder::load(&mut folder, architecture, &weights)?;
+        let head = Head::load(&mut folder, architecture, &weights, &encoder)?;
         let limits = [tokenizer_length(&mut folder)?, settings.max_tokens];
         let max_tokens = limits.into_iter().flatten().fold(encoder.most_tokens, usize::min);
         let texts = Texts::new(&folder.required("tokenizer.json")?, encoder.vocabulary, max_tokens, true)?;

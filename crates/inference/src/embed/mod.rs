@@ -1,10 +1,11 @@
-//! Texts as vectors: encoders (BERT, XLM-RoBERTa, ModernBERT) and static token vectors from model folders, and
-//! rerankers that read question and passage together.
+//! Texts as vectors: encoders (BERT, XLM-RoBERTa, ModernBERT), static token vectors and decoders that embed
+//! (Qwen3-Embedding); and rerankers that read question and passage together.
 //!
-//! What does not live here: the index that keeps the vectors (`search`), and the decoder.
+//! What does not live here: the index that keeps the vectors (`search`), and the decoder itself.
 
 mod attention;
 mod bert;
+mod causal;
 mod config;
 mod cross_encoder;
 mod encoder;
@@ -138,35 +139,52 @@ pub struct EmbedSettings {
     pub max_tokens: Option<usize>,
     /// Tokens computed at once: bounds memory, and the wait of a question behind passages. A single text may be longer.
     pub batch_tokens: usize,
+    /// Threads of a decoder; encoders use as many as there are processors.
+    pub threads: usize,
 }
 
 impl EmbedSettings {
-    /// The folder's own settings.
+    /// The model's own settings.
     pub fn new(name: impl Into<String>, label: impl Into<String>) -> Self {
-        Self { name: name.into(), label: label.into(), prefixes: None, max_tokens: None, batch_tokens: 512 }
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { name: name.into(), label: label.into(), prefixes: None, max_tokens: None, batch_tokens: 512, threads }
     }
 }
 
-/// Opens a folder of `config.json`, `tokenizer.json` and `model.safetensors`: an encoder with sentence-transformers'
-/// `modules.json`, or model2vec's static vectors.
+/// Opens a folder of `config.json`, `tokenizer.json` and `model.safetensors` (an encoder or Qwen3-Embedding with
+/// sentence-transformers' `modules.json`, or model2vec's static vectors), or a GGUF file of Qwen3-Embedding.
 ///
 /// # Errors
 /// [`ModelError::Unsupported`] names the architecture, activation, pooling or module that is not known;
 /// [`ModelError::Damaged`], [`ModelError::Io`].
-pub fn open_embedder(folder: &Path, settings: EmbedSettings) -> Result<Arc<dyn Embedder>, ModelError> {
-    let mut folder = folder::Folder::new(folder);
+pub fn open_embedder(path: &Path, settings: EmbedSettings) -> Result<Arc<dyn Embedder>, ModelError> {
+    if path.is_file() {
+        return Ok(Arc::new(causal::CausalEmbedder::open(path, settings)?));
+    }
+    let mut folder = folder::Folder::new(path);
     let architecture: config::Architecture = folder.required_json("config.json")?;
+    if causal::is_decoder(&architecture) {
+        return Ok(Arc::new(causal::CausalEmbedder::open(path, settings)?));
+    }
     if architecture.is_static() || modules::starts_with_static_vectors(&mut folder)? {
         return Ok(Arc::new(static_vectors::StaticEmbedder::open(folder, settings)?));
     }
     Ok(Arc::new(sentence::SentenceEncoder::open(folder, &architecture, settings)?))
 }
 
-/// Opens a folder of `config.json`, `tokenizer.json` and `model.safetensors` that holds a cross-encoder with one
-/// output (bge-reranker and kin).
+/// Opens a folder of `config.json`, `tokenizer.json` and `model.safetensors` that holds a cross-encoder with one output
+/// (bge-reranker and kin) or Qwen3-Reranker, or a GGUF file of Qwen3-Reranker.
 ///
 /// # Errors
 /// As [`open_embedder`].
-pub fn open_reranker(folder: &Path, settings: EmbedSettings) -> Result<Arc<dyn Reranker>, ModelError> {
-    Ok(Arc::new(cross_encoder::CrossEncoder::open(folder::Folder::new(folder), settings)?))
+pub fn open_reranker(path: &Path, settings: EmbedSettings) -> Result<Arc<dyn Reranker>, ModelError> {
+    if path.is_file() {
+        return Ok(Arc::new(causal::CausalReranker::open(path, settings)?));
+    }
+    let mut folder = folder::Folder::new(path);
+    let architecture: config::Architecture = folder.required_json("config.json")?;
+    if causal::is_decoder(&architecture) {
+        return Ok(Arc::new(causal::CausalReranker::open(path, settings)?));
+    }
+    Ok(Arc::new(cross_encoder::CrossEncoder::open(folder, &architecture, settings)?))
 }

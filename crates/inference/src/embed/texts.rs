@@ -92,18 +92,19 @@ impl Packed {
 }
 
 /// Neighbouring texts of together at most `budget` tokens, or one text that is longer by itself.
-pub(super) fn batches(texts: &[Tokens], budget: usize) -> Vec<Range<usize>> {
+pub(super) fn batches_of(lengths: impl Iterator<Item = usize>, budget: usize) -> Vec<Range<usize>> {
     let mut out = Vec::new();
-    let (mut start, mut sum) = (0, 0);
-    for (i, text) in texts.iter().enumerate() {
-        if i > start && sum + text.ids.len() > budget {
-            out.push(start..i);
-            (start, sum) = (i, 0);
+    let (mut start, mut end, mut sum) = (0, 0, 0);
+    for length in lengths {
+        if end > start && sum + length > budget {
+            out.push(start..end);
+            (start, sum) = (end, 0);
         }
-        sum += text.ids.len();
+        end += 1;
+        sum += length;
     }
-    if start < texts.len() {
-        out.push(start..texts.len());
+    if start < end {
+        out.push(start..end);
     }
     out
 }
@@ -119,7 +120,7 @@ pub(super) fn in_batches<T>(
     mut compute: impl FnMut(&Packed) -> Result<Vec<T>, EmbedError>,
 ) -> Result<Vec<Option<T>>, EmbedError> {
     let mut out = Vec::with_capacity(texts.len());
-    for batch in batches(texts, budget) {
+    for batch in batches_of(texts.iter().map(|t| t.ids.len()), budget) {
         if cancelled() {
             return Err(EmbedError::Stopped);
         }
@@ -141,8 +142,7 @@ mod tests {
         /// Every text is in exactly one batch, in order, and no batch of several exceeds the budget.
         #[test]
         fn batches_hold_every_text_within_the_budget(lengths in prop::collection::vec(1_usize..40, 0..60), budget in 1_usize..100) {
-            let texts: Vec<_> = lengths.iter().map(|n| Tokens { ids: vec![0; *n], types: vec![0; *n], truncated: false }).collect();
-            let batches = batches(&texts, budget);
+            let batches = batches_of(lengths.iter().copied(), budget);
             let together: Vec<_> = batches.iter().cloned().flatten().collect();
             prop_assert_eq!(together, (0..lengths.len()).collect::<Vec<_>>());
             for batch in batches {

@@ -11,13 +11,15 @@ import sys
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
+# Models this small lose more by waiting for each other's threads than they gain.
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch
 from model2vec import StaticModel
 from sentence_transformers import SentenceTransformer
 from sentence_transformers.models import Dense, Normalize, Pooling, Transformer
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
@@ -156,6 +158,89 @@ def reranker(root, name, arch, kind, **more):
     write(folder, {"query": query, "passages": passages, "max_tokens": 190, "logits": logits.tolist()})
 
 
+def qwen(root, name, tok, rows):
+    """A decoder folder of the Qwen3 family; returns the model. Its files name the base as published ones do."""
+    from transformers import Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(5)
+    config = Qwen3Config(
+        vocab_size=rows, hidden_size=64, intermediate_size=128, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=16, max_position_embeddings=4096, tie_word_embeddings=True,
+        initializer_range=0.2, rope_parameters={"rope_type": "default", "rope_theta": 1000000.0},
+    )
+    model = Qwen3ForCausalLM(config).eval()
+    randomise(model)
+    model.save_pretrained(root / name)
+    tok.save_pretrained(root / name)
+    file = root / name / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "rope_theta": 1000000.0}))
+    return model
+
+
+def qwen_tokenizer():
+    """Byte-level BPE with the marks of the Qwen3 family."""
+    tok = Tokenizer(models.BPE())
+    tok.normalizer = normalizers.NFC()
+    pattern = r"""(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"""
+    tok.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(pattern), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+    ])
+    tok.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=380, initial_alphabet=alphabet, show_progress=False)
+    tok.train_from_iterator(SENTENCES + ["yes no " * 20], trainer)
+    tok.add_special_tokens(["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+    tok.add_tokens(["<think>", "</think>"])
+    return tok
+
+
+def qwen_embedder(root, name):
+    tok = qwen_tokenizer()
+    rows = tok.get_vocab_size()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tok, pad_token="<|endoftext|>")
+    model = qwen(root, name, fast, rows)
+    (root / name / "1_Pooling").mkdir()
+    pooling = {"word_embedding_dimension": 64, "pooling_mode_lasttoken": True, "include_prompt": True}
+    (root / name / "1_Pooling/config.json").write_text(json.dumps(pooling))
+    kinds = [("", "Transformer"), ("1_Pooling", "Pooling"), ("2_Normalize", "Normalize")]
+    modules = [{"idx": i, "name": str(i), "path": p, "type": "sentence_transformers.models." + t} for i, (p, t) in enumerate(kinds)]
+    (root / name / "modules.json").write_text(json.dumps(modules))
+    instruct = "Instruct: Given a web search query, retrieve relevant passages that answer the query\nQuery:"
+    given = texts(120)
+
+    def vectors(prefix):
+        out = []
+        for text in given:
+            ids = fast(prefix + text, add_special_tokens=False)["input_ids"] + [fast.pad_token_id]
+            with torch.no_grad():
+                state = model.model(input_ids=torch.tensor([ids])).last_hidden_state[0, -1]
+            out.append(torch.nn.functional.normalize(state, dim=0).tolist())
+        return out
+
+    write(root / name, {"texts": given, "query": vectors(instruct), "passage": vectors("")})
+
+
+def qwen_reranker(root, name):
+    tok = qwen_tokenizer()
+    fast = PreTrainedTokenizerFast(tokenizer_object=tok, pad_token="<|endoftext|>")
+    model = qwen(root, name, fast, tok.get_vocab_size())
+    task = "Given a web search query, retrieve relevant passages that answer the query"
+    before = (
+        "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
+        'provided. Note that the answer can only be "yes" or "no".<|im_end|>\n<|im_start|>user\n'
+    )
+    after = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
+    query, passages, odds = SENTENCES[0], texts(60), []
+    yes, no = fast.convert_tokens_to_ids("yes"), fast.convert_tokens_to_ids("no")
+    for passage in passages:
+        body = f"<Instruct>: {task}\n<Query>: {query}\n<Document>: {passage}"
+        ids = [i for part in (before, body, after) for i in fast(part, add_special_tokens=False)["input_ids"]]
+        with torch.no_grad():
+            logits = model(input_ids=torch.tensor([ids])).logits[0, -1]
+        odds.append((logits[yes] - logits[no]).item())
+    write(root / name, {"query": query, "passages": passages, "max_tokens": 4096, "logits": odds})
+
+
 def static(root, name, kind, weights=False, mapping=False):
     folder = root / name
     tok = tokenizer(kind)
@@ -186,6 +271,8 @@ def main():
     reranker(root, "rerank-xlmr", "xlm-roberta", "unigram")
     reranker(root, "rerank-bert", "bert", "wordpiece")
     reranker(root, "rerank-modern", "modernbert", "bpe", classifier_pooling="mean", classifier_bias=True)
+    qwen_embedder(root, "embed-qwen3")
+    qwen_reranker(root, "rerank-qwen3")
     static(root, "embed-static", "wordpiece")
     static(root, "embed-static-weights", "unigram", weights=True)
     static(root, "embed-static-mapping", "bpe", weights=True, mapping=True)
