@@ -115,7 +115,7 @@ pub(crate) mod avx2 {
     use super::{Block, COLS, HALVES, HEAD, Tokens};
     use crate::activations::BlocksB;
     use crate::format::Format;
-    use crate::in_order;
+    use crate::{ahead, in_order};
     use std::arch::x86_64::*;
 
     /// Unpacks one block.
@@ -126,6 +126,7 @@ pub(crate) mod avx2 {
     pub(crate) unsafe fn unpack(format: Format, packed: &[u8], out: &mut Block) {
         debug_assert!(packed.len() >= super::half_block_bytes(format));
         let p = packed.as_ptr();
+        ahead(p, packed.len());
         let to = out.values.as_mut_ptr().cast::<__m256i>();
         // SAFETY: all offsets lie inside the block; see the layout above.
         unsafe {

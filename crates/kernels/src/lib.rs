@@ -49,3 +49,16 @@ fn in_order(mut v: std::arch::x86_64::__m256i) -> std::arch::x86_64::__m256i {
     unsafe { std::arch::asm!("/* {0} */", inout(ymm_reg) v, options(nomem, nostack, preserves_flags)) };
     v
 }
+
+/// Asks for the `len` bytes that stand some way behind `p`: one pass over the weights waits for memory more than for
+/// anything else. Nothing is read, so nothing behind the end of the weights is touched either.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+fn ahead(p: *const u8, len: usize) {
+    use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+    const DISTANCE: usize = 4096;
+    for line in (0..len).step_by(64) {
+        // SAFETY: a prefetch of any address is allowed.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(p.wrapping_add(DISTANCE + line).cast()) };
+    }
+}

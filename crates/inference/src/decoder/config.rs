@@ -146,7 +146,12 @@ impl Config {
             vocab: file.vocab_size,
             context: file.max_position_embeddings,
             epsilon: file.rms_norm_eps as f32,
-            rope_base: file.rope_theta.unwrap_or(10_000.0),
+            rope_base: file
+                .rope_theta
+                .or(file.rope_scaling.as_ref().and_then(|s| s.rope_theta))
+                // Files of the first llamas do not say it.
+                .or((family == Family::Llama).then_some(10_000.0))
+                .ok_or_else(|| ModelError::damaged("rope_theta"))?,
             rope_dim: head_dim,
             scaling: file.rope_scaling.map_or(Ok(Scaling::None), |s| s.scaling(file.max_position_embeddings))?,
             interleaved: false,
@@ -276,6 +281,8 @@ struct File {
     max_position_embeddings: usize,
     rms_norm_eps: f64,
     rope_theta: Option<f64>,
+    /// `rope_parameters` since transformers 5, then with the base inside.
+    #[serde(alias = "rope_parameters")]
     rope_scaling: Option<FileScaling>,
     hidden_act: Option<String>,
     use_sliding_window: Option<bool>,
@@ -285,6 +292,7 @@ struct File {
 struct FileScaling {
     #[serde(alias = "type")]
     rope_type: String,
+    rope_theta: Option<f64>,
     factor: Option<f64>,
     original_max_position_embeddings: Option<usize>,
     beta_fast: Option<f64>,

@@ -3,7 +3,7 @@
 use super::{Block, COLS, HALVES, HEAD, HEAD6, Tokens, sub_bytes};
 use crate::activations::BlocksK;
 use crate::format::Format;
-use crate::in_order;
+use crate::{ahead, in_order};
 use std::arch::x86_64::*;
 
 /// Unpacks one block.
@@ -14,6 +14,7 @@ use std::arch::x86_64::*;
 pub(crate) unsafe fn unpack(format: Format, packed: &[u8], out: &mut Block) {
     debug_assert!(packed.len() >= super::half_block_bytes(format));
     let p = packed.as_ptr();
+    ahead(p, packed.len());
     // SAFETY: all offsets lie inside the block; see the layout in `kquants.rs`.
     unsafe {
         match format {
