@@ -183,7 +183,8 @@ fn parse_events(text: &str) -> anyhow::Result<Vec<SseEvent>> {
         }
         if !data.is_empty() {
             // OpenAI's streams end with a word that is no JSON.
-            let data = if data == "[DONE]" { Value::String(data) } else { serde_json::from_str(&data).context(data)? };
+            let data =
+                if data == "[DONE]" { Value::String(data) } else { serde_json::from_str(&data).context(data)? };
             events.push(SseEvent { event, data });
         }
     }

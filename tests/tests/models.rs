@@ -9,7 +9,8 @@ use std::process::Command;
 
 type Test = anyhow::Result<()>;
 
-const RULES: &str = "# 당직 근무 지침\n\n## 제2조(당직 보고)\n당직자는 사고가 나면 30분 이내에 당직사령에게 보고하여야 한다.\n";
+const RULES: &str =
+    "# 당직 근무 지침\n\n## 제2조(당직 보고)\n당직자는 사고가 나면 30분 이내에 당직사령에게 보고하여야 한다.\n";
 
 struct World {
     server: Madang,
@@ -221,8 +222,9 @@ try:
 except NotFoundError as error:
     assert '모델' in str(error)
 ";
-    let done =
-        Command::new(python).args(["-c", script, &world.server.base, &world.secret, &world.model, &world.app]).output()?;
+    let done = Command::new(python)
+        .args(["-c", script, &world.server.base, &world.secret, &world.model, &world.app])
+        .output()?;
     ensure!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
     Ok(())
 }

@@ -73,21 +73,30 @@ proptest! {
         let values = floats_of(seed ^ 5, tokens * 64);
         let x = Activations::new(&values, 64);
         let x = x.blocks_b(&pool);
-        let (mut fast, mut slow) = (Vec::new(), Vec::new());
-        for b in 0..4 {
-            let packed = packed(seed.wrapping_add(b), blockquants::half_block_bytes(format), 8);
-            let (mut f, mut s) = (blockquants::Block::ZERO, blockquants::Block::ZERO);
-            // SAFETY: the CPU was asked.
-            unsafe { blockquants::avx2::unpack(format, &packed, &mut f) };
-            blockquants::unpack_portable(format, &packed, &mut s);
-            fast.push(f);
-            slow.push(s);
+        // Two halves of two blocks, side by side as in a panel.
+        let len = blockquants::half_block_bytes(format);
+        let panel: Vec<u8> = (0..4).flat_map(|b| packed(seed.wrapping_add(b), len, 8)).collect();
+        let (mut fast, mut slow) = (vec![blockquants::Block::ZERO; 4], vec![blockquants::Block::ZERO; 4]);
+        for (b, packed) in panel.chunks_exact(len).enumerate() {
+            let at = b % 2 * 2 + b / 2;
+            if format != Format::Q8_0 {
+                // SAFETY: the CPU was asked.
+                unsafe { blockquants::avx2::unpack(format, packed, &mut fast[at]) };
+            }
+            blockquants::unpack_portable(format, packed, &mut slow[at]);
         }
         let all = Tokens { first: 0, count: tokens };
         let (mut a, mut b) = (vec![0.5f32; tokens * 16], vec![0.5f32; tokens * 16]);
-        let panels = [&fast[..2], &fast[2..]];
-        // SAFETY: the CPU was asked; two panels of eight lanes for each token.
-        unsafe { blockquants::avx2::accumulate(panels, x, tokens, 0, all, a.as_mut_ptr(), 16) };
+        // SAFETY: the CPU was asked; two halves of eight lanes for each token.
+        unsafe {
+            use blockquants::avx2::{Run, accumulate};
+            if format == Format::Q8_0 {
+                accumulate::<true>(Run::packed(&panel), x, tokens, 0, all, a.as_mut_ptr(), 16);
+            } else {
+                let run = Run::unpacked([&fast[..2], &fast[2..]]);
+                accumulate::<false>(run, x, tokens, 0, all, a.as_mut_ptr(), 16);
+            }
+        }
         for p in 0..2 {
             blockquants::accumulate_portable(&slow[2 * p..2 * p + 2], x, tokens, 0, all, &mut b[p * 8..], 16);
         }

@@ -118,7 +118,7 @@ pub(crate) mod avx2 {
     use crate::{ahead, in_order};
     use std::arch::x86_64::*;
 
-    /// Unpacks one block.
+    /// Unpacks one block of Q4_0 or Q5_0.
     ///
     /// # Safety
     /// The CPU has AVX2 and F16C, and `packed` holds a whole block of the format.
@@ -133,12 +133,6 @@ pub(crate) mod avx2 {
             _mm256_store_ps(out.d.as_mut_ptr(), _mm256_cvtph_ps(_mm_loadu_si128(p.cast())));
             let p = p.add(HEAD);
             match format {
-                Format::Q8_0 => {
-                    for pair in 0..16 {
-                        let bytes = _mm_loadu_si128(p.add(16 * pair).cast());
-                        _mm256_store_si256(to.add(pair), _mm256_cvtepi8_epi16(bytes));
-                    }
-                }
                 Format::Q4_0 => {
                     let (nibble, eight) = (_mm_set1_epi8(15), _mm_set1_epi8(8));
                     for pair in 0..8 {
@@ -176,14 +170,42 @@ pub(crate) mod avx2 {
         }
     }
 
-    /// Adds the products of a panel, whose halves' blocks from column block `k` on stand in `blocks`, with some tokens; see [`accumulate_portable`](super::accumulate_portable).
+    /// A panel's blocks of neighbouring columns: unpacked, or (Q8_0 alone) as they stand in the weights, where widening
+    /// a byte costs less than storing and loading what it becomes.
+    #[derive(Clone, Copy)]
+    pub(crate) struct Run<'a> {
+        halves: [*const u8; HALVES],
+        /// From one block to the next of the same half.
+        step: usize,
+        count: usize,
+        weights: std::marker::PhantomData<&'a u8>,
+    }
+
+    impl<'a> Run<'a> {
+        /// Both halves have as many blocks.
+        pub fn unpacked(blocks: [&'a [Block]; HALVES]) -> Self {
+            let halves = blocks.map(|b| b.as_ptr().cast());
+            Self { halves, step: size_of::<Block>(), count: blocks[0].len(), weights: std::marker::PhantomData }
+        }
+
+        /// Whole blocks of Q8_0, the two halves' side by side.
+        pub fn packed(bytes: &'a [u8]) -> Self {
+            let half = super::half_block_bytes(Format::Q8_0);
+            let halves = [bytes.as_ptr(), bytes[half..].as_ptr()];
+            let step = HALVES * half;
+            Self { halves, step, count: bytes.len() / step, weights: std::marker::PhantomData }
+        }
+    }
+
+    /// Adds the products of a panel's blocks, the first of them column block `k`, with some tokens; see
+    /// [`accumulate_portable`](super::accumulate_portable).
     ///
     /// # Safety
-    /// The CPU has AVX2 and FMA; `sums` holds a panel's lanes for every token, `stride` apart; both halves have as
-    /// many blocks.
-    #[target_feature(enable = "avx2,fma")]
-    pub(crate) unsafe fn accumulate(
-        blocks: [&[Block]; HALVES],
+    /// The CPU has AVX2, FMA and F16C; `PACKED` says how `run` was made; `sums` holds a panel's lanes for every token,
+    /// `stride` apart.
+    #[target_feature(enable = "avx2,fma,f16c")]
+    pub(crate) unsafe fn accumulate<const PACKED: bool>(
+        run: Run<'_>,
         x: &BlocksB,
         total: usize,
         k: usize,
@@ -195,26 +217,53 @@ pub(crate) mod avx2 {
         // SAFETY: tokens first..first+count lie in `x`.
         unsafe {
             while t + 4 <= tokens.count {
-                tile::<4>(blocks, x, total, k, tokens.first + t, sums.add(t * stride), stride);
+                tile::<4, PACKED>(run, x, total, k, tokens, tokens.first + t, sums.add(t * stride), stride);
                 t += 4;
             }
             let (at, sums) = (tokens.first + t, sums.add(t * stride));
             match tokens.count - t {
                 0 => {}
-                1 => tile::<1>(blocks, x, total, k, at, sums, stride),
-                2 => tile::<2>(blocks, x, total, k, at, sums, stride),
-                _ => tile::<3>(blocks, x, total, k, at, sums, stride),
+                1 => tile::<1, PACKED>(run, x, total, k, tokens, at, sums, stride),
+                2 => tile::<2, PACKED>(run, x, total, k, tokens, at, sums, stride),
+                _ => tile::<3, PACKED>(run, x, total, k, tokens, at, sums, stride),
             }
         }
     }
 
-    #[target_feature(enable = "avx2,fma")]
+    #[target_feature(enable = "avx2")]
     #[inline]
-    unsafe fn tile<const T: usize>(
-        blocks: [&[Block]; HALVES],
+    unsafe fn weights<const PACKED: bool>(block: *const u8, pair: usize) -> __m256i {
+        // SAFETY: `block` points at a block of the kind that is asked for.
+        unsafe {
+            if PACKED {
+                _mm256_cvtepi8_epi16(_mm_loadu_si128(block.add(HEAD + 16 * pair).cast()))
+            } else {
+                _mm256_load_si256(block.add(std::mem::offset_of!(Block, values) + 32 * pair).cast())
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2,f16c")]
+    #[inline]
+    unsafe fn scales<const PACKED: bool>(block: *const u8) -> __m256 {
+        // SAFETY: as in `weights`.
+        unsafe {
+            if PACKED {
+                _mm256_cvtph_ps(_mm_loadu_si128(block.cast()))
+            } else {
+                _mm256_load_ps(block.add(std::mem::offset_of!(Block, d)).cast())
+            }
+        }
+    }
+
+    #[target_feature(enable = "avx2,fma,f16c")]
+    #[inline]
+    unsafe fn tile<const T: usize, const PACKED: bool>(
+        run: Run<'_>,
         x: &BlocksB,
         total: usize,
         k: usize,
+        tokens: Tokens,
         token: usize,
         sums: *mut f32,
         stride: usize,
@@ -224,14 +273,17 @@ pub(crate) mod avx2 {
             let at_sum = |p: usize, t: usize| sums.add(t * stride + p * 8);
             let mut sum: [[__m256; T]; HALVES] =
                 std::array::from_fn(|p| std::array::from_fn(|t| _mm256_loadu_ps(at_sum(p, t))));
-            for b in 0..blocks[0].len() {
+            for b in 0..run.count {
                 let at = (k + b) * total + token;
-                let values: [*const i16; HALVES] = std::array::from_fn(|p| blocks[p].as_ptr().add(b).cast());
+                let block = run.halves.map(|half| half.add(b * run.step));
+                // The first tokens to meet a block wait for it; the others find it in the cache.
+                if PACKED && token == tokens.first {
+                    ahead(block[0], run.step);
+                }
                 let quants: [*const i16; T] = std::array::from_fn(|t| x.quants.as_ptr().add((at + t) * COLS));
                 let mut product = [[_mm256_setzero_si256(); T]; HALVES];
                 for pair in 0..16 {
-                    let w: [__m256i; HALVES] =
-                        std::array::from_fn(|p| _mm256_load_si256(values[p].add(16 * pair).cast()));
+                    let w = block.map(|block| weights::<PACKED>(block, pair));
                     for t in 0..T {
                         let a = _mm256_set1_epi32(quants[t].add(2 * pair).cast::<i32>().read_unaligned());
                         for p in 0..HALVES {
@@ -240,7 +292,7 @@ pub(crate) mod avx2 {
                     }
                 }
                 for p in 0..HALVES {
-                    let d = _mm256_load_ps(blocks[p][b].d.as_ptr());
+                    let d = scales::<PACKED>(block[p]);
                     for t in 0..T {
                         let scale = _mm256_mul_ps(d, _mm256_set1_ps(x.scales[at + t]));
                         sum[p][t] = _mm256_fmadd_ps(_mm256_cvtepi32_ps(product[p][t]), scale, sum[p][t]);

@@ -242,8 +242,19 @@ fn k_panel(m: &Matrix, x: &Activations<'_>, pool: &Pool, data: &[u8], tokens: To
 fn block_panel(m: &Matrix, x: &Activations<'_>, pool: &Pool, data: &[u8], tokens: Tokens, sums: &mut [f32]) {
     let (format, total, x) = (m.format, x.rows, x.blocks_b(pool));
     let bytes = blockquants::half_block_bytes(format);
-    let mut blocks = [const { [blockquants::Block::ZERO; RUN] }; HALVES];
+    let stride = HALVES * ROWS;
     let vectors = crate::vectors();
+    #[cfg(target_arch = "x86_64")]
+    if vectors && format == Format::Q8_0 {
+        use blockquants::avx2::{Run, accumulate};
+        // The tokens' side of a run of blocks stays in the first-level cache as well.
+        for (run, packed) in data.chunks(HALVES * bytes * RUN).enumerate() {
+            // SAFETY: the CPU has what it takes, `sums` holds a panel's lanes for each token.
+            unsafe { accumulate::<true>(Run::packed(packed), x, total, run * RUN, tokens, sums.as_mut_ptr(), stride) };
+        }
+        return;
+    }
+    let mut blocks = [const { [blockquants::Block::ZERO; RUN] }; HALVES];
     for (run, packed) in data.chunks(HALVES * bytes * RUN).enumerate() {
         let (count, k) = (packed.len() / (HALVES * bytes), run * RUN);
         for (i, packed) in packed.chunks_exact(bytes).enumerate() {
@@ -256,12 +267,14 @@ fn block_panel(m: &Matrix, x: &Activations<'_>, pool: &Pool, data: &[u8], tokens
             }
             blockquants::unpack_portable(format, packed, block);
         }
-        let stride = HALVES * ROWS;
         let halves = [&blocks[0][..count], &blocks[1][..count]];
         #[cfg(target_arch = "x86_64")]
         if vectors {
             // SAFETY: the CPU has what it takes, `sums` holds a panel's lanes for each token.
-            unsafe { blockquants::avx2::accumulate(halves, x, total, k, tokens, sums.as_mut_ptr(), stride) };
+            unsafe {
+                let run = blockquants::avx2::Run::unpacked(halves);
+                blockquants::avx2::accumulate::<false>(run, x, total, k, tokens, sums.as_mut_ptr(), stride);
+            }
             continue;
         }
         for (half, blocks) in halves.iter().enumerate() {
