@@ -3,9 +3,9 @@
 //! so that they can be set beside another engine's.
 
 use crate::decoder::cache::{BlockId, KvCache};
-use crate::decoder::{Decoder, Output, Piece, Want};
+use crate::decoder::{Decoder, Output, Piece, Place, Want};
 use crate::error::ModelError;
-use crate::local::Files;
+use crate::local::Loaded;
 use madang_kernels::{BLOCK, Pool};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -136,15 +136,16 @@ struct Bench {
 /// The file cannot be used.
 pub fn run(request: &Request) -> Result<Report, ModelError> {
     let started = Instant::now();
-    let decoder = Files::load(&request.model, Arc::new(Pool::new(request.threads)))?.decoder;
+    let decoder = Loaded::load(&request.model, Arc::new(Pool::new(request.threads)), Place::default())?.decoder;
     let load_seconds = started.elapsed().as_secs_f64();
-    let cache = decoder.cache(request.positions().div_ceil(BLOCK));
+    let cache = decoder.cache(request.positions().div_ceil(BLOCK))?;
     let mut bench = Bench { decoder, cache };
-    bench.prefill(16, 0);
-    let prefill = request.prefill.iter().map(|n| bench.measure_prefill(*n)).collect();
-    let decode = request.decode_depth.iter().map(|d| bench.measure_decode(*d, request.decode_n)).collect();
-    let parallel = request.parallel.iter().map(|n| bench.measure_parallel(*n, request)).collect();
-    let first_token = bench.measure_first_token(request.prefix, request.question);
+    bench.prefill(16, 0)?;
+    let prefill = request.prefill.iter().map(|n| bench.measure_prefill(*n)).collect::<Result<_, _>>()?;
+    let decode =
+        request.decode_depth.iter().map(|d| bench.measure_decode(*d, request.decode_n)).collect::<Result<_, _>>()?;
+    let parallel = request.parallel.iter().map(|n| bench.measure_parallel(*n, request)).collect::<Result<_, _>>()?;
+    let first_token = bench.measure_first_token(request.prefix, request.question)?;
     let engine = format!("Madang {}", env!("CARGO_PKG_VERSION"));
     Ok(Report { engine, load_seconds, prefill, decode, parallel, first_token, peak_bytes: peak_bytes() })
 }
@@ -155,44 +156,46 @@ impl Bench {
         (i.wrapping_mul(2_654_435_761) % self.decoder.config().vocab) as u32
     }
 
-    fn prefill(&mut self, to: usize, from: usize) {
+    fn prefill(&mut self, to: usize, from: usize) -> Result<(), ModelError> {
         let blocks = ids(0, to);
         let tokens: Vec<u32> = (from..to).map(|i| self.token(i)).collect();
         let mut start = from;
         for chunk in tokens.chunks(512) {
             let want = if start + chunk.len() == to { Want::Last } else { Want::Nothing };
             let piece = Piece { tokens: chunk, start, blocks: &blocks, want };
-            self.decoder.forward(&mut self.cache, &[piece], Output::Logits);
+            self.decoder.forward(&mut self.cache, &[piece], Output::Logits)?;
             start += chunk.len();
         }
+        Ok(())
     }
 
-    fn measure_prefill(&mut self, tokens: usize) -> Prefill {
-        let seconds = timed(|| self.prefill(tokens, 0));
-        Prefill { tokens, per_second: tokens as f64 / seconds }
+    fn measure_prefill(&mut self, tokens: usize) -> Result<Prefill, ModelError> {
+        let seconds = timed(|| self.prefill(tokens, 0))?;
+        Ok(Prefill { tokens, per_second: tokens as f64 / seconds })
     }
 
-    fn measure_decode(&mut self, depth: usize, count: usize) -> Decode {
-        self.prefill(depth.max(1), 0);
+    fn measure_decode(&mut self, depth: usize, count: usize) -> Result<Decode, ModelError> {
+        self.prefill(depth.max(1), 0)?;
         let blocks = ids(0, depth + count + 1);
         let seconds = timed(|| {
             for i in 0..count {
                 let tokens = [self.token(i)];
                 let piece = Piece { tokens: &tokens, start: depth + i, blocks: &blocks, want: Want::Last };
-                self.decoder.forward(&mut self.cache, &[piece], Output::Logits);
+                self.decoder.forward(&mut self.cache, &[piece], Output::Logits)?;
             }
-        });
-        Decode { depth, per_second: count as f64 / seconds }
+            Ok(())
+        })?;
+        Ok(Decode { depth, per_second: count as f64 / seconds })
     }
 
-    fn measure_parallel(&mut self, sequences: usize, request: &Request) -> Parallel {
+    fn measure_parallel(&mut self, sequences: usize, request: &Request) -> Result<Parallel, ModelError> {
         let (prompt, count) = (request.parallel_prompt, request.parallel_n);
         let each = (prompt + count).div_ceil(BLOCK);
         let blocks: Vec<Vec<BlockId>> = (0..sequences).map(|s| ids(s * each, each * BLOCK)).collect();
         let tokens: Vec<u32> = (0..prompt).map(|i| self.token(i)).collect();
         for blocks in &blocks {
             let piece = Piece { tokens: &tokens, start: 0, blocks, want: Want::Nothing };
-            self.decoder.forward(&mut self.cache, &[piece], Output::Logits);
+            self.decoder.forward(&mut self.cache, &[piece], Output::Logits)?;
         }
         let seconds = timed(|| {
             for i in 0..count {
@@ -202,18 +205,19 @@ impl Bench {
                     .zip(&blocks)
                     .map(|(tokens, blocks)| Piece { tokens, start: prompt + i, blocks, want: Want::Last })
                     .collect();
-                self.decoder.forward(&mut self.cache, &pieces, Output::Logits);
+                self.decoder.forward(&mut self.cache, &pieces, Output::Logits)?;
             }
-        });
-        Parallel { sequences, per_second: (sequences * count) as f64 / seconds }
+            Ok(())
+        })?;
+        Ok(Parallel { sequences, per_second: (sequences * count) as f64 / seconds })
     }
 
-    fn measure_first_token(&mut self, prefix: usize, question: usize) -> FirstToken {
-        let fresh_seconds = timed(|| self.prefill(prefix + question, 0));
+    fn measure_first_token(&mut self, prefix: usize, question: usize) -> Result<FirstToken, ModelError> {
+        let fresh_seconds = timed(|| self.prefill(prefix + question, 0))?;
         // Whole blocks are shared.
         let shared = prefix / BLOCK * BLOCK;
-        let shared_seconds = timed(|| self.prefill(prefix + question, shared));
-        FirstToken { prefix, question, fresh_seconds, shared_seconds }
+        let shared_seconds = timed(|| self.prefill(prefix + question, shared))?;
+        Ok(FirstToken { prefix, question, fresh_seconds, shared_seconds })
     }
 }
 
@@ -221,8 +225,8 @@ fn ids(first: usize, positions: usize) -> Vec<BlockId> {
     (0..positions.div_ceil(BLOCK)).map(|i| BlockId((first + i) as u32)).collect()
 }
 
-fn timed(work: impl FnOnce()) -> f64 {
+fn timed(work: impl FnOnce() -> Result<(), ModelError>) -> Result<f64, ModelError> {
     let started = Instant::now();
-    work();
-    started.elapsed().as_secs_f64()
+    work()?;
+    Ok(started.elapsed().as_secs_f64())
 }

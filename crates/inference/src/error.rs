@@ -12,6 +12,9 @@ pub enum ModelError {
     /// Missing, cut off or contradicting itself.
     #[error("모델 파일이 빠졌거나 손상되었습니다: {what}. 모델 파일을 다시 옮겨 주세요.")]
     Damaged { what: String },
+    /// Where the model was to compute cannot do it.
+    #[error("모델을 계산할 장치를 쓸 수 없습니다: {what}.")]
+    Device { what: String },
     /// Could not be read.
     #[error("모델 파일을 읽지 못했습니다. 경로와 권한을 확인해 주세요: {} ({source})", path.display())]
     Io { path: PathBuf, source: std::io::Error },
@@ -24,6 +27,10 @@ impl ModelError {
 
     pub(crate) fn damaged(what: impl Into<String>) -> Self {
         Self::Damaged { what: what.into() }
+    }
+
+    pub(crate) fn device(what: impl Into<String>) -> Self {
+        Self::Device { what: what.into() }
     }
 
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {

@@ -2,9 +2,9 @@
 //! fast it was and how much memory it took.
 
 use super::{ModelFormat, ModelKind, ShelfError, machine};
-use crate::decoder::{Output, Piece, Want, cache::BlockId};
+use crate::decoder::{Output, Piece, Place, Want, cache::BlockId};
 use crate::embed::{EmbedSettings, TextKind, open_embedder, open_reranker};
-use crate::local::Files;
+use crate::local::Loaded;
 use crate::{
     Asker, ChatError, ChatEvent, ChatModel, ChatRequest, LocalModel, Message, Options, Role, Sampling, ScopeKey, Usage,
 };
@@ -96,15 +96,15 @@ async fn answer(model: &LocalModel) -> Result<Usage, ChatError> {
 /// A decoder that writes no text: its states must be numbers.
 fn decoder(path: &Path) -> Result<Probe, ShelfError> {
     let started = Instant::now();
-    let mut decoder = Files::load(path, Arc::new(Pool::new(threads())))?.decoder;
+    let mut decoder = Loaded::load(path, Arc::new(Pool::new(threads())), Place::default())?.decoder;
     let load_seconds = started.elapsed().as_secs_f64();
     let vocab = decoder.config().vocab;
     let tokens: Vec<u32> = (0..TOKENS).map(|i| (i * 31 % vocab.max(1)) as u32).collect();
     let blocks: Vec<BlockId> = (0..TOKENS.div_ceil(BLOCK)).map(|i| BlockId(i as u32)).collect();
-    let mut cache = decoder.cache(blocks.len());
+    let mut cache = decoder.cache(blocks.len())?;
     let asked = Instant::now();
     let piece = Piece { tokens: &tokens, start: 0, blocks: &blocks, want: Want::Last };
-    let states = decoder.forward(&mut cache, &[piece], Output::Hidden);
+    let states = decoder.forward(&mut cache, &[piece], Output::Hidden)?;
     finite(&states)?;
     Ok(measured(load_seconds, asked, TOKENS))
 }

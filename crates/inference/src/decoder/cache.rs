@@ -1,6 +1,7 @@
 //! Memory of keys and values: blocks of positions, each with every layer's part. Who may use which block is decided in
-//! `prefix`; here is only the storage.
+//! `local::blocks`; here is only the storage.
 
+use candle_core::Tensor;
 use half::f16;
 use madang_kernels::{BLOCK, KvBlock, KvShape, write_kv};
 
@@ -8,27 +9,69 @@ use madang_kernels::{BLOCK, KvBlock, KvShape, write_kv};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct BlockId(pub u32);
 
-/// All blocks of one model. Memory is taken when a block is first written.
-pub struct KvCache {
+/// All blocks of one model.
+pub enum KvCache {
+    Host(HostCache),
+    Device(DeviceCache),
+}
+
+impl KvCache {
+    /// Blocks in main memory.
+    pub fn host(shape: KvShape, layers: usize, blocks: usize) -> Self {
+        Self::Host(HostCache::new(shape, layers, blocks))
+    }
+
+    /// Number of blocks.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Host(cache) => cache.blocks.len(),
+            Self::Device(cache) => cache.blocks,
+        }
+    }
+
+    /// Bytes of one block, all layers.
+    pub fn block_bytes(&self) -> usize {
+        match self {
+            Self::Host(cache) => block_bytes(cache.shape, cache.layers),
+            Self::Device(cache) => block_bytes(cache.shape, cache.layers.len()),
+        }
+    }
+
+    /// Gives a block's memory back to the system, where it was taken for that block alone.
+    pub fn release(&mut self, id: BlockId) {
+        if let Self::Host(cache) = self {
+            cache.blocks[id.0 as usize] = Box::default();
+        }
+    }
+
+    /// Bytes taken now.
+    pub fn resident(&self) -> usize {
+        match self {
+            Self::Host(cache) => cache.blocks.iter().map(|b| b.len() * 2).sum(),
+            Self::Device(_) => self.len() * self.block_bytes(),
+        }
+    }
+}
+
+/// Blocks on a graphics processor, all of them taken at once.
+pub struct DeviceCache {
+    pub(super) shape: KvShape,
+    pub(super) blocks: usize,
+    /// Keys and values of each layer: `[block * BLOCK][kv_heads * head_dim]`, half precision.
+    pub(super) layers: Vec<(Tensor, Tensor)>,
+}
+
+/// Blocks in main memory. It is taken when a block is first written.
+pub struct HostCache {
     shape: KvShape,
     layers: usize,
     blocks: Vec<Box<[f16]>>,
 }
 
-impl KvCache {
+impl HostCache {
     /// Room for `blocks` blocks, none of it taken yet.
     pub fn new(shape: KvShape, layers: usize, blocks: usize) -> Self {
         Self { shape, layers, blocks: (0..blocks).map(|_| Box::default()).collect() }
-    }
-
-    /// Number of blocks.
-    pub fn len(&self) -> usize {
-        self.blocks.len()
-    }
-
-    /// Bytes of one block, all layers.
-    pub fn block_bytes(&self) -> usize {
-        block_bytes(self.shape, self.layers)
     }
 
     /// Takes memory for a block before its first use.
@@ -37,16 +80,6 @@ impl KvCache {
         if block.is_empty() {
             *block = vec![f16::ZERO; self.layers * self.shape.block_len()].into_boxed_slice();
         }
-    }
-
-    /// Gives a block's memory back to the system.
-    pub fn release(&mut self, id: BlockId) {
-        self.blocks[id.0 as usize] = Box::default();
-    }
-
-    /// Bytes taken now.
-    pub fn resident(&self) -> usize {
-        self.blocks.iter().map(|b| b.len() * 2).sum()
     }
 
     /// One layer's part of some blocks, in order.

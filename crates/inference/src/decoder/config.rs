@@ -3,6 +3,7 @@
 
 use crate::error::ModelError;
 use candle_core::quantized::gguf_file::{Content, Value};
+use madang_kernels::KvShape;
 use serde::Deserialize;
 use std::collections::HashMap;
 
@@ -73,6 +74,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// Dimensions of a position's keys or values.
+    pub fn kv_shape(&self) -> KvShape {
+        KvShape { kv_heads: self.kv_heads, head_dim: self.head_dim }
+    }
+
     /// Reads a GGUF file's metadata.
     ///
     /// # Errors

@@ -1,55 +1,31 @@
-//! The decoder: tokens of several sequences in, logits or hidden states out, over packed weights and blocks of keys and
-//! values. Tokens of all sequences stand together in the products; only attention looks at one sequence at a time.
+//! The decoder: tokens of several sequences in, logits or hidden states out, over weights and blocks of keys and values.
+//! Tokens of all sequences stand together in the products; only attention looks at one sequence at a time. Two homes
+//! compute it: processors with our own kernels (`packed`), graphics processors with candle's tensors (`tensors`).
 //!
 //! What does not live here: text, sampling, who may run when.
 
 pub mod cache;
 pub mod config;
+mod packed;
+mod place;
 mod rope;
+mod step;
+mod tensors;
 pub mod weights;
 
-use cache::{BlockId, KvCache, block_bytes};
+pub use place::Place;
+pub use step::{Piece, Want};
+
+use crate::error::ModelError;
+use cache::{KvCache, block_bytes};
+use candle_core::quantized::gguf_file::Content;
 use config::Config;
-use madang_kernels::{
-    Activations, BLOCK, Head, KvShape, Matrix, Pool, Product, add_assign, attend, multiply, rms_norm, rope_interleaved,
-    rope_neox, swiglu,
-};
-use rope::Rope;
-use std::iter;
+use madang_kernels::Pool;
+use packed::PackedDecoder;
+use std::path::Path;
 use std::sync::Arc;
-use weights::{Layer, Weights};
-
-/// Rows of queries that share one reading of the keys.
-const TILE: usize = 16;
-
-/// What is wanted of a run of tokens.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Want {
-    /// Only the cache is filled.
-    Nothing,
-    /// The last token's.
-    Last,
-    /// Every token's.
-    All,
-}
-
-/// Tokens of one sequence to be computed together.
-#[derive(Debug, Clone, Copy)]
-pub struct Piece<'a> {
-    pub tokens: &'a [u32],
-    /// Position of the first of them.
-    pub start: usize,
-    /// The sequence's blocks from position 0 on; they reach to the last token.
-    pub blocks: &'a [BlockId],
-    pub want: Want,
-}
-
-impl Piece<'_> {
-    /// Position after the last token.
-    fn end(&self) -> usize {
-        self.start + self.tokens.len()
-    }
-}
+use tensors::TensorDecoder;
+use weights::{Files, MappedFile, Packed, map_folder};
 
 /// What comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,263 +36,94 @@ pub enum Output {
     Hidden,
 }
 
-/// A decoder with its tables, ready to compute on one thread pool.
-pub struct Decoder {
-    weights: Weights,
-    rope: Rope,
-    pool: Arc<Pool>,
-}
+/// A decoder with its tables, ready to compute.
+pub struct Decoder(Home);
 
-/// Tokens of a step, laid side by side.
-struct Step<'a> {
-    pieces: &'a [Piece<'a>],
-    /// Position and piece of each token.
-    tokens: Vec<(usize, usize)>,
+enum Home {
+    Packed(PackedDecoder),
+    Tensors(Box<TensorDecoder>),
 }
 
 impl Decoder {
-    pub fn new(weights: Weights, pool: Arc<Pool>) -> Self {
-        let rope = Rope::new(&weights.config, weights.rope_factors.as_deref());
-        Self { weights, rope, pool }
+    /// Loads the decoder of a GGUF file.
+    ///
+    /// # Errors
+    /// A family, format or tensor that is not known, missing or of another size; a place that is not there.
+    pub fn from_gguf(file: &MappedFile, content: &Content, pool: Arc<Pool>, place: Place) -> Result<Self, ModelError> {
+        Self::load(&Files::gguf(file, content)?, pool, place)
+    }
+
+    /// Loads the decoder of a folder with `config.json` and one or more `.safetensors` files.
+    ///
+    /// # Errors
+    /// As [`from_gguf`](Self::from_gguf).
+    pub fn from_safetensors(folder: &Path, pool: Arc<Pool>, place: Place) -> Result<Self, ModelError> {
+        let maps = map_folder(folder)?;
+        Self::load(&Files::safetensors(folder, &maps)?, pool, place)
+    }
+
+    fn load(files: &Files<'_>, pool: Arc<Pool>, place: Place) -> Result<Self, ModelError> {
+        Ok(Self(match place.device()? {
+            None => Home::Packed(PackedDecoder::new(files.weights(&Packed(&pool))?, pool)),
+            Some(device) => Home::Tensors(Box::new(TensorDecoder::load(files, device)?)),
+        }))
     }
 
     pub fn config(&self) -> &Config {
-        &self.weights.config
+        match &self.0 {
+            Home::Packed(decoder) => decoder.config(),
+            Home::Tensors(decoder) => decoder.config(),
+        }
     }
 
-    /// Bytes of the weights in memory.
+    /// Bytes of the weights in memory, on the device where they compute.
     pub fn weight_bytes(&self) -> usize {
-        self.weights.bytes()
+        match &self.0 {
+            Home::Packed(decoder) => decoder.weight_bytes(),
+            Home::Tensors(decoder) => decoder.weight_bytes(),
+        }
+    }
+
+    /// Alone, in a batch, in chunks and after a shared beginning, a token's results are the same to the last bit. Where
+    /// they are not, guessed tokens would change the text.
+    pub fn exact(&self) -> bool {
+        matches!(self.0, Home::Packed(_))
     }
 
     /// Bytes of one block of the cache.
     pub fn block_bytes(&self) -> usize {
-        block_bytes(self.shape(), self.weights.config.layers)
+        block_bytes(self.config().kv_shape(), self.config().layers)
     }
 
     /// A cache of `blocks` blocks for this decoder.
-    pub fn cache(&self, blocks: usize) -> KvCache {
-        KvCache::new(self.shape(), self.weights.config.layers, blocks)
-    }
-
-    fn shape(&self) -> KvShape {
-        KvShape { kv_heads: self.weights.config.kv_heads, head_dim: self.weights.config.head_dim }
+    ///
+    /// # Errors
+    /// A graphics processor has no room for it; in main memory room is taken when it is used.
+    pub fn cache(&self, blocks: usize) -> Result<KvCache, ModelError> {
+        match &self.0 {
+            Home::Packed(_) => Ok(KvCache::host(self.config().kv_shape(), self.config().layers, blocks)),
+            Home::Tensors(decoder) => Ok(KvCache::Device(decoder.cache(blocks)?)),
+        }
     }
 
     /// Computes the pieces' tokens, fills their places in the cache, and returns the wanted rows in order.
     ///
+    /// # Errors
+    /// A graphics processor failed; processors never do.
+    ///
     /// # Panics
-    /// When a token is outside the vocabulary or a piece's blocks do not reach far enough.
-    pub fn forward(&mut self, cache: &mut KvCache, pieces: &[Piece<'_>], output: Output) -> Vec<f32> {
-        let step = Step::new(pieces);
-        self.rope.reach(pieces.iter().map(Piece::end).max().unwrap_or(0));
-        for piece in pieces {
-            for id in &piece.blocks[piece.start / BLOCK..piece.end().div_ceil(BLOCK)] {
-                cache.touch(*id);
-            }
+    /// When a token is outside the vocabulary, a piece's blocks do not reach far enough or the cache is another
+    /// decoder's.
+    pub fn forward(
+        &mut self,
+        cache: &mut KvCache,
+        pieces: &[Piece<'_>],
+        output: Output,
+    ) -> Result<Vec<f32>, ModelError> {
+        match (&mut self.0, cache) {
+            (Home::Packed(decoder), KvCache::Host(cache)) => Ok(decoder.forward(cache, pieces, output)),
+            (Home::Tensors(decoder), KvCache::Device(cache)) => decoder.forward(cache, pieces, output),
+            _ => panic!("a cache of another decoder"),
         }
-        let hidden = self.weights.config.hidden;
-        let mut x = vec![0f32; step.tokens.len() * hidden];
-        let tokens: Vec<u32> = pieces.iter().flat_map(|p| p.tokens).copied().collect();
-        let embedding = &self.weights.embedding;
-        self.rows(&mut x, hidden, |i, row| embedding.row(tokens[i] as usize, row));
-        for (i, layer) in self.weights.layers.iter().enumerate() {
-            self.attention(layer, i, &step, &mut x, cache);
-            self.feed_forward(layer, &mut x);
-        }
-        self.finish(&step, &x, output)
-    }
-
-    /// Calls `body` for each row of `data`, on all threads when there is more than one.
-    fn rows(&self, data: &mut [f32], len: usize, body: impl Fn(usize, &mut [f32]) + Sync) {
-        let rows = data.len() / len;
-        if rows <= 1 {
-            data.chunks_exact_mut(len).enumerate().for_each(|(i, row)| body(i, row));
-            return;
-        }
-        self.pool.rows(data, len, body);
-    }
-
-    fn normed(&self, x: &[f32], weight: &[f32]) -> Vec<f32> {
-        let (hidden, epsilon) = (self.weights.config.hidden, self.weights.config.epsilon);
-        let mut out = vec![0f32; x.len()];
-        self.rows(&mut out, hidden, |i, row| rms_norm(&x[i * hidden..(i + 1) * hidden], weight, epsilon, row));
-        out
-    }
-
-    fn attention(&self, layer: &Layer, index: usize, step: &Step<'_>, x: &mut [f32], cache: &mut KvCache) {
-        let config = &self.weights.config;
-        let n = step.tokens.len();
-        let (q_len, kv_len) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
-        let normed = self.normed(x, &layer.attn_norm);
-        let (mut q, mut k, mut v) = (vec![0f32; n * q_len], vec![0f32; n * kv_len], vec![0f32; n * kv_len]);
-        let activations = Activations::new(&normed, config.hidden);
-        multiply(
-            &self.pool,
-            &activations,
-            &mut [
-                Product { matrix: &layer.q.matrix, out: &mut q },
-                Product { matrix: &layer.k.matrix, out: &mut k },
-                Product { matrix: &layer.v.matrix, out: &mut v },
-            ],
-        );
-        self.rows(&mut q, q_len, |i, row| self.turn(row, layer.q.bias.as_deref(), layer.q_norm.as_deref(), step, i));
-        self.rows(&mut k, kv_len, |i, row| self.turn(row, layer.k.bias.as_deref(), layer.k_norm.as_deref(), step, i));
-        if let Some(bias) = &layer.v.bias {
-            v.chunks_exact_mut(kv_len).for_each(|row| add_assign(row, bias));
-        }
-        for (i, (position, piece)) in step.tokens.iter().enumerate() {
-            let at = i * kv_len..(i + 1) * kv_len;
-            cache.write(index, step.pieces[*piece].blocks, *position, &k[at.clone()], &v[at]);
-        }
-        let mixed = self.mix(index, step, &q, cache);
-        let out = self.product(&layer.o.matrix, &mixed, layer.o.bias.as_deref());
-        add_assign(x, &out);
-    }
-
-    /// Bias, norm and rotation of one token's queries or keys.
-    fn turn(&self, row: &mut [f32], bias: Option<&[f32]>, norm: Option<&[f32]>, step: &Step<'_>, token: usize) {
-        let config = &self.weights.config;
-        if let Some(bias) = bias {
-            add_assign(row, bias);
-        }
-        let table = self.rope.at(step.tokens[token].0);
-        let mut normed = vec![0f32; config.head_dim];
-        for head in row.chunks_exact_mut(config.head_dim) {
-            if let Some(norm) = norm {
-                rms_norm(head, norm, config.epsilon, &mut normed);
-                head.copy_from_slice(&normed);
-            }
-            if config.interleaved {
-                rope_interleaved(head, table)
-            } else {
-                rope_neox(&mut head[..config.rope_dim], table)
-            }
-        }
-    }
-
-    /// Attention of all tokens, `[tokens][heads * head_dim]`.
-    fn mix(&self, layer: usize, step: &Step<'_>, q: &[f32], cache: &KvCache) -> Vec<f32> {
-        let config = &self.weights.config;
-        let (dim, group) = (config.head_dim, config.heads / config.kv_heads);
-        let blocks: Vec<Vec<_>> =
-            step.pieces.iter().map(|p| cache.layer(layer, &p.blocks[..p.end().div_ceil(BLOCK)])).collect();
-        let tiles = step.tiles((TILE / group).max(1));
-        let items: Vec<_> = tiles.iter().flat_map(|t| (0..config.kv_heads).map(move |h| (*t, h))).collect();
-        let lens: Vec<usize> = items.iter().map(|(t, _)| t.count * group * dim).collect();
-        let mut parts = vec![0f32; q.len()];
-        let width = config.heads * dim;
-        self.pool.parts(&mut parts, &lens, |item, values| {
-            let (tile, kv_head) = items[item];
-            let tokens = tile.first..tile.first + tile.count;
-            // A group's heads stand side by side in a token's queries.
-            let from = kv_head * group * dim;
-            let queries: Vec<f32> =
-                tokens.clone().flat_map(|t| &q[t * width + from..t * width + from + group * dim]).copied().collect();
-            let positions: Vec<usize> = tokens.flat_map(|t| iter::repeat_n(step.tokens[t].0, group)).collect();
-            let head = Head {
-                shape: self.shape(),
-                kv_head,
-                blocks: &blocks[tile.piece],
-                queries: &queries,
-                positions: &positions,
-                scale: 1.0 / (dim as f32).sqrt(),
-            };
-            attend(&head, values);
-        });
-        let mut out = vec![0f32; q.len()];
-        let mut parts = parts.as_slice();
-        for (tile, kv_head) in items {
-            for t in tile.first..tile.first + tile.count {
-                let (row, rest) = parts.split_at(group * dim);
-                out[t * width + kv_head * group * dim..][..group * dim].copy_from_slice(row);
-                parts = rest;
-            }
-        }
-        out
-    }
-
-    fn feed_forward(&self, layer: &Layer, x: &mut [f32]) {
-        let config = &self.weights.config;
-        let normed = self.normed(x, &layer.ffn_norm);
-        let n = x.len() / config.hidden;
-        let (mut gate, mut up) = (vec![0f32; n * config.ffn], vec![0f32; n * config.ffn]);
-        let activations = Activations::new(&normed, config.hidden);
-        let mut products =
-            [Product { matrix: &layer.gate, out: &mut gate }, Product { matrix: &layer.up, out: &mut up }];
-        multiply(&self.pool, &activations, &mut products);
-        self.rows(&mut gate, config.ffn, |i, row| swiglu(row, &up[i * config.ffn..(i + 1) * config.ffn]));
-        let out = self.product(&layer.down, &gate, None);
-        add_assign(x, &out);
-    }
-
-    fn product(&self, matrix: &Matrix, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
-        let mut out = vec![0f32; x.len() / matrix.cols() * matrix.rows()];
-        multiply(&self.pool, &Activations::new(x, matrix.cols()), &mut [Product { matrix, out: &mut out }]);
-        if let Some(bias) = bias {
-            out.chunks_exact_mut(matrix.rows()).for_each(|row| add_assign(row, bias));
-        }
-        out
-    }
-
-    fn finish(&self, step: &Step<'_>, x: &[f32], output: Output) -> Vec<f32> {
-        let hidden = self.weights.config.hidden;
-        let wanted: Vec<f32> =
-            step.wanted().into_iter().flat_map(|i| &x[i * hidden..(i + 1) * hidden]).copied().collect();
-        if wanted.is_empty() {
-            return wanted;
-        }
-        let normed = self.normed(&wanted, &self.weights.norm);
-        match output {
-            Output::Hidden => normed,
-            Output::Logits => {
-                self.product(self.weights.output.as_ref().unwrap_or(&self.weights.embedding), &normed, None)
-            }
-        }
-    }
-}
-
-/// Neighbouring tokens of one piece.
-#[derive(Clone, Copy)]
-struct Tile {
-    piece: usize,
-    first: usize,
-    count: usize,
-}
-
-impl<'a> Step<'a> {
-    fn new(pieces: &'a [Piece<'a>]) -> Self {
-        let tokens =
-            pieces.iter().enumerate().flat_map(|(i, p)| (0..p.tokens.len()).map(move |t| (p.start + t, i))).collect();
-        Self { pieces, tokens }
-    }
-
-    /// Tokens in tiles of at most `most`, late ones first: they have the most to look at.
-    fn tiles(&self, most: usize) -> Vec<Tile> {
-        let mut tiles = Vec::new();
-        let mut first = 0;
-        for (piece, p) in self.pieces.iter().enumerate() {
-            for at in (0..p.tokens.len()).step_by(most) {
-                tiles.push(Tile { piece, first: first + at, count: most.min(p.tokens.len() - at) });
-            }
-            first += p.tokens.len();
-        }
-        tiles.reverse();
-        tiles
-    }
-
-    fn wanted(&self) -> Vec<usize> {
-        let mut wanted = Vec::new();
-        let mut first = 0;
-        for p in self.pieces {
-            let count = p.tokens.len();
-            match p.want {
-                Want::Nothing => {}
-                Want::Last => wanted.extend((first + count).checked_sub(1).filter(|_| count > 0)),
-                Want::All => wanted.extend(first..first + count),
-            }
-            first += count;
-        }
-        wanted
     }
 }

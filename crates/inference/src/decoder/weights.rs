@@ -1,60 +1,58 @@
-//! From files to packed matrices: GGUF and safetensors, mapped into memory and let go of once packed, so that no weight is
-//! held twice.
+//! From files to matrices: GGUF and safetensors, mapped into memory and let go of once packed or copied to a device, so
+//! that no weight is held twice.
 
 use super::config::{Config, Family};
 use crate::error::ModelError;
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Content;
 use madang_kernels::{Format, Matrix, Pool};
-use memmap2::Mmap;
+use memmap2::{Mmap, UncheckedAdvice};
 use safetensors::{Dtype, SafeTensors};
 use std::fs::File;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
-/// One layer.
-pub struct Layer {
+/// One layer; `M` is a matrix where it computes.
+pub struct Layer<M> {
     pub attn_norm: Vec<f32>,
-    pub q: Linear,
-    pub k: Linear,
-    pub v: Linear,
-    pub o: Linear,
+    pub q: Linear<M>,
+    pub k: Linear<M>,
+    pub v: Linear<M>,
+    pub o: Linear<M>,
     /// Norms of each head's queries and keys.
     pub q_norm: Option<Vec<f32>>,
     pub k_norm: Option<Vec<f32>>,
     pub ffn_norm: Vec<f32>,
-    pub gate: Matrix,
-    pub up: Matrix,
-    pub down: Matrix,
+    pub gate: M,
+    pub up: M,
+    pub down: M,
 }
 
 /// A matrix and what is added to its product.
-pub struct Linear {
-    pub matrix: Matrix,
+pub struct Linear<M> {
+    pub matrix: M,
     pub bias: Option<Vec<f32>>,
 }
 
 /// A whole decoder.
-pub struct Weights {
+pub struct Weights<M> {
     pub config: Config,
-    pub embedding: Matrix,
-    pub layers: Vec<Layer>,
+    pub embedding: M,
+    pub layers: Vec<Layer<M>>,
     pub norm: Vec<f32>,
     /// `None`: the embedding serves.
-    pub output: Option<Matrix>,
+    pub output: Option<M>,
     pub rope_factors: Option<Vec<f32>>,
 }
 
-impl Weights {
+impl<M> Weights<M> {
     /// Bytes of all matrices, once each.
-    pub fn bytes(&self) -> usize {
-        let layers: usize = self
+    pub fn bytes(&self, of: impl Fn(&M) -> usize) -> usize {
+        let layers = self
             .layers
             .iter()
-            .map(|l| [&l.q.matrix, &l.k.matrix, &l.v.matrix, &l.o.matrix, &l.gate, &l.up, &l.down])
-            .flat_map(|all| all.map(Matrix::bytes))
-            .sum();
-        layers + self.embedding.bytes() + self.output.as_ref().map_or(0, Matrix::bytes)
+            .flat_map(|l| [&l.q.matrix, &l.k.matrix, &l.v.matrix, &l.o.matrix, &l.gate, &l.up, &l.down].map(&of));
+        layers.sum::<usize>() + of(&self.embedding) + self.output.as_ref().map_or(0, &of)
     }
 }
 
@@ -82,6 +80,20 @@ impl MappedFile {
         &self.map
     }
 
+    /// The system may take back the memory that a part of the file fills: it was copied. Reading it again still works.
+    fn let_go(&self, part: &[u8]) {
+        let Some(from) = part.as_ptr().addr().checked_sub(self.map.as_ptr().addr()) else { return };
+        if from + part.len() > self.map.len() {
+            return;
+        }
+        // SAFETY: of a read-only map of a file nothing is lost by it; the pages are read again when they are looked at.
+        #[allow(unsafe_code)]
+        let advised = unsafe { self.map.unchecked_advise_range(UncheckedAdvice::DontNeed, from, part.len()) };
+        if let Err(error) = advised {
+            tracing::debug!(%error, "a copied part of a model file stays in memory");
+        }
+    }
+
     /// The file's directory of metadata and tensors.
     ///
     /// # Errors
@@ -93,15 +105,129 @@ impl MappedFile {
 }
 
 /// One tensor as it stands in a file.
-struct Raw<'a> {
-    format: Format,
-    dims: Vec<usize>,
-    bytes: &'a [u8],
+pub struct Raw<'a> {
+    pub format: Format,
+    pub dims: Vec<usize>,
+    pub bytes: &'a [u8],
 }
 
-/// Tensors by the names of GGUF.
-trait Source {
-    fn find(&self, name: &str) -> Result<Option<Raw<'_>>, ModelError>;
+/// How a file's tensors become matrices.
+pub trait Matrices {
+    type Matrix;
+
+    /// A tensor of two dimensions, `rows` × `cols`.
+    ///
+    /// # Errors
+    /// Why it cannot be one.
+    fn matrix(&self, rows: usize, cols: usize, raw: &Raw<'_>) -> Result<Self::Matrix, String>;
+}
+
+/// Matrices in the layout of our own kernels.
+pub struct Packed<'a>(pub &'a Pool);
+
+impl Matrices for Packed<'_> {
+    type Matrix = Matrix;
+
+    fn matrix(&self, rows: usize, cols: usize, raw: &Raw<'_>) -> Result<Matrix, String> {
+        Matrix::pack(raw.format, rows, cols, raw.bytes, self.0).map_err(|e| e.to_string())
+    }
+}
+
+enum Source<'a> {
+    Gguf(&'a Content),
+    Safetensors(Vec<SafeTensors<'a>>),
+}
+
+/// A decoder's files, read so far as to know what it is.
+pub struct Files<'a> {
+    config: Config,
+    source: Source<'a>,
+    maps: &'a [MappedFile],
+}
+
+impl<'a> Files<'a> {
+    /// A GGUF file.
+    ///
+    /// # Errors
+    /// A family or scaling that is not known, metadata that make no sense.
+    pub fn gguf(file: &'a MappedFile, content: &'a Content) -> Result<Self, ModelError> {
+        let config = Config::from_gguf(content)?;
+        Ok(Self { config, source: Source::Gguf(content), maps: std::slice::from_ref(file) })
+    }
+
+    /// The mapped `.safetensors` files of a folder with `config.json`; see [`map_folder`].
+    ///
+    /// # Errors
+    /// As [`gguf`](Self::gguf); a file is damaged.
+    pub fn safetensors(folder: &Path, maps: &'a [MappedFile]) -> Result<Self, ModelError> {
+        let path = folder.join("config.json");
+        let config = Config::from_json(&std::fs::read_to_string(&path).map_err(ModelError::io(&path))?)?;
+        let files = maps.iter().map(|m| {
+            SafeTensors::deserialize(m.bytes()).map_err(|e| ModelError::damaged(format!("{}: {e}", m.path.display())))
+        });
+        Ok(Self { config, source: Source::Safetensors(files.collect::<Result<_, _>>()?), maps })
+    }
+
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// All weights.
+    ///
+    /// # Errors
+    /// A format or tensor that is not known, missing or of another size.
+    pub fn weights<S: Matrices>(&self, to: &S) -> Result<Weights<S::Matrix>, ModelError> {
+        let config = &self.config;
+        let embedding = self.matrix("token_embd.weight", config.vocab, config.hidden, to)?;
+        let layers = (0..config.layers).map(|i| self.layer(i, to)).collect::<Result<Vec<_>, _>>()?;
+        let norm = self.vector("output_norm.weight", config.hidden)?;
+        let output = match self.find("output.weight")? {
+            Some(_) => Some(self.matrix("output.weight", config.vocab, config.hidden, to)?),
+            None => None,
+        };
+        let rope_factors = self.maybe_vector("rope_freqs.weight", config.rope_dim / 2)?;
+        Ok(Weights { config: config.clone(), embedding, layers, norm, output, rope_factors })
+    }
+
+    fn layer<S: Matrices>(&self, i: usize, to: &S) -> Result<Layer<S::Matrix>, ModelError> {
+        let name = |part: &str| format!("blk.{i}.{part}");
+        let config = &self.config;
+        let (hidden, ffn) = (config.hidden, config.ffn);
+        let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
+        let linear = |part: &str, rows: usize, cols: usize| -> Result<Linear<S::Matrix>, ModelError> {
+            let matrix = self.matrix(&name(&format!("{part}.weight")), rows, cols, to)?;
+            let bias = self.maybe_vector(&name(&format!("{part}.bias")), rows)?;
+            Ok(Linear { matrix, bias })
+        };
+        let head_norm = |part: &str| match config.family {
+            Family::Qwen3 => self.vector(&name(part), config.head_dim).map(Some),
+            _ => Ok(None),
+        };
+        let layer = Layer {
+            attn_norm: self.vector(&name("attn_norm.weight"), hidden)?,
+            q: linear("attn_q", q, hidden)?,
+            k: linear("attn_k", kv, hidden)?,
+            v: linear("attn_v", kv, hidden)?,
+            o: linear("attn_output", hidden, q)?,
+            q_norm: head_norm("attn_q_norm.weight")?,
+            k_norm: head_norm("attn_k_norm.weight")?,
+            ffn_norm: self.vector(&name("ffn_norm.weight"), hidden)?,
+            gate: self.matrix(&name("ffn_gate.weight"), ffn, hidden, to)?,
+            up: self.matrix(&name("ffn_up.weight"), ffn, hidden, to)?,
+            down: self.matrix(&name("ffn_down.weight"), hidden, ffn, to)?,
+        };
+        if config.family == Family::Qwen2 && layer.q.bias.is_none() {
+            return Err(ModelError::damaged(format!("텐서 {} 없음", name("attn_q.bias"))));
+        }
+        Ok(layer)
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Raw<'_>>, ModelError> {
+        match &self.source {
+            Source::Gguf(content) => find_gguf(content, self.maps.first().map_or(&[], MappedFile::bytes), name),
+            Source::Safetensors(files) => find_safetensors(files, name),
+        }
+    }
 
     fn get(&self, name: &str) -> Result<Raw<'_>, ModelError> {
         self.find(name)?.ok_or_else(|| ModelError::damaged(format!("텐서 {name} 없음")))
@@ -127,63 +253,52 @@ trait Source {
         Ok(Some(values))
     }
 
-    fn matrix(&self, name: &str, rows: usize, cols: usize, pool: &Pool) -> Result<Matrix, ModelError> {
+    fn matrix<S: Matrices>(&self, name: &str, rows: usize, cols: usize, to: &S) -> Result<S::Matrix, ModelError> {
         let raw = self.get(name)?;
         if raw.dims != [rows, cols] {
             return Err(ModelError::damaged(format!("{name}: {:?}이 아니라 [{rows}, {cols}]여야 합니다", raw.dims)));
         }
-        Matrix::pack(raw.format, rows, cols, raw.bytes, pool).map_err(|e| ModelError::damaged(format!("{name}: {e}")))
+        let matrix = to.matrix(rows, cols, &raw).map_err(|e| ModelError::damaged(format!("{name}: {e}")))?;
+        self.maps.iter().for_each(|map| map.let_go(raw.bytes));
+        Ok(matrix)
     }
 }
 
-struct GgufSource<'a> {
-    content: &'a Content,
-    bytes: &'a [u8],
+fn find_gguf<'a>(content: &Content, bytes: &'a [u8], name: &str) -> Result<Option<Raw<'a>>, ModelError> {
+    let Some(info) = content.tensor_infos.get(name) else { return Ok(None) };
+    let format = match info.ggml_dtype {
+        GgmlDType::F32 => Format::F32,
+        GgmlDType::F16 => Format::F16,
+        GgmlDType::BF16 => Format::BF16,
+        GgmlDType::Q4_0 => Format::Q4_0,
+        GgmlDType::Q5_0 => Format::Q5_0,
+        GgmlDType::Q8_0 => Format::Q8_0,
+        GgmlDType::Q4K => Format::Q4_K,
+        GgmlDType::Q5K => Format::Q5_K,
+        GgmlDType::Q6K => Format::Q6_K,
+        other => return Err(ModelError::unsupported(format!("{name}의 수 형식 {other:?}"))),
+    };
+    let dims = info.shape.dims().to_vec();
+    let damaged = || ModelError::damaged(format!("텐서 {name}의 자리"));
+    let values = dims.iter().try_fold(1usize, |a, b| a.checked_mul(*b)).ok_or_else(damaged)?;
+    let len = (values / format.block()).checked_mul(format.block_bytes()).ok_or_else(damaged)?;
+    let from = content.tensor_data_offset.checked_add(info.offset).ok_or_else(damaged)?;
+    let from = usize::try_from(from).map_err(|_| damaged())?;
+    let to = from.checked_add(len).ok_or_else(damaged)?;
+    let bytes = bytes.get(from..to).ok_or_else(damaged)?;
+    Ok(Some(Raw { format, dims, bytes }))
 }
 
-impl Source for GgufSource<'_> {
-    fn find(&self, name: &str) -> Result<Option<Raw<'_>>, ModelError> {
-        let Some(info) = self.content.tensor_infos.get(name) else { return Ok(None) };
-        let format = match info.ggml_dtype {
-            GgmlDType::F32 => Format::F32,
-            GgmlDType::F16 => Format::F16,
-            GgmlDType::BF16 => Format::BF16,
-            GgmlDType::Q4_0 => Format::Q4_0,
-            GgmlDType::Q5_0 => Format::Q5_0,
-            GgmlDType::Q8_0 => Format::Q8_0,
-            GgmlDType::Q4K => Format::Q4_K,
-            GgmlDType::Q5K => Format::Q5_K,
-            GgmlDType::Q6K => Format::Q6_K,
-            other => return Err(ModelError::unsupported(format!("{name}의 수 형식 {other:?}"))),
-        };
-        let dims = info.shape.dims().to_vec();
-        let damaged = || ModelError::damaged(format!("텐서 {name}의 자리"));
-        let values = dims.iter().try_fold(1usize, |a, b| a.checked_mul(*b)).ok_or_else(damaged)?;
-        let len = (values / format.block()).checked_mul(format.block_bytes()).ok_or_else(damaged)?;
-        let from = self.content.tensor_data_offset.checked_add(info.offset).ok_or_else(damaged)?;
-        let from = usize::try_from(from).map_err(|_| damaged())?;
-        let to = from.checked_add(len).ok_or_else(damaged)?;
-        let bytes = self.bytes.get(from..to).ok_or_else(damaged)?;
-        Ok(Some(Raw { format, dims, bytes }))
-    }
-}
-
-struct SafetensorsSource<'a> {
-    files: Vec<SafeTensors<'a>>,
-}
-
-impl Source for SafetensorsSource<'_> {
-    fn find(&self, name: &str) -> Result<Option<Raw<'_>>, ModelError> {
-        let Some(name) = hugging_face_name(name) else { return Ok(None) };
-        let Some(view) = self.files.iter().find_map(|f| f.tensor(&name).ok()) else { return Ok(None) };
-        let format = match view.dtype() {
-            Dtype::F32 => Format::F32,
-            Dtype::F16 => Format::F16,
-            Dtype::BF16 => Format::BF16,
-            other => return Err(ModelError::unsupported(format!("{name}의 수 형식 {other:?}"))),
-        };
-        Ok(Some(Raw { format, dims: view.shape().to_vec(), bytes: view.data() }))
-    }
+fn find_safetensors<'a>(files: &[SafeTensors<'a>], name: &str) -> Result<Option<Raw<'a>>, ModelError> {
+    let Some(name) = hugging_face_name(name) else { return Ok(None) };
+    let Some(view) = files.iter().find_map(|f| f.tensor(&name).ok()) else { return Ok(None) };
+    let format = match view.dtype() {
+        Dtype::F32 => Format::F32,
+        Dtype::F16 => Format::F16,
+        Dtype::BF16 => Format::BF16,
+        other => return Err(ModelError::unsupported(format!("{name}의 수 형식 {other:?}"))),
+    };
+    Ok(Some(Raw { format, dims: view.shape().to_vec(), bytes: view.data() }))
 }
 
 /// What transformers call the tensor that GGUF calls `name`.
@@ -216,78 +331,16 @@ fn hugging_face_name(name: &str) -> Option<String> {
     Some(format!("model.layers.{layer}.{part}.{kind}"))
 }
 
-/// Loads the decoder of a GGUF file.
+/// Maps the `.safetensors` files of a folder, in the order of their names.
 ///
 /// # Errors
-/// A family, format or tensor that is not known, missing or of another size.
-pub fn from_gguf(file: &MappedFile, content: &Content, pool: &Pool) -> Result<Weights, ModelError> {
-    let config = Config::from_gguf(content)?;
-    load(config, &GgufSource { content, bytes: file.bytes() }, pool)
-}
-
-/// Loads the decoder of a folder with `config.json` and one or more `.safetensors` files.
-///
-/// # Errors
-/// As [`from_gguf`].
-pub fn from_safetensors(folder: &Path, pool: &Pool) -> Result<Weights, ModelError> {
-    let path = folder.join("config.json");
-    let config = Config::from_json(&std::fs::read_to_string(&path).map_err(ModelError::io(&path))?)?;
+/// The folder or a file cannot be read.
+pub fn map_folder(folder: &Path) -> Result<Vec<MappedFile>, ModelError> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
         .map_err(ModelError::io(folder))?
         .filter_map(|entry| entry.ok().map(|e| e.path()))
         .filter(|p| p.extension().is_some_and(|e| e == "safetensors"))
         .collect();
     paths.sort();
-    let maps = paths.iter().map(|p| MappedFile::open(p)).collect::<Result<Vec<_>, _>>()?;
-    let files = maps
-        .iter()
-        .map(|m| {
-            SafeTensors::deserialize(m.bytes()).map_err(|e| ModelError::damaged(format!("{}: {e}", m.path.display())))
-        })
-        .collect::<Result<Vec<_>, _>>()?;
-    load(config, &SafetensorsSource { files }, pool)
-}
-
-fn load(config: Config, source: &impl Source, pool: &Pool) -> Result<Weights, ModelError> {
-    let embedding = source.matrix("token_embd.weight", config.vocab, config.hidden, pool)?;
-    let layers = (0..config.layers).map(|i| layer(&config, source, i, pool)).collect::<Result<Vec<_>, _>>()?;
-    let norm = source.vector("output_norm.weight", config.hidden)?;
-    let output = match source.find("output.weight")? {
-        Some(_) => Some(source.matrix("output.weight", config.vocab, config.hidden, pool)?),
-        None => None,
-    };
-    let rope_factors = source.maybe_vector("rope_freqs.weight", config.rope_dim / 2)?;
-    Ok(Weights { config, embedding, layers, norm, output, rope_factors })
-}
-
-fn layer(config: &Config, source: &impl Source, i: usize, pool: &Pool) -> Result<Layer, ModelError> {
-    let name = |part: &str| format!("blk.{i}.{part}");
-    let (hidden, ffn) = (config.hidden, config.ffn);
-    let (q, kv) = (config.heads * config.head_dim, config.kv_heads * config.head_dim);
-    let linear = |part: &str, rows: usize, cols: usize| -> Result<Linear, ModelError> {
-        let matrix = source.matrix(&name(&format!("{part}.weight")), rows, cols, pool)?;
-        let bias = source.maybe_vector(&name(&format!("{part}.bias")), rows)?;
-        Ok(Linear { matrix, bias })
-    };
-    let head_norm = |part: &str| match config.family {
-        Family::Qwen3 => source.vector(&name(part), config.head_dim).map(Some),
-        _ => Ok(None),
-    };
-    let layer = Layer {
-        attn_norm: source.vector(&name("attn_norm.weight"), hidden)?,
-        q: linear("attn_q", q, hidden)?,
-        k: linear("attn_k", kv, hidden)?,
-        v: linear("attn_v", kv, hidden)?,
-        o: linear("attn_output", hidden, q)?,
-        q_norm: head_norm("attn_q_norm.weight")?,
-        k_norm: head_norm("attn_k_norm.weight")?,
-        ffn_norm: source.vector(&name("ffn_norm.weight"), hidden)?,
-        gate: source.matrix(&name("ffn_gate.weight"), ffn, hidden, pool)?,
-        up: source.matrix(&name("ffn_up.weight"), ffn, hidden, pool)?,
-        down: source.matrix(&name("ffn_down.weight"), hidden, ffn, pool)?,
-    };
-    if config.family == Family::Qwen2 && layer.q.bias.is_none() {
-        return Err(ModelError::damaged(format!("텐서 {} 없음", name("attn_q.bias"))));
-    }
-    Ok(layer)
+    paths.iter().map(|p| MappedFile::open(p)).collect()
 }

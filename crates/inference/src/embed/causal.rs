@@ -17,8 +17,8 @@ use super::{
 use crate::ModelError;
 use crate::decoder::cache::BlockId;
 use crate::decoder::config::Family;
-use crate::decoder::weights::{MappedFile, from_gguf, from_safetensors};
-use crate::decoder::{Decoder, Output, Piece, Want};
+use crate::decoder::weights::MappedFile;
+use crate::decoder::{Decoder, Output, Piece, Place, Want};
 use crate::tokenizer::{Segment, Tokenizer};
 use candle_core::quantized::gguf_file::{Content, Value};
 use madang_kernels::{BLOCK, Pool};
@@ -60,21 +60,21 @@ impl Causal {
     /// A GGUF file, or a folder with `config.json` and safetensors.
     fn open(path: &Path, settings: &EmbedSettings) -> Result<Opened, ModelError> {
         let pool = Arc::new(Pool::new(settings.threads));
-        let (mut folder, tokenizer, weights, pooling) = if path.is_dir() {
+        let (mut folder, tokenizer, decoder, pooling) = if path.is_dir() {
             let mut folder = Folder::new(path);
             folder.required("config.json")?;
             folder.weights("")?;
-            (folder, Tokenizer::open(path, None)?, from_safetensors(path, &pool)?, None)
+            (folder, Tokenizer::open(path, None)?, Decoder::from_safetensors(path, pool, Place::default())?, None)
         } else {
             let file = MappedFile::open(path)?;
             let content = file.gguf()?;
             let mut folder = Folder::new(path.parent().unwrap_or(Path::new("")));
             folder.note("gguf", file.bytes());
             let tokenizer = Tokenizer::open(path, Some(&content))?;
-            (folder, tokenizer, from_gguf(&file, &content, &pool)?, pooling_type(&content))
+            let decoder = Decoder::from_gguf(&file, &content, pool, Place::default())?;
+            (folder, tokenizer, decoder, pooling_type(&content))
         };
         folder.bytes("tokenizer.json")?;
-        let decoder = Decoder::new(weights, pool);
         let config = decoder.config();
         if config.family != Family::Qwen3 {
             return Err(ModelError::unsupported(format!(
@@ -116,7 +116,8 @@ impl Causal {
             }
             let _turn = self.gate.enter(kind);
             let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
-            let numbers = forward(&mut decoder, sequences.get(batch).unwrap_or_default(), output);
+            let numbers = forward(&mut decoder, sequences.get(batch).unwrap_or_default(), output)
+                .map_err(|e| EmbedError::Failed(e.to_string()))?;
             rows.extend(numbers.chunks(width).map(<[f32]>::to_vec));
         }
         match rows.iter().flatten().all(|x| x.is_finite()) {
@@ -139,10 +140,10 @@ impl Causal {
 }
 
 /// One row per sequence. None is empty; what all have in common at their beginning is computed once.
-fn forward(decoder: &mut Decoder, sequences: &[Vec<u32>], output: Output) -> Vec<f32> {
+fn forward(decoder: &mut Decoder, sequences: &[Vec<u32>], output: Output) -> Result<Vec<f32>, ModelError> {
     let shared = shared_beginning(sequences);
     let blocks: usize = sequences.iter().map(|s| s.len().div_ceil(BLOCK)).sum();
-    let mut cache = decoder.cache(blocks);
+    let mut cache = decoder.cache(blocks)?;
     let mut next = 0_u32;
     let mut take = |count: usize| -> Vec<BlockId> {
         let from = next;
@@ -152,7 +153,7 @@ fn forward(decoder: &mut Decoder, sequences: &[Vec<u32>], output: Output) -> Vec
     let common = take(shared / BLOCK);
     if let (Some(first), true) = (sequences.first(), shared > 0) {
         let tokens = first.get(..shared).unwrap_or_default();
-        decoder.forward(&mut cache, &[Piece { tokens, start: 0, blocks: &common, want: Want::Nothing }], output);
+        decoder.forward(&mut cache, &[Piece { tokens, start: 0, blocks: &common, want: Want::Nothing }], output)?;
     }
     let blocks: Vec<Vec<BlockId>> = sequences
         .iter()
@@ -385,7 +386,7 @@ mod tests {
         });
         write_json(folder, "config.json", &config);
         let pool = Arc::new(Pool::new(2));
-        Decoder::new(from_safetensors(folder, &pool).unwrap(), pool)
+        Decoder::from_safetensors(folder, pool, Place::Cpu).unwrap()
     }
 
     /// With a shared beginning computed once, every sequence has the row that it has alone, to the last bit.
@@ -402,10 +403,10 @@ mod tests {
         let sequences: Vec<_> = [1, 40, 3, 90].into_iter().map(&mut sequence).collect();
         assert_eq!(shared_beginning(&sequences), 64);
         for (output, width) in [(Output::Hidden, 32), (Output::Logits, 60)] {
-            let together = forward(&mut decoder, &sequences, output);
+            let together = forward(&mut decoder, &sequences, output).unwrap();
             assert_eq!(together.len(), 4 * width);
             for (ours, alone) in together.chunks(width).zip(&sequences) {
-                assert_eq!(ours, forward(&mut decoder, std::slice::from_ref(alone), output));
+                assert_eq!(ours, forward(&mut decoder, std::slice::from_ref(alone), output).unwrap());
             }
         }
     }

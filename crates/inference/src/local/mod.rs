@@ -13,8 +13,8 @@ pub use queue::Bounds;
 
 use crate::chat::{ChatError, ChatModel, ChatRequest, ChatStream, ModelCard};
 use crate::constraint::ConstraintFactory;
-use crate::decoder::weights::{MappedFile, from_gguf, from_safetensors};
-use crate::decoder::{Decoder, config::Config};
+use crate::decoder::weights::MappedFile;
+use crate::decoder::{Decoder, Place, config::Config};
 use crate::error::ModelError;
 use crate::sampler::Sampler;
 use crate::template::ChatTemplate;
@@ -38,6 +38,7 @@ const UNREAD: usize = 32;
 pub struct Options {
     pub name: String,
     pub label: String,
+    pub place: Place,
     /// Threads that compute.
     pub threads: usize,
     /// Bytes for keys and values.
@@ -49,7 +50,8 @@ pub struct Options {
     pub bounds: Bounds,
     /// Prompt tokens computed between two tokens of the replies under way.
     pub chunk: usize,
-    /// Guess tokens from the prompt. The text is the same with and without.
+    /// Guess tokens from the prompt. The text is the same with and without; where it might not be (on a graphics
+    /// processor), nothing is guessed.
     pub lookup: bool,
 }
 
@@ -58,6 +60,7 @@ impl Default for Options {
         Self {
             name: "local".to_owned(),
             label: "이 서버의 모델".to_owned(),
+            place: Place::default(),
             threads: thread::available_parallelism().map_or(1, usize::from),
             cache_bytes: 2 << 30,
             context: 32_768,
@@ -83,26 +86,26 @@ pub struct LocalModel {
 }
 
 /// A loaded file before it is run.
-pub(crate) struct Files {
+pub(crate) struct Loaded {
     pub decoder: Decoder,
     tokenizer: Arc<Tokenizer>,
     template: Option<ChatTemplate>,
 }
 
-impl Files {
-    pub fn load(path: &Path, pool: Arc<Pool>) -> Result<Self, ModelError> {
+impl Loaded {
+    pub fn load(path: &Path, pool: Arc<Pool>, place: Place) -> Result<Self, ModelError> {
         if path.is_dir() {
             let tokenizer = Arc::new(Tokenizer::open(path, None)?);
             let template = ChatTemplate::open(path, None, &tokenizer)?;
-            let weights = from_safetensors(path, &pool)?;
-            return Self { decoder: Decoder::new(weights, pool), tokenizer, template }.checked();
+            let decoder = Decoder::from_safetensors(path, pool, place)?;
+            return Self { decoder, tokenizer, template }.checked();
         }
         let file = MappedFile::open(path)?;
         let content = file.gguf()?;
         let tokenizer = Arc::new(Tokenizer::open(path, Some(&content))?);
         let template = ChatTemplate::open(path, Some(&content), &tokenizer)?;
-        let weights = from_gguf(&file, &content, &pool)?;
-        Self { decoder: Decoder::new(weights, pool), tokenizer, template }.checked()
+        let decoder = Decoder::from_gguf(&file, &content, pool, place)?;
+        Self { decoder, tokenizer, template }.checked()
     }
 
     fn checked(self) -> Result<Self, ModelError> {
@@ -121,14 +124,15 @@ impl LocalModel {
     /// What the files lack or what is not known of them.
     pub fn load(path: &Path, options: &Options) -> Result<Self, ModelError> {
         let pool = Arc::new(Pool::new(options.threads));
-        let Files { decoder, tokenizer, template } = Files::load(path, pool)?;
+        let Loaded { decoder, tokenizer, template } = Loaded::load(path, pool, options.place)?;
         let config = decoder.config().clone();
         let cache_blocks = (options.cache_bytes / decoder.block_bytes()).max(1);
         let context = options.context.min(config.context).min(cache_blocks * BLOCK);
         let permits = Permits::new(options.bounds);
         let shared = Shared::new(Arc::clone(&permits));
         let limits = Limits { running: options.running.max(1), chunk: options.chunk.max(1) };
-        let scheduler = Scheduler::new(Arc::clone(&shared), decoder, cache_blocks, Arc::clone(&tokenizer), limits);
+        let lookup = options.lookup && decoder.exact();
+        let scheduler = Scheduler::new(Arc::clone(&shared), decoder, cache_blocks, Arc::clone(&tokenizer), limits)?;
         let engine = thread::Builder::new()
             .name("engine".to_owned())
             .spawn(move || scheduler.run())
@@ -141,7 +145,7 @@ impl LocalModel {
             constraints: Arc::default(),
             shared,
             permits,
-            lookup: options.lookup,
+            lookup,
             engine: Some(engine),
         })
     }

@@ -7,6 +7,7 @@ use super::queue::{Line, Permits};
 use super::sequence::{Job, Sequence};
 use crate::chat::ChatError;
 use crate::decoder::{Decoder, Output, Piece, Want};
+use crate::error::ModelError;
 use crate::tokenizer::Tokenizer;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -97,8 +98,8 @@ impl Scheduler {
         cache_blocks: usize,
         tokenizer: Arc<Tokenizer>,
         limits: Limits,
-    ) -> Self {
-        let blocks = Blocks::new(decoder.cache(cache_blocks));
+    ) -> Result<Self, ModelError> {
+        let blocks = Blocks::new(decoder.cache(cache_blocks)?);
         let metrics = Metrics {
             weight_bytes: decoder.weight_bytes(),
             cache_limit: cache_blocks * decoder.block_bytes(),
@@ -116,7 +117,7 @@ impl Scheduler {
             speed: Speed::default(),
         };
         scheduler.tell();
-        scheduler
+        Ok(scheduler)
     }
 
     /// Works until the model is closed.
@@ -125,11 +126,9 @@ impl Scheduler {
         while self.collect(worked) {
             self.admit();
             worked = match catch_unwind(AssertUnwindSafe(|| self.step())) {
-                Ok(worked) => worked,
-                Err(_) => {
-                    self.fault();
-                    true
-                }
+                Ok(Ok(worked)) => worked,
+                Ok(Err(error)) => self.fault(&error.to_string()),
+                Err(_) => self.fault("panic"),
             };
             self.reap();
             self.tell();
@@ -187,11 +186,11 @@ impl Scheduler {
     }
 
     /// Computes one step; `false` when nothing could be computed.
-    fn step(&mut self) -> bool {
+    fn step(&mut self) -> Result<bool, ModelError> {
         let started = Instant::now();
         let takes = self.plan();
         if takes.is_empty() {
-            return false;
+            return Ok(false);
         }
         let mut inputs = Vec::with_capacity(takes.len());
         for (i, count) in &takes {
@@ -214,11 +213,11 @@ impl Scheduler {
                 Piece { tokens, start: sequence.computed, blocks: &sequence.blocks, want }
             })
             .collect();
-        let mut logits = self.decoder.forward(&mut self.blocks.cache, &pieces, Output::Logits);
+        let mut logits = self.decoder.forward(&mut self.blocks.cache, &pieces, Output::Logits)?;
         let wants: Vec<Want> = pieces.iter().map(|p| p.want).collect();
         let (prompt, written) = self.advance(&takes, &wants, &mut logits);
         self.speed.add(Instant::now(), started.elapsed(), prompt, written);
-        true
+        Ok(true)
     }
 
     /// How many tokens of which sequences the next step computes.
@@ -300,13 +299,14 @@ impl Scheduler {
 
     /// A step went wrong in a way that should not be possible: everybody under way is told, and nothing computed so far
     /// is trusted any more.
-    fn fault(&mut self) {
-        tracing::error!("a step of the model failed");
+    fn fault(&mut self, error: &str) -> bool {
+        tracing::error!(error, "a step of the model failed");
         for mut sequence in self.running.drain(..) {
             sequence.fail(ChatError::Failed("모델이 답을 쓰다가 멈췄습니다. 다시 실행해 주세요.".into()));
             sequence.deliver();
         }
         self.blocks.reset();
+        true
     }
 
     fn tell(&self) {
