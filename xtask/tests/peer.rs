@@ -149,6 +149,10 @@ fn rms(a: &[f32], b: &[f32]) -> f64 {
     (sum / a.len() as f64).sqrt()
 }
 
+fn farthest(a: &[f32], b: &[f32]) -> f64 {
+    f64::from(a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max))
+}
+
 fn deviation(row: &[f32]) -> f64 {
     let mean = row.iter().sum::<f32>() / row.len() as f32;
     rms(row, &vec![mean; row.len()])
@@ -169,7 +173,8 @@ fn compare(peer: &Peer, name: &str, file: &Path, inner: &[usize]) {
     let fused = peer.logits(file, &all, &positions, "on");
     let plain = peer.logits(file, &all, &positions, "off");
     // The spread at one position is itself a matter of chance; a file's is its largest.
-    let spread = positions.iter().enumerate().map(|(i, _)| rms(&fused[i], &plain[i])).fold(0.0, f64::max);
+    let spread = fused.iter().zip(&plain).map(|(a, b)| rms(a, b)).fold(0.0, f64::max);
+    let farthest = fused.iter().zip(&plain).map(|(a, b)| farthest(a, b)).fold(0.0, f64::max);
     for (i, position) in positions.iter().enumerate() {
         let away = rms(&rows[i], &plain[i]).min(rms(&rows[i], &fused[i]));
         let allowed = (TIMES * spread).max(LEAST * deviation(&plain[i]));
@@ -182,8 +187,10 @@ fn compare(peer: &Peer, name: &str, file: &Path, inner: &[usize]) {
     let theirs = peer.greedy(file, &prompt);
     for (i, gap) in theirs.gaps.iter().enumerate() {
         if written[i] != theirs.ids[i] {
-            // Two engines may part where the two best tokens are nearly equal, and have different prompts from there on.
-            assert!(*gap <= 4.0 * spread.max(LEAST), "{name}: token {i} differs, {gap} ahead of the second");
+            // Two engines may part where the two best tokens are nearer than both may move, and have different texts to
+            // go on from.
+            println!("{name}: text parts at token {i}, {gap:.3} ahead of the second; a logit moves by {farthest:.3}");
+            assert!(*gap <= 2.0 * farthest.max(LEAST), "{name}: token {i} differs, {gap} ahead of the second");
             break;
         }
     }

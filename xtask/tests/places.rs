@@ -13,9 +13,16 @@ use madang_kernels::Pool;
 use std::path::Path;
 use std::sync::Arc;
 
-/// Keys and values are of half precision on both sides, rounded inputs of quantised products as well; see `peer.rs`.
-fn tolerance(quant: &str) -> f32 {
-    if quant == "f32" { 0.01 } else { 0.25 }
+/// Root mean square of the differences, in standard deviations of the results. Both sides keep keys and values in half
+/// precision and round the inputs of quantised products to eight bits; `peer.rs` measures how far two correct engines
+/// lie apart for it.
+fn tolerance(quant: &str) -> f64 {
+    if quant == "f32" { 2e-3 } else { 0.1 }
+}
+
+fn rms(numbers: impl Iterator<Item = f32> + Clone) -> f64 {
+    let squares: f64 = numbers.clone().map(|n| f64::from(n).powi(2)).sum();
+    (squares / numbers.count() as f64).sqrt()
 }
 
 fn place() -> Place {
@@ -71,7 +78,7 @@ fn tensors_compute_what_the_kernels_compute() {
             let (ours, theirs) = (compute(&mut kernels, output), compute(&mut tensors, output));
             assert_eq!(ours.len(), theirs.len());
             assert!(theirs.iter().any(|v| v.abs() > 0.1), "{family} {quant}: something is computed");
-            let away = ours.iter().zip(&theirs).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            let away = rms(ours.iter().zip(&theirs).map(|(a, b)| a - b)) / rms(ours.iter().copied());
             println!("{family} {quant} {output:?}: {away}");
             assert!(away < tolerance(quant), "{family} {quant} {output:?}: {away}");
         }
@@ -91,7 +98,6 @@ async fn the_engine_runs_on_tensors() {
     }
     let metrics = model.metrics();
     assert_eq!(metrics.guessed_tokens, 0, "guesses could change the text");
-    assert_eq!(metrics.running, 0);
     assert_eq!(model.card().name, options.name);
 }
 
