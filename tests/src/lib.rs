@@ -4,12 +4,14 @@
 mod browser;
 mod city;
 mod client;
+mod model_server;
 mod postgres;
 mod process;
 
 pub use browser::{Browser, key};
 pub use city::{City, Member, PASSWORD};
 pub use client::{Client, SseEvent};
+pub use model_server::ModelServer;
 pub use postgres::Postgres;
 pub use process::{Madang, binary, model};
 

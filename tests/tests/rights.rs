@@ -6,7 +6,7 @@
 //! from fresh resources. `MADANG_BLESS=1` rewrites the table, which is then to be read as an attacker would.
 
 use anyhow::{Context, bail, ensure};
-use madang_tests::{City, Client, Madang, PASSWORD};
+use madang_tests::{City, Client, Madang, ModelServer, PASSWORD};
 use reqwest::multipart::Form;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -88,6 +88,8 @@ struct World {
     token: Client,
     made: HashMap<&'static str, String>,
     count: usize,
+    /// Inside the network.
+    model_server: ModelServer,
 }
 
 impl World {
@@ -97,7 +99,10 @@ impl World {
         let body = json!({ "name": "읽기", "scope": "read", "days": 1 });
         let made = city.ict_official.client.ok(Method::POST, "/api/v1/tokens", body).await?;
         let token = Client::with_token(&server.base, made["secret"].as_str().context("secret")?)?;
-        Ok(Self { server, city, token, made: HashMap::new(), count: 0 })
+        let model_server = ModelServer::start(&["m"], None).await?;
+        let networks = json!({ "networks": ["127.0.0.0/8"] });
+        city.admin.client.ok(Method::PUT, "/api/v1/models/networks", networks).await?;
+        Ok(Self { server, city, token, made: HashMap::new(), count: 0, model_server })
     }
 
     fn client(&self, actor: &str) -> anyhow::Result<Client> {
@@ -147,6 +152,7 @@ impl World {
             ("versions" | "diff", _) => "1".to_owned(),
             ("ledger", _) => "1".to_owned(),
             ("models", _) => "none".to_owned(),
+            ("servers", _) => self.server_of_models().await?,
             ("setup", _) => "0".repeat(64),
             ("language", _) => "ko".to_owned(),
             ("departments", _) => self.city.ict.clone(),
@@ -319,6 +325,27 @@ impl World {
         self.keep("provider", &made["id"])
     }
 
+    /// A model server in the list; nobody else adds one of its address.
+    async fn server_of_models(&mut self) -> anyhow::Result<String> {
+        if let Some(name) = self.made.get("server") {
+            return Ok(name.clone());
+        }
+        self.forget_servers().await?;
+        let body = json!({ "name": self.unique("서버-"), "url": self.model_server.url, "model": "m" });
+        let made = self.city.admin.client.ok(Method::POST, "/api/v1/models/servers", body).await?;
+        self.keep("server", &made["name"])
+    }
+
+    async fn forget_servers(&mut self) -> Test {
+        let admin = &self.city.admin.client;
+        let all = admin.json("/api/v1/models/servers").await?;
+        for server in all["servers"].as_array().context("servers")? {
+            let name = server["name"].as_str().context("name")?;
+            admin.ok(Method::DELETE, &format!("/api/v1/models/servers/{name}"), Value::Null).await?;
+        }
+        Ok(())
+    }
+
     /// An outside call that waits for the security officer, of an app over open data.
     async fn call(&mut self) -> anyhow::Result<String> {
         if let Some(id) = self.made.get("call") {
@@ -373,7 +400,11 @@ impl World {
                 json!({ "inputs": { "question": "감사 통보" } })
             }
             "POST /api/v1/apps/{id}/rollback" => json!({ "version": 1, "reason": "되돌림" }),
-            "PUT /api/v1/models/choice" => json!({ "choice": "auto" }),
+            "PUT /api/v1/models/choice" => json!({ "choice": "quoting" }),
+            "PUT /api/v1/models/networks" => json!({ "networks": ["127.0.0.0/8"] }),
+            "POST /api/v1/models/servers" | "POST /api/v1/models/servers/try" => {
+                json!({ "url": self.model_server.url, "model": "m" })
+            }
             "PUT /api/v1/apps/{id}/rating" => json!({ "stars": 5 }),
             "POST /api/v1/runs/{id}/reports" => json!({ "note": "틀린 답" }),
             "POST /api/v1/submissions/{id}/return" => json!({ "reason": "다시" }),

@@ -101,6 +101,18 @@ impl EngineTask {
     }
 }
 
+/// What a long piece of work is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// Parts of the material are read one after another.
+    Reading,
+    /// What was noted down of the parts is drawn together.
+    Gathering,
+    /// Parts of the answer are written one after another.
+    Writing,
+}
+
 /// What streams out of an engine.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EngineEvent {
@@ -109,7 +121,7 @@ pub enum EngineEvent {
     /// Source number `n`, sent before or right after its first mention.
     Citation(Citation),
     /// Parts of a long piece of work that are done, of all.
-    Progress { done: usize, total: usize },
+    Progress { stage: Stage, done: usize, total: usize },
     /// From here on another engine speaks than the one asked: for this task, or because that one cannot.
     Speaker(EngineCard),
 }

@@ -26,7 +26,9 @@ pub use chat::{
     ScopeKey, StepLogprobs, StopReason, TokenLogprob, Usage,
 };
 pub use constraint::{ConstraintFactory, ConstraintState};
-pub use engine::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish, MAX_PASTED, TextEngine};
+pub use engine::{
+    EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish, MAX_PASTED, Stage, TextEngine,
+};
 pub use error::ModelError;
 pub use local::{Bounds, LocalModel, Metrics, Options};
 pub use router::{Candidate, EngineChoice, EngineRouter, Place};

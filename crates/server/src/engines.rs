@@ -2,7 +2,7 @@
 //! one of them or the quoting engine for each answer. What an engine does lives in `inference` and `registry`.
 
 use madang_inference::embed::{EmbedSettings, Embedder, open_embedder};
-use madang_inference::remote::{ModelServers, ServersStatus};
+use madang_inference::remote::{InternalNetworks, ModelServers, ServerConfig, ServersStatus};
 
 use madang_inference::writer::{ModelWriter, WriterOptions};
 use madang_inference::{
@@ -125,6 +125,11 @@ impl Engines {
     /// Health and load of the servers inside the network.
     pub fn servers(&self) -> Option<ServersStatus> {
         self.models().servers.as_ref().map(ModelServers::status)
+    }
+
+    /// Are these the servers that are set?
+    pub fn served_by(&self, configs: &[ServerConfig], networks: &InternalNetworks) -> bool {
+        self.models().servers.as_ref().is_some_and(|s| s.is_of(configs, networks))
     }
 
     /// Sets the servers inside the network, watched from now on.

@@ -1,6 +1,7 @@
 //! The one failure type of all handlers. It becomes a JSON problem for scripts and page scripts, and an error page
 //! for a person; the reader's own mistakes are never a 500.
 
+use crate::views::Lang;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -45,6 +46,15 @@ impl Failure {
 
     pub fn invalid(field: &str, message: impl Into<String>) -> Self {
         Self { field: Some(field.to_owned()), ..Self::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message) }
+    }
+
+    /// The same in the reader's language, as far as the dictionary knows it.
+    pub fn said_in(mut self, lang: Lang) -> Self {
+        self.message = lang.said(&self.message);
+        for (_, message) in &mut self.fields {
+            *message = lang.said(message);
+        }
+        self
     }
 
     pub fn not_found() -> Self {

@@ -3,6 +3,7 @@
 
 use crate::app::App;
 use crate::error::Failure;
+use crate::views::Lang;
 use crate::views::home::ErrorPage;
 use crate::{api, assets, auth, pages};
 use askama::Template;
@@ -88,7 +89,8 @@ async fn show_failures(State(app): State<App>, request: Request, next: Next) -> 
     let response = next.run(request).await;
     let Some(failure) = response.extensions().get::<Failure>().cloned() else { return response };
     if !for_person {
-        return response;
+        // A page script shows the message as it comes; whoever asks without a language reads Korean.
+        return if lang == Lang::Ko { response } else { failure.said_in(lang).into_response() };
     }
     if failure.status == StatusCode::UNAUTHORIZED {
         return pages::to_sign_in(&path);
@@ -103,7 +105,7 @@ async fn show_failures(State(app): State<App>, request: Request, next: Next) -> 
         body_name: app.settings.body_name.clone(),
         status: failure.status.as_u16(),
         title: lang.t(title).to_owned(),
-        message: lang.t(&failure.message).to_owned(),
+        message: lang.said(&failure.message),
         reference: failure.reference,
     };
     match page.render() {

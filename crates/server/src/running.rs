@@ -8,7 +8,7 @@ use crate::markdown;
 use crate::meaning;
 use axum::http::StatusCode;
 use madang_domain::{Citation, DesignSheet, Grade, Passage, RunId, Scope};
-use madang_inference::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish};
+use madang_inference::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish, Stage};
 use madang_registry::exam::{Outcome, Question};
 use madang_registry::runner::{self, Caller, Retrieval, RunSources};
 use madang_search::SearchOptions;
@@ -39,7 +39,11 @@ pub enum RunEvent {
     Text(String),
     Citation(Box<Citation>),
     /// Parts done of a long piece of work, and all of them.
-    Progress(usize, usize),
+    Progress {
+        stage: Stage,
+        done: usize,
+        total: usize,
+    },
     Done(Done),
     /// Stopped by the reader elsewhere, or by the server.
     Stopped,
@@ -322,7 +326,7 @@ fn keep(event: EngineEvent, kept: &mut Kept) -> Option<RunEvent> {
             kept.citations.push(citation.clone());
             Some(RunEvent::Citation(Box::new(citation)))
         }
-        EngineEvent::Progress { done, total } => Some(RunEvent::Progress(done, total)),
+        EngineEvent::Progress { stage, done, total } => Some(RunEvent::Progress { stage, done, total }),
         EngineEvent::Speaker(card) => {
             let another = kept.speaker.as_ref() != Some(&card);
             kept.speaker = Some(card.clone());

@@ -3,9 +3,10 @@
 
 use crate::app::App;
 use crate::engines::ModelFile;
+use crate::views::Lang;
 use madang_inference::ModelCard;
 use madang_inference::catalogue::{ModelKind, Shelf, ShelfError};
-use madang_inference::remote::{InternalNetworks, ModelServers, RemoteLimits};
+use madang_inference::remote::{InternalNetworks, ModelServers, RemoteLimits, ServerConfig};
 use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,15 +20,27 @@ const SERVER_CONTEXT: usize = 32_768;
 /// The shelf of this home folder.
 pub struct ModelShelf {
     shelf: Mutex<Shelf>,
-    /// What went wrong when it was last taken up, in Korean.
-    trouble: Mutex<Option<String>>,
+    trouble: Mutex<Trouble>,
+    /// Taken by whoever puts servers, and models, in force: the latest list wins.
+    servers: tokio::sync::Mutex<()>,
+    models: tokio::sync::Mutex<()>,
+}
+
+/// What is not in force, in Korean.
+#[derive(Default)]
+struct Trouble {
+    list: Option<String>,
+    /// Name and fault of a server.
+    servers: Option<(String, String)>,
+    models: Option<String>,
 }
 
 impl ModelShelf {
     /// # Errors
     /// A damaged list.
     pub fn open(home: &Path) -> Result<Self, ShelfError> {
-        Ok(Self { shelf: Mutex::new(Shelf::open(home)?), trouble: Mutex::default() })
+        let shelf = Mutex::new(Shelf::open(home)?);
+        Ok(Self { shelf, trouble: Mutex::default(), servers: Default::default(), models: Default::default() })
     }
 
     /// The shelf itself; not to be held over anything that takes long.
@@ -35,29 +48,44 @@ impl ModelShelf {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why what the shelf says is not in force.
-    pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Why what the shelf says is not in force, in the reader's language.
+    pub fn trouble(&self, lang: Lang) -> Option<String> {
+        let trouble = self.troubles();
+        let server = trouble.servers.as_ref().map(|(name, fault)| match name.as_str() {
+            "" => lang.said(fault),
+            name => format!("{name}: {}", lang.said(fault)),
+        });
+        let plain = [&trouble.list, &trouble.models].into_iter().flatten().map(|t| lang.said(t));
+        let words = plain.chain(server).collect::<Vec<_>>().join(" ");
+        (!words.is_empty()).then_some(words)
+    }
+
+    fn troubles(&self) -> MutexGuard<'_, Trouble> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Puts the shelf's roles, choice and servers in force, now and whenever they change, until the server stops.
 pub async fn follow(app: App) {
-    let mut first = true;
+    // A request that changed the list put its own part in force, and perhaps not what another program had changed.
+    let mut in_force = None;
     loop {
-        let changed = app.shelf.lock().refresh();
-        let outcome = match &changed {
-            Ok(changed) if *changed || first => take_up(&app).await,
-            Ok(_) => Ok(()),
-            Err(error) => Err(error.to_string()),
+        let (read, generation) = {
+            let mut shelf = app.shelf.lock();
+            (shelf.refresh(), shelf.generation())
         };
-        if let Err(error) = &outcome {
-            tracing::warn!(error, "models");
+        let changed = matches!(read, Ok(true));
+        if let Err(error) = &read {
+            tracing::warn!(%error, "list of models");
         }
-        if changed.is_err() || outcome.is_err() || matches!(changed, Ok(true)) {
-            *app.shelf.trouble.lock().unwrap_or_else(PoisonError::into_inner) = outcome.err();
+        app.shelf.troubles().list = read.err().map(|e| e.to_string());
+        if changed || in_force != Some(generation) {
+            in_force = Some(generation);
+            let choice = app.shelf.lock().choice().clone();
+            app.engines.router().choose(choice);
+            // What went wrong stands on the screen, and in the log.
+            let ((), _told) = tokio::join!(take_up_servers(&app), take_up_models(&app));
         }
-        first = false;
         tokio::select! {
             () = app.shutdown.cancelled() => return,
             () = tokio::time::sleep(LOOK_EVERY) => {}
@@ -65,31 +93,32 @@ pub async fn follow(app: App) {
     }
 }
 
-/// What the shelf says now.
-struct Wanted {
-    chat: Option<ModelFile>,
-    embedding: Option<ModelFile>,
-    servers: Option<ModelServers>,
-}
-
-/// Loads what has a role and is not loaded, lets go of what has none, sets servers and choice.
+/// Loads what has a role and is not loaded, and lets go of what has none.
 ///
 /// # Errors
 /// The first thing that failed, in Korean; the rest is in force.
-pub async fn take_up(app: &App) -> Result<(), String> {
-    let wanted = wanted(app).map_err(|e| e.to_string())?;
-    app.engines.router().choose(app.shelf.lock().choice().clone());
-    app.engines.serve_with(wanted.servers);
+pub async fn take_up_models(app: &App) -> Result<(), String> {
+    let _turn = app.shelf.models.lock().await;
+    let done = set_models(app).await;
+    if let Err(error) = &done {
+        tracing::warn!(error, "models");
+    }
+    app.shelf.troubles().models = done.clone().err();
+    done
+}
+
+async fn set_models(app: &App) -> Result<(), String> {
+    let (chat, embedding) = wanted_models(app).map_err(|e| e.to_string())?;
     let mut failed = None;
     let loaded: Vec<String> = app.engines.loaded().into_iter().filter(|l| l.of_shelf).map(|l| l.file.name).collect();
-    for name in loaded.iter().filter(|n| wanted.chat.as_ref().is_none_or(|w| w.name != **n)) {
+    for name in loaded.iter().filter(|n| chat.as_ref().is_none_or(|w| w.name != **n)) {
         app.engines.unload(name);
     }
-    if let Some(file) = wanted.chat.filter(|w| !loaded.contains(&w.name)) {
+    if let Some(file) = chat.filter(|w| !loaded.contains(&w.name)) {
         failed = app.engines.load(file, true).await.err().map(|e| e.to_string());
     }
     let current = app.engines.embedder().map(|e| e.card().name.clone());
-    match wanted.embedding {
+    match embedding {
         Some(file) if current.as_deref() != Some(&file.name) => {
             failed = failed.or(app.engines.embed_with(file).await.err().map(|e| e.to_string()));
         }
@@ -99,7 +128,7 @@ pub async fn take_up(app: &App) -> Result<(), String> {
     failed.map_or(Ok(()), Err)
 }
 
-fn wanted(app: &App) -> Result<Wanted, ShelfError> {
+fn wanted_models(app: &App) -> Result<(Option<ModelFile>, Option<ModelFile>), ShelfError> {
     let shelf = app.shelf.lock();
     let file = |kind: ModelKind| -> Result<Option<ModelFile>, ShelfError> {
         shelf
@@ -107,16 +136,63 @@ fn wanted(app: &App) -> Result<Wanted, ShelfError> {
             .map(|m| Ok(ModelFile { name: m.name.clone(), label: m.label.clone(), path: shelf.path(&m.name)? }))
             .transpose()
     };
-    let servers = if shelf.servers().is_empty() {
-        None
-    } else {
-        let configs = shelf.servers().iter().map(|s| s.config(shelf.home())).collect::<Result<Vec<_>, _>>()?;
-        let setting = |e: String| ShelfError::Setting(e);
-        let networks = InternalNetworks::parse(shelf.internal_networks()).map_err(|e| setting(e.to_string()))?;
-        let label = configs.first().map_or_else(String::new, |c| c.model.clone());
-        let card = ModelCard { name: SERVER.to_owned(), label, context: SERVER_CONTEXT };
-        let limits = RemoteLimits::default();
-        Some(ModelServers::new(card, configs, &networks, limits).map_err(|e| setting(e.to_string()))?)
+    Ok((file(ModelKind::Chat)?, file(ModelKind::Embedding)?))
+}
+
+/// Sets the servers inside the network; those that did not change go on as they are. What is wrong with one of them
+/// stands on the screen, and the others are in force.
+pub async fn take_up_servers(app: &App) {
+    let _turn = app.shelf.servers.lock().await;
+    let (configs, networks, wrong) = wanted_servers(app);
+    let failed = set_servers(app, configs, &networks).await.err().map(|error| (String::new(), error));
+    let fault = wrong.or(failed);
+    if let Some((server, error)) = &fault {
+        tracing::warn!(server, error, "model servers");
+    }
+    app.shelf.troubles().servers = fault;
+}
+
+async fn set_servers(app: &App, configs: Vec<ServerConfig>, networks: &InternalNetworks) -> Result<(), String> {
+    if configs.is_empty() {
+        app.engines.serve_with(None);
+        return Ok(());
+    }
+    if app.engines.served_by(&configs, networks) {
+        return Ok(());
+    }
+    let servers = ModelServers::new(card(&configs), configs, networks, RemoteLimits::default());
+    let servers = servers.map_err(|e| e.to_string())?;
+    // Known to answer before they take the place of those that do.
+    servers.check().await;
+    app.engines.serve_with(Some(servers));
+    Ok(())
+}
+
+/// The servers that can be asked, the networks, and what is wrong with the first one that cannot.
+fn wanted_servers(app: &App) -> (Vec<ServerConfig>, InternalNetworks, Option<(String, String)>) {
+    let shelf = app.shelf.lock();
+    let (networks, mut wrong) = match InternalNetworks::parse(shelf.internal_networks()) {
+        Ok(networks) => (networks, None),
+        // Nothing is inside a list that cannot be read.
+        Err(error) => (InternalNetworks::default(), Some((String::new(), error.to_string()))),
     };
-    Ok(Wanted { chat: file(ModelKind::Chat)?, embedding: file(ModelKind::Embedding)?, servers })
+    let mut sound = Vec::new();
+    for server in shelf.servers() {
+        let config = server.config(shelf.home()).map_err(|e| e.to_string()).and_then(|config| {
+            let alone = std::slice::from_ref(&config);
+            let tried = ModelServers::new(card(alone), alone.to_vec(), &networks, RemoteLimits::default());
+            tried.map(|_| config).map_err(|e| e.to_string())
+        });
+        match config {
+            Ok(config) => sound.push(config),
+            Err(error) => wrong = wrong.or(Some((server.name.clone(), error))),
+        }
+    }
+    (sound, networks, wrong)
+}
+
+/// Servers together are one model, which the first of them names.
+fn card(configs: &[ServerConfig]) -> ModelCard {
+    let label = configs.first().map_or_else(String::new, |c| c.model.clone());
+    ModelCard { name: SERVER.to_owned(), label, context: SERVER_CONTEXT }
 }

@@ -30,6 +30,8 @@ export function bindCitations(root, citations) {
   }
 }
 
+const engineWords = (engine) => (engine.generates ? t("{} 엔진이 쓰는 중", engine.label) : t("{}이 근거를 옮기는 중", engine.label));
+
 function sourceLine(c, open) {
   const page = c.page ? h("span", {}, c.page_estimated ? t("약 {}쪽", c.page) : t("{}쪽", c.page)) : null;
   return h("li.source", { id: `source-${c.number}` }, h("span.source-no", {}, String(c.number)),
@@ -41,18 +43,18 @@ export class Answer {
   /** `root` is the section of answer.html. */
   constructor(root, { trial = false, again = null } = {}) {
     const $ = (name) => root.querySelector(`[data-${name}]`);
-    Object.assign(this, { root, $, trial, again, citations: new Map(), markdown: "", run: null, engine: null, frame: 0 });
+    Object.assign(this, { root, $, trial, again, citations: new Map(), markdown: "", run: null, engine: null, stage: null, frame: 0 });
   }
 
   start() {
     this.citations.clear();
-    Object.assign(this, { markdown: "", run: null, engine: null });
+    Object.assign(this, { markdown: "", run: null, engine: null, stage: null });
     this.root.hidden = false;
     this.status(t("자료를 찾는 중"), "busy");
     this.$("text").replaceChildren();
     this.$("text").classList.add("streaming");
     this.$("text").setAttribute("aria-busy", "true");
-    for (const name of ["unanswered", "unfilled", "sources-box", "foot"]) this.$(name).hidden = true;
+    for (const name of ["progress", "unanswered", "unfilled", "sources-box", "foot"]) this.$(name).hidden = true;
     this.$("source-list").replaceChildren();
     source.close();
   }
@@ -61,6 +63,38 @@ export class Answer {
     const el = this.$("status");
     el.className = `answer-status ${kind}`;
     el.textContent = words;
+  }
+
+  /**
+   * How far a long piece of work is. The bar stands only while there is no text yet, so that nothing moves under the
+   * reader's eyes; afterwards the words above the text go on telling.
+   */
+  progress({ stage, done, total }) {
+    if (!total) return;
+    if (this.stage !== stage) Object.assign(this, { stage, since: performance.now(), first: done });
+    const words = stage === "gathering" ? t("읽은 내용을 모으는 중 {}/{}", done, total) : stage === "writing" ? t("나누어 쓰는 중 {}/{}", done, total) : t("문서를 나누어 읽는 중 {}/{}", done, total);
+    const left = this.left(done, total);
+    this.status(left ? `${words} · ${left}` : words, "busy");
+    const bar = this.$("progress");
+    bar.max = total;
+    bar.value = done;
+    bar.hidden = Boolean(this.markdown);
+  }
+
+  /** Time left at the pace of this stage so far; nothing before the first part is done. */
+  left(done, total) {
+    const parts = done - this.first;
+    if (parts < 1 || done >= total) return "";
+    const seconds = ((performance.now() - this.since) / 1000 / parts) * (total - done);
+    return seconds < 60 ? t("약 {}초 남음", Math.max(1, Math.round(seconds))) : t("약 {}분 남음", Math.round(seconds / 60));
+  }
+
+  /** The engine's own words again, once its text comes. */
+  writing() {
+    this.$("progress").hidden = true;
+    if (!this.stage) return;
+    this.stage = null;
+    if (this.engine) this.status(engineWords(this.engine), "busy");
   }
 
   /** Draws at most once a frame; text only grows at its end, so nothing above it moves. */
@@ -79,9 +113,17 @@ export class Answer {
         break;
       case "engine":
         this.engine = data;
-        this.status(data.generates ? t("{} 엔진이 쓰는 중", data.label) : t("{}이 근거를 옮기는 중", data.label), "busy");
+        this.stage = null;
+        this.$("progress").hidden = true;
+        this.status(engineWords(data), "busy");
+        break;
+      case "progress":
+        this.progress(data);
         break;
       case "text":
+        // A first part may be written while others wait: their stage goes on being told.
+        if (this.stage !== "writing") this.writing();
+        else this.$("progress").hidden = true;
         this.markdown += data.text;
         this.draw();
         break;
@@ -105,6 +147,7 @@ export class Answer {
     cancelAnimationFrame(this.frame);
     this.frame = 0;
     this.$("text").removeAttribute("aria-busy");
+    this.$("progress").hidden = true;
   }
 
   finish(data) {

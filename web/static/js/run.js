@@ -76,7 +76,8 @@ export function runner(form, answerRoot, { before = () => ({}), trial = false } 
     if (form.dataset.fold === undefined || !folded) return;
     form.classList.toggle("folded", on);
     folded.hidden = !on;
-    form.querySelector("[data-folded-text]").textContent = Object.values(inputs()).join(" · ");
+    // Two lines are seen; a pasted document would keep the page busy laying out what is not.
+    form.querySelector("[data-folded-text]").textContent = Object.values(inputs()).map((v) => v.slice(0, 400)).join(" · ").slice(0, 400);
   }
 
   form.addEventListener("submit", (event) => {

@@ -3,8 +3,9 @@
 
 use super::ShelfError;
 use sha2::{Digest, Sha256};
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -75,6 +76,24 @@ pub fn replace(path: &Path, text: &str) -> Result<(), ShelfError> {
         let _ = std::fs::remove_file(&temporary);
         ShelfError::io(path)(e)
     })?;
+    sync_folder(folder)
+}
+
+/// Writes a secret into a file that its owner alone reads, in place of what was there.
+pub fn write_secret(path: &Path, secret: &str) -> Result<(), ShelfError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let write = || {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        // An existing file may be open to others.
+        match std::fs::remove_file(path) {
+            Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+        file.write_all(secret.as_bytes())?;
+        file.sync_all()
+    };
+    write().map_err(ShelfError::io(path))?;
     sync_folder(folder)
 }
 

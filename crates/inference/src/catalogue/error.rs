@@ -44,6 +44,13 @@ pub enum ShelfError {
     Stopped,
     #[error("설정을 쓸 수 없습니다: {0}")]
     Setting(String),
+    /// A server that is not added; `field` of its form.
+    #[error("{why}")]
+    Server { field: &'static str, why: String },
+    #[error("‘{0}’ 서버가 없습니다. 다른 사람이 먼저 뺐을 수 있으니 화면을 새로 고쳐 주세요.")]
+    UnknownServer(String),
+    #[error("이대로면 ‘{name}’ 서버({url})가 내부망 밖에 남습니다. 그 서버를 먼저 빼거나 그 망을 남겨 주세요.")]
+    LeftOutside { name: String, url: String },
     #[error("모델이 열리지만 계산하지 못합니다: {0}")]
     Probe(String),
     #[error(transparent)]

@@ -7,8 +7,10 @@ mod add;
 mod disk;
 mod entry;
 mod error;
+mod kept;
 mod machine;
 mod probe;
+mod servers;
 mod shelf;
 mod source;
 mod state;
@@ -20,6 +22,7 @@ pub use entry::{Catalogue, Entry, is_permissive};
 pub use error::{ShelfError, human};
 pub use machine::{memory_bytes, resident_bytes};
 pub use probe::Probe;
+pub use servers::NewServer;
 pub use shelf::{Shelf, Verified};
 pub use state::{Installed, InstalledFile, InternalServer};
 

@@ -65,7 +65,8 @@ impl Shelf {
             return Ok(false);
         }
         let state = State::read(&self.list())?;
-        let changed = state.generation != self.state.generation;
+        // Also what was written by hand, where nobody counts generations.
+        let changed = state != self.state;
         (self.state, self.stamp) = (state, now);
         Ok(changed)
     }
@@ -275,7 +276,10 @@ impl Shelf {
         self.stamp = stamp(&self.list());
     }
 
-    fn change<T>(&mut self, change: impl FnOnce(&mut State) -> Result<T, ShelfError>) -> Result<T, ShelfError> {
+    pub(super) fn change<T>(
+        &mut self,
+        change: impl FnOnce(&mut State) -> Result<T, ShelfError>,
+    ) -> Result<T, ShelfError> {
         let _lock = Lock::take(&self.folder)?;
         let mut state = State::read(&self.list())?;
         let done = change(&mut state)?;

@@ -2,7 +2,7 @@
 //! body's own model servers. A file with a key that is not known here is refused, so that nothing a newer version wrote
 //! is lost.
 
-use super::{ModelFormat, ModelKind, ShelfError, disk, is_name, sha256_from};
+use super::{ModelFormat, ModelKind, ShelfError, disk, is_name, kept, sha256_from};
 use crate::remote::{GrammarSupport, ServerConfig};
 use crate::router::EngineChoice;
 use serde::{Deserialize, Serialize};
@@ -143,11 +143,12 @@ pub(super) struct State {
     /// Where model servers may stand (CIDR).
     #[serde(default)]
     pub internal_networks: Vec<String>,
-    #[serde(default)]
+    // Empty lists are left out, so that a person may add a first `[[servers]]` at the end.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub roles: BTreeMap<ModelKind, String>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Installed>,
-    #[serde(default)]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub servers: Vec<InternalServer>,
 }
 
@@ -189,11 +190,12 @@ impl State {
         }
     }
 
-    /// Writes the next generation, whole.
+    /// Writes the next generation, whole; what stayed the same keeps the words and comments that a person gave it.
     pub fn write(&mut self, path: &Path) -> Result<(), ShelfError> {
         self.generation += 1;
         let text = toml::to_string_pretty(self).map_err(|e| ShelfError::Setting(e.to_string()))?;
-        disk::replace(path, &text)
+        let old = std::fs::read_to_string(path).unwrap_or_default();
+        disk::replace(path, &kept::in_old_words(&old, &text).unwrap_or(text))
     }
 
     pub fn find(&self, name: &str) -> Option<&Installed> {

@@ -13,11 +13,13 @@ mod reply;
 mod sse;
 #[cfg(test)]
 mod tests;
+mod trial;
 mod wire;
 
 pub use client::ClientError;
 pub use network::{InternalNetworks, NetworkError};
 pub use pool::{Health, ServerStatus};
+pub use trial::{TrialError, Tried, try_server};
 pub use wire::GrammarSupport;
 
 use crate::chat::{ChatError, ChatModel, ChatRequest, ChatStream, Constraint, ModelCard};
@@ -26,7 +28,7 @@ use client::ServerClient;
 use estimate::estimate_tokens;
 use pool::{Member, Needs, Pool};
 use reqwest::StatusCode;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -54,6 +56,18 @@ pub struct ServerConfig {
     pub key: Option<SecretString>,
     /// PEM bundle of the certificate authority that alone is trusted for https; the machine's own roots otherwise.
     pub authority: Option<Vec<u8>>,
+}
+
+impl PartialEq for ServerConfig {
+    /// Also compares the keys: a server with another key is set anew.
+    fn eq(&self, other: &Self) -> bool {
+        let key = |c: &Self| c.key.as_ref().map(|k| k.expose_secret().to_owned());
+        let rest = |c: &Self| (c.grammar, c.weight, c.capacity);
+        (&self.name, &self.url, &self.model, &self.authority)
+            == (&other.name, &other.url, &other.model, &other.authority)
+            && rest(self) == rest(other)
+            && key(self) == key(other)
+    }
 }
 
 /// Bounds of queue, time and size.
@@ -104,6 +118,9 @@ struct Endpoint {
 
 struct Shared {
     card: ModelCard,
+    /// What these servers were made of.
+    configs: Vec<ServerConfig>,
+    networks: InternalNetworks,
     endpoints: Vec<Endpoint>,
     pool: Arc<Pool>,
     limits: RemoteLimits,
@@ -138,14 +155,19 @@ impl ModelServers {
         };
         let pool = Pool::new(servers.iter().map(member), limits.waiting, limits.per_person);
         let endpoints = servers
-            .into_iter()
+            .iter()
             .map(|s| {
                 let authority = s.authority.as_deref();
                 let client = ServerClient::new(&s.url, networks, s.key.as_ref(), authority, limits.connect)?;
-                Ok(Endpoint { name: s.name, model: s.model, grammar: s.grammar, client })
+                Ok(Endpoint { name: s.name.clone(), model: s.model.clone(), grammar: s.grammar, client })
             })
             .collect::<Result<_, ClientError>>()?;
-        Ok(Self(Arc::new(Shared { card, endpoints, pool, limits })))
+        Ok(Self(Arc::new(Shared { card, configs: servers, networks: networks.clone(), endpoints, pool, limits })))
+    }
+
+    /// Would these settings make the same servers? Then those that serve go on, with what is known of them.
+    pub fn is_of(&self, servers: &[ServerConfig], networks: &InternalNetworks) -> bool {
+        self.0.configs == servers && self.0.networks == *networks
     }
 
     /// Does any server take a Lark grammar?
@@ -186,7 +208,7 @@ impl ModelServers {
 
     async fn check_one(&self, server: usize, endpoint: &Endpoint) {
         let checked = tokio::time::timeout(CHECK_WITHIN, check(endpoint)).await;
-        match checked.unwrap_or_else(|_| Err("상태를 물었으나 답이 없습니다".into())) {
+        match checked.unwrap_or_else(|_| Err("상태를 물었으나 답이 없습니다.".into())) {
             Ok(()) => self.0.pool.well(server),
             Err(error) => self.0.pool.failed(server, error),
         }

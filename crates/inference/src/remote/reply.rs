@@ -141,9 +141,15 @@ fn silent() -> Trouble {
     Trouble::Server("정해진 시간 안에 답이 오지 않았습니다".into())
 }
 
-/// The error with its causes, without the address.
+/// What went wrong in plain words, for the admin's screen; what is rarer with its causes, without the address.
 pub(super) fn reason(error: reqwest::Error) -> String {
+    if error.is_timeout() {
+        return "정해진 시간 안에 연결되지 않았습니다. 서버가 켜져 있는지, 방화벽이 막지 않는지 확인해 주세요.".into();
+    }
     let error = error.without_url();
+    if error.is_connect() && refused_connection(&error) {
+        return "연결을 받지 않습니다. 서버가 켜져 있는지, 주소의 포트가 맞는지 확인해 주세요.".into();
+    }
     let mut text = error.to_string();
     let mut source = std::error::Error::source(&error);
     while let Some(cause) = source {
@@ -151,6 +157,19 @@ pub(super) fn reason(error: reqwest::Error) -> String {
         source = cause.source();
     }
     text.chars().take(300).collect()
+}
+
+/// Nobody listens at the port.
+fn refused_connection(error: &reqwest::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let io = cause.downcast_ref::<std::io::Error>();
+        if io.is_some_and(|e| e.kind() == std::io::ErrorKind::ConnectionRefused) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
 }
 
 /// Seconds; the form with a date is not used by model servers.

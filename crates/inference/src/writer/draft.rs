@@ -4,7 +4,7 @@ use super::Run;
 use super::answer::{question, reply_tokens};
 use super::material::gather;
 use super::prose::{self, NOTHING, Shape};
-use crate::engine::{EngineError, Finish};
+use crate::engine::{EngineError, Finish, Stage};
 use crate::shape;
 
 /// Writes all sections in order and lists those that the sources could not fill.
@@ -25,7 +25,7 @@ pub(super) async fn write(run: &mut Run<'_>, sections: &[String]) -> Result<Fini
     let (mut unfilled, mut filled) = (Vec::new(), 0);
     for (done, section) in sections.iter().enumerate() {
         if sections.len() > 1 {
-            run.emit.progress(done, sections.len()).await?;
+            run.emit.progress(Stage::Writing, done, sections.len()).await?;
         }
         run.emit.hold(&shape::section(section));
         if shape::is_title_section(section) && !run.query.is_empty() {

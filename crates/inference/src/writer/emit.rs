@@ -1,6 +1,6 @@
 //! Sends the pieces of an answer and numbers its citations in the order of their first mention.
 
-use crate::engine::{EngineError, EngineEvent, EngineTask};
+use crate::engine::{EngineError, EngineEvent, EngineTask, Stage};
 use madang_domain::{Citation, Span};
 use std::ops::Range;
 use tokio::sync::mpsc;
@@ -49,8 +49,8 @@ impl<'a> Emitter<'a> {
     ///
     /// # Errors
     /// [`EngineError::Stopped`] once the receiver is gone.
-    pub async fn progress(&self, done: usize, total: usize) -> Result<(), EngineError> {
-        self.send(EngineEvent::Progress { done, total }).await
+    pub async fn progress(&self, stage: Stage, done: usize, total: usize) -> Result<(), EngineError> {
+        self.send(EngineEvent::Progress { stage, done, total }).await
     }
 
     /// " [1][2]" for these places; sends the citations that are new.

@@ -6,7 +6,7 @@ use super::material::too_small;
 use super::prompt::{Packed, cut, fenced};
 use super::prose;
 use super::{Run, next, trouble};
-use crate::engine::{EngineError, Finish};
+use crate::engine::{EngineError, Finish, Stage};
 use futures_util::{FutureExt, StreamExt};
 
 /// Parts noted down at once.
@@ -33,7 +33,8 @@ pub(super) async fn write(run: &mut Run<'_>) -> Result<Finish, EngineError> {
     let numbers: Vec<usize> = parts.iter().flat_map(|p| p.numbers.iter().copied()).collect();
     let mut round = 0;
     while parts.len() > 1 {
-        let notes = note_down(run, &parts).await?;
+        let stage = if round == 0 { Stage::Reading } else { Stage::Gathering };
+        let notes = note_down(run, &parts, stage).await?;
         round += 1;
         let most = if round < ROUNDS { usize::MAX } else { 1 };
         parts = gathered(run, &notes, room, &numbers).into_iter().take(most).collect();
@@ -77,13 +78,13 @@ fn gathered(run: &Run<'_>, text: &str, room: usize, numbers: &[usize]) -> Vec<Pa
 }
 
 /// Notes on all parts, in their order.
-async fn note_down(run: &Run<'_>, parts: &[Part]) -> Result<String, EngineError> {
+async fn note_down(run: &Run<'_>, parts: &[Part], stage: Stage) -> Result<String, EngineError> {
     let form = format!(
         "{}- 긴 글의 한 부분입니다. 이 앱이 하는 일에 필요한 사실을 “- ”로 시작하는 줄로 빠짐없이 짧게 적습니다. 머리말은 쓰지 않습니다.\n",
         run.prompter.citing()
     );
     let system = run.prompter.system(&form);
-    run.emit.progress(0, parts.len()).await?;
+    run.emit.progress(stage, 0, parts.len()).await?;
     let work: Vec<_> = parts.iter().map(|part| notes(run, &system, part).boxed()).collect();
     let mut all = futures_util::stream::iter(work).buffered(AT_ONCE);
     let (mut out, mut done) = (String::new(), 0);
@@ -91,7 +92,7 @@ async fn note_down(run: &Run<'_>, parts: &[Part]) -> Result<String, EngineError>
         out.push_str(notes?.trim());
         out.push('\n');
         done += 1;
-        run.emit.progress(done, parts.len()).await?;
+        run.emit.progress(stage, done, parts.len()).await?;
     }
     Ok(out)
 }

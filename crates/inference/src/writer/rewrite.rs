@@ -5,7 +5,7 @@ use super::Run;
 use super::material::too_small;
 use super::prompt::{cut, fenced};
 use super::support::UNSUPPORTED_FIGURES;
-use crate::engine::{EngineError, EngineTask, Finish};
+use crate::engine::{EngineError, EngineTask, Finish, Stage};
 
 /// Signs that a sheet asks for the whole text in other words.
 const SIGNS: [&str; 8] =
@@ -36,7 +36,7 @@ pub(super) async fn write(run: &mut Run<'_>) -> Result<Finish, EngineError> {
     let mut any = false;
     for (done, part) in parts.iter().enumerate() {
         if parts.len() > 1 {
-            run.emit.progress(done, parts.len()).await?;
+            run.emit.progress(Stage::Writing, done, parts.len()).await?;
         }
         let messages = run.prompter.messages(&system, &fenced("입력: 글", part.trim_end()), &inputs, now);
         let mut stream = run.chat(messages, reply, None).await?;

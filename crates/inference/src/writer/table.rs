@@ -8,7 +8,7 @@ use super::prompt::{cut, fenced};
 use super::rows::{Row, RowReader, schema};
 use super::support::Verdict;
 use crate::chat::Constraint;
-use crate::engine::{EngineError, Finish};
+use crate::engine::{EngineError, Finish, Stage};
 use crate::shape::{self, EMPTY, escape_markdown};
 use std::collections::HashSet;
 
@@ -193,7 +193,7 @@ impl<'f> Reader<'f> {
         let Some(part) = self.parts.as_mut().and_then(Vec::pop) else { return Ok(false) };
         if self.total > 1 {
             let left = self.parts.as_ref().map_or(0, Vec::len) + 1;
-            run.emit.progress(self.total - left, self.total).await?;
+            run.emit.progress(Stage::Reading, self.total - left, self.total).await?;
         }
         let schema = Constraint::JsonSchema(schema(self.fields, &part.numbers, self.most));
         let messages = run.prompter.messages(&self.system, &part.text, &self.inputs, NOW);

@@ -3,7 +3,7 @@
 use crate::chat::{
     Asker, ChatError, ChatEvent, ChatModel, ChatRequest, ChatStream, ModelCard, Role, ScopeKey, StopReason, Usage,
 };
-use crate::engine::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish, TextEngine};
+use crate::engine::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish, Stage, TextEngine};
 use async_trait::async_trait;
 use madang_domain::{Citation, CollectionId, DocumentId, Grade, OutputForm, Passage, PassageId, Plan, Span, TaskKind};
 use std::sync::{Arc, Mutex};
@@ -142,6 +142,8 @@ pub(crate) struct Heard {
     pub text: String,
     pub citations: Vec<Citation>,
     pub progress: Vec<(usize, usize)>,
+    /// What was under way at each of them.
+    pub stages: Vec<Stage>,
     pub speakers: Vec<String>,
 }
 
@@ -153,7 +155,10 @@ pub(crate) async fn hear(engine: &dyn TextEngine, task: &EngineTask) -> (Heard, 
             match event {
                 EngineEvent::Text(text) => heard.text.push_str(&text),
                 EngineEvent::Citation(c) => heard.citations.push(c),
-                EngineEvent::Progress { done, total } => heard.progress.push((done, total)),
+                EngineEvent::Progress { stage, done, total } => {
+                    heard.progress.push((done, total));
+                    heard.stages.push(stage);
+                }
                 EngineEvent::Speaker(card) => heard.speakers.push(card.name),
             }
         }

@@ -2,6 +2,7 @@
 
 use super::test_support::{Heard, Rules, Scripted, hear, passage, task, user};
 use super::*;
+use crate::engine::Stage;
 use crate::shape;
 use std::sync::Mutex;
 
@@ -119,6 +120,7 @@ async fn drafts_are_written_section_by_section() {
         "## 제목\n\n경로당 화상 수업\n\n## 소요예산\n\n- 운영비 63백만 원(시비) [1]\n\n## 참석자\n\n_(자료에서 찾지 못했습니다. 직접 적어 주세요.)_\n\n---\n\n채우지 못한 항목: 참석자\n"
     );
     assert_eq!((finish.unfilled, heard.progress), (vec!["참석자".to_owned()], vec![(0, 3), (1, 3), (2, 3)]));
+    assert_eq!(heard.stages, [Stage::Writing; 3]);
     // The prompts of two sections differ at their very end alone.
     assert_eq!(model.user(0).strip_suffix("소요예산"), model.user(1).strip_suffix("참석자"));
 }
@@ -204,6 +206,7 @@ async fn long_texts_are_summed_up_in_parts_two_at_a_time() {
     assert_eq!((heard.text.as_str(), finish.answered), ("도서관 운영을 논의하였다.\n\n", true));
     let total = heard.progress[0].1;
     assert!(total > 3 && heard.progress.contains(&(total, total)), "{:?}", heard.progress);
+    assert!(heard.stages.iter().all(|s| *s == Stage::Reading), "{:?}", heard.stages);
     assert_eq!(model.asked.lock().unwrap().len(), total + 1);
     assert_eq!(model.open.lock().unwrap().0, 2);
 }

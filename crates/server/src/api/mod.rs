@@ -9,6 +9,7 @@ pub mod directory;
 pub mod documents;
 pub mod drafts;
 pub mod ledger;
+pub mod model_servers;
 pub mod models;
 pub mod openai;
 pub mod providers;
@@ -81,6 +82,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(uploads::router())
         .merge(search::router())
         .merge(models::router())
+        .merge(model_servers::router())
         .merge(openai::router())
 }
 

@@ -5,7 +5,8 @@ use super::body::Body;
 use crate::app::App;
 use crate::auth::Admin;
 use crate::error::{Failure, Handled};
-use crate::shelf::take_up;
+use crate::shelf::take_up_models;
+use crate::views::Lang;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -64,7 +65,7 @@ async fn list(State(app): State<App>, Admin(_): Admin) -> Handled<Json<Overview>
         loaded: loaded(&app),
         embedding: app.engines.embedder().map(|e| e.card().name.clone()),
         servers: app.engines.servers(),
-        trouble: app.shelf.trouble(),
+        trouble: app.shelf.trouble(Lang::Ko),
     }))
 }
 
@@ -122,13 +123,18 @@ fn change_role(
 }
 
 async fn put_in_force(app: &App) -> Handled<()> {
-    take_up(app).await.map_err(|message| Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "model", message))
+    take_up_models(app).await.map_err(|message| Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "model", message))
 }
 
-fn refused(error: ShelfError) -> Failure {
+/// What the shelf refused, in words for the admin.
+pub fn refused(error: ShelfError) -> Failure {
     let message = error.to_string();
     match error {
-        ShelfError::Unknown(_) => Failure::new(StatusCode::NOT_FOUND, "not_found", message),
+        ShelfError::Unknown(_) | ShelfError::UnknownServer(_) => {
+            Failure::new(StatusCode::NOT_FOUND, "not_found", message)
+        }
+        ShelfError::Server { field, .. } => Failure::invalid(field, message),
+        ShelfError::Locked => Failure::conflict(message),
         ShelfError::Io { .. } => Failure::internal(message),
         _ => Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "model", message),
     }

@@ -119,7 +119,9 @@ fn events(running: Running) -> impl Stream<Item = Result<Event, Infallible>> {
             RunEvent::Engine(card) => ("engine", json!(card)),
             RunEvent::Text(text) => ("text", json!({ "text": text })),
             RunEvent::Citation(citation) => ("citation", json!(citation)),
-            RunEvent::Progress(done, total) => ("progress", json!({ "done": done, "total": total })),
+            RunEvent::Progress { stage, done, total } => {
+                ("progress", json!({ "stage": stage, "done": done, "total": total }))
+            }
             RunEvent::Done(done) => ("done", json!(done)),
             RunEvent::Stopped => ("stopped", json!({})),
             RunEvent::Error(message) => ("error", json!({ "message": message })),

@@ -1,13 +1,15 @@
 //! Models and model servers, for the admin: which engine answers, what is loaded, how busy it is.
 
-use super::page;
 use super::size::bytes;
+use super::{encode, page};
+use crate::api::model_servers::{Server, servers};
 use crate::api::models::loaded;
 use crate::app::App;
 use crate::auth::Admin;
 use crate::frame::{Page, frame, render};
 use crate::meaning::coverage;
-use crate::views::models::{EngineOption, LoadedRow, ModelRow, ModelsPage, ServerRow};
+use crate::views::Lang;
+use crate::views::models::{EngineOption, LoadedRow, ModelRow, ModelsPage, ServerHealth, ServerRow, ServersView};
 use axum::extract::State;
 use axum::http::Uri;
 use axum::routing::MethodRouter;
@@ -49,8 +51,8 @@ async fn models(State(app): State<App>, Admin(reader): Admin, uri: Uri) -> Page 
         loaded: running.iter().map(|l| loaded_row(&l.label, &l.metrics)).collect(),
         rows,
         vectors: coverage(&app).map(|c| (c.done, c.total)),
-        servers: servers(&app),
-        trouble: app.shelf.trouble(),
+        servers: servers_view(&app, reader.lang),
+        trouble: app.shelf.trouble(reader.lang),
     })
 }
 
@@ -95,15 +97,32 @@ fn loaded_row(label: &str, m: &Metrics) -> LoadedRow {
     }
 }
 
-fn servers(app: &App) -> Vec<ServerRow> {
-    let Some(status) = app.engines.servers() else { return Vec::new() };
-    let rows = status.servers.into_iter().map(|s| ServerRow {
-        healthy: s.health == Health::Healthy,
+fn servers_view(app: &App, lang: Lang) -> ServersView {
+    let all = servers(app);
+    let models_differ = all.servers.windows(2).any(|pair| matches!(pair, [a, b] if a.model != b.model));
+    let rows = all.servers.into_iter().map(|s| server_row(s, lang)).collect();
+    ServersView { rows, networks: all.networks, waiting: all.waiting, models_differ }
+}
+
+fn server_row(s: Server, lang: Lang) -> ServerRow {
+    let status = s.status.as_ref();
+    let health = match status.map(|s| s.health) {
+        Some(Health::Healthy) => ServerHealth::Good,
+        Some(Health::Unknown) => ServerHealth::Unknown,
+        Some(Health::Unhealthy) => ServerHealth::Silent,
+        None => ServerHealth::Unusable,
+    };
+    ServerRow {
+        path: format!("/api/v1/models/servers/{}", encode(&s.name)),
+        health,
+        in_flight: status.map_or(0, |s| s.in_flight),
+        first_token: status.and_then(|s| s.first_token_ms).map(|ms| format!("{:.1}", ms as f64 / 1000.0)),
+        silent_for: status.filter(|s| s.health == Health::Unhealthy).map(|s| s.for_seconds / 60).filter(|m| *m > 0),
+        error: status.and_then(|s| s.last_error.as_deref()).map(|e| lang.said(e)),
         name: s.name,
-        host: s.host,
-        in_flight: s.in_flight,
+        url: s.url,
+        model: s.model,
+        has_key: s.has_key,
         capacity: s.capacity,
-        error: s.last_error,
-    });
-    rows.collect()
+    }
 }

@@ -17,7 +17,7 @@ pub struct ModelsPage {
     pub rows: Vec<ModelRow>,
     /// Passages that can be found by meaning, and all of them.
     pub vectors: Option<(usize, usize)>,
-    pub servers: Vec<ServerRow>,
+    pub servers: ServersView,
     /// Why what is set is not in force, in Korean.
     pub trouble: Option<String>,
 }
@@ -57,12 +57,64 @@ pub struct ModelRow {
     pub loadable: bool,
 }
 
+/// The servers inside the network, as a section of the page.
+pub struct ServersView {
+    pub rows: Vec<ServerRow>,
+    /// Networks they may stand in.
+    pub networks: Vec<String>,
+    /// Requests that wait for a server.
+    pub waiting: usize,
+    /// They are used as one, and these names differ.
+    pub models_differ: bool,
+}
+
 /// A server inside the network.
 pub struct ServerRow {
     pub name: String,
-    pub host: String,
-    pub healthy: bool,
+    /// Where the API removes it.
+    pub path: String,
+    pub url: String,
+    pub model: String,
+    pub has_key: bool,
+    pub health: ServerHealth,
     pub in_flight: usize,
     pub capacity: usize,
+    /// Seconds to the first token, on the average.
+    pub first_token: Option<String>,
+    /// Minutes since it answered last, of one that does not.
+    pub silent_for: Option<u64>,
+    /// What last went wrong, in the reader's language.
     pub error: Option<String>,
+}
+
+/// How a server does, for screens.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum ServerHealth {
+    Good,
+    /// Not asked yet.
+    Unknown,
+    Silent,
+    /// What is set cannot be used; why stands on top of the page.
+    Unusable,
+}
+
+impl ServerHealth {
+    /// Korean, for [`Lang::t`].
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Good => "이상 없음",
+            Self::Unknown => "확인 중",
+            Self::Silent => "답이 없음",
+            Self::Unusable => "쓰지 않음",
+        }
+    }
+
+    /// Class of the mark before it.
+    pub fn class(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Unknown => "busy",
+            Self::Silent | Self::Unusable => "bad",
+        }
+    }
 }

@@ -170,7 +170,7 @@ pub async fn of_app(app: &App, scope: &Scope, running: Running, about: About) ->
                 }
                 RunEvent::Stopped => vec![told(&failure(ChatError::Stopped))],
                 RunEvent::Error(message) => vec![json!({ "error": { "message": message, "code": "failed" } })],
-                RunEvent::Run(_) | RunEvent::Engine(_) | RunEvent::Progress(..) => Vec::new(),
+                RunEvent::Run(_) | RunEvent::Engine(_) | RunEvent::Progress { .. } => Vec::new(),
             })
         });
         return Ok(sse(first, chunks));
