@@ -2,16 +2,20 @@
 //! Tests live in `tests/tests`; what they need in common lives here, and no expectations do.
 
 mod browser;
+mod certificate;
 mod city;
 mod client;
 mod model_server;
+mod https;
 mod postgres;
 mod process;
 
 pub use browser::{Browser, key};
+pub use certificate::Authority;
 pub use city::{City, Member, PASSWORD};
 pub use client::{Client, SseEvent};
 pub use model_server::ModelServer;
+pub use https::{Asked, FileHost, reply, serve_file};
 pub use postgres::Postgres;
 pub use process::{Madang, binary, model};
 

@@ -63,4 +63,6 @@ id! {
     ProviderId,
     /// An outside call (외부호출).
     ExternalCallId,
+    /// One request for a model's file.
+    DownloadId,
 }

@@ -1,4 +1,5 @@
-//! Where a call may go: the base URL of a provider, parsed once, and the addresses that it may resolve to.
+//! Where a request may go: the base URL of a provider or the URL of a file, parsed once, and the addresses that it may
+//! resolve to.
 //! Opens no connection; the name is resolved here and the connection made in `transport` to these addresses alone.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -6,6 +7,9 @@ use std::time::Duration;
 use url::{Host, Url};
 
 const MAX_URL: usize = 500;
+/// Content hosts are redirected to with signatures in the query.
+const MAX_FILE_URL: usize = 8192;
+const HTTPS_PORT: u16 = 443;
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// What the installation allows beyond public https.
@@ -13,6 +17,8 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Policy {
     /// Loopback addresses, over http too: for development and tests, never in service.
     pub allow_loopback: bool,
+    /// Addresses of the body's own networks (private, loopback), over https: for a mirror that somebody named as such.
+    pub allow_inside: bool,
 }
 
 /// Why a provider's address cannot be used.
@@ -48,15 +54,37 @@ impl Destination {
     /// # Errors
     /// Anything but https to a public name or address, with no user info, query or fragment.
     pub fn parse(base_url: &str, policy: Policy) -> Result<Self, DestinationError> {
-        let trimmed = base_url.trim();
-        if trimmed.len() > MAX_URL || trimmed.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
-            return Err(DestinationError::Malformed);
-        }
-        let mut base = Url::parse(trimmed).map_err(|_| DestinationError::Malformed)?;
-        if !base.username().is_empty() || base.password().is_some() || trimmed.contains('@') {
+        let mut parsed = Self::read(base_url, MAX_URL, |_| policy)?;
+        if base_url.contains('@') {
             return Err(DestinationError::UserInfo);
         }
-        if base.query().is_some() || base.fragment().is_some() {
+        if parsed.base.query().is_some() {
+            return Err(DestinationError::Extra);
+        }
+        let path = parsed.base.path().trim_end_matches('/').to_string();
+        parsed.base.set_path(&path);
+        Ok(parsed)
+    }
+
+    /// Parses the URL of a file, which may carry a query. The policy may depend on the authority.
+    ///
+    /// # Errors
+    /// Anything but https to a name or address that the policy allows, with no user info or fragment.
+    pub fn file(url: &str, policy: impl FnOnce(&str) -> Policy) -> Result<Self, DestinationError> {
+        let parsed = Self::read(url, MAX_FILE_URL, policy)?;
+        if parsed.is_plain() { Err(DestinationError::NotHttps) } else { Ok(parsed) }
+    }
+
+    fn read(text: &str, most: usize, policy: impl FnOnce(&str) -> Policy) -> Result<Self, DestinationError> {
+        let trimmed = text.trim();
+        if trimmed.len() > most || trimmed.chars().any(|c| c.is_control() || c.is_whitespace() || c == '\\') {
+            return Err(DestinationError::Malformed);
+        }
+        let base = Url::parse(trimmed).map_err(|_| DestinationError::Malformed)?;
+        if !base.username().is_empty() || base.password().is_some() || authority_part(trimmed).contains('@') {
+            return Err(DestinationError::UserInfo);
+        }
+        if base.fragment().is_some() {
             return Err(DestinationError::Extra);
         }
         let (host, address) = match base.host().ok_or(DestinationError::Malformed)? {
@@ -64,6 +92,8 @@ impl Destination {
             Host::Ipv4(ip) => (ip.to_string(), Some(IpAddr::V4(ip))),
             Host::Ipv6(ip) => (ip.to_string(), Some(IpAddr::V6(ip))),
         };
+        let port = base.port_or_known_default().ok_or(DestinationError::Malformed)?;
+        let policy = policy(&authority(&base, port));
         let local = address.map_or(host == "localhost", |ip| ip.is_loopback());
         match base.scheme() {
             "https" => {}
@@ -73,9 +103,6 @@ impl Destination {
         if let Some(ip) = address {
             check_address(ip, policy)?;
         }
-        let port = base.port_or_known_default().ok_or(DestinationError::Malformed)?;
-        let path = base.path().trim_end_matches('/').to_string();
-        base.set_path(&path);
         Ok(Destination { base, host, address, port, policy })
     }
 
@@ -87,6 +114,16 @@ impl Destination {
     /// The host, for records and screens.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The whole URL of a file.
+    pub(crate) fn url(&self) -> &Url {
+        &self.base
+    }
+
+    /// The host, with its port where that is not 443: what a list of allowed hosts names.
+    pub fn authority(&self) -> String {
+        authority(&self.base, self.port)
     }
 
     /// Plain http: loopback in development alone.
@@ -110,7 +147,11 @@ impl Destination {
             return Err(unresolved());
         }
         addresses.iter().try_for_each(|a| self.check(a.ip()))?;
-        Ok(addresses)
+        let first_inside = addresses.iter().map(SocketAddr::ip).find(|ip| !is_public(*ip));
+        match first_inside {
+            Some(ip) if addresses.iter().any(|a| is_public(a.ip())) => Err(DestinationError::Forbidden(ip)),
+            _ => Ok(addresses),
+        }
     }
 
     fn check(&self, ip: IpAddr) -> Result<(), DestinationError> {
@@ -122,8 +163,28 @@ impl Destination {
 }
 
 fn check_address(ip: IpAddr, policy: Policy) -> Result<(), DestinationError> {
-    let allowed = policy.allow_loopback && ip.is_loopback() || is_public(ip);
+    let allowed = policy.allow_loopback && ip.is_loopback() || policy.allow_inside && is_inside(ip) || is_public(ip);
     if allowed { Ok(()) } else { Err(DestinationError::Forbidden(ip)) }
+}
+
+/// What stands between the scheme and the path, as it was written.
+fn authority_part(url: &str) -> &str {
+    let rest = url.split_once("//").map_or(url, |(_, rest)| rest);
+    rest.split(['/', '?', '#']).next().unwrap_or_default()
+}
+
+fn authority(url: &Url, port: u16) -> String {
+    let host = url.host_str().unwrap_or_default();
+    if port == HTTPS_PORT { host.to_owned() } else { format!("{host}:{port}") }
+}
+
+/// An address of the body's own networks or of this machine. Link-local ones, where clouds keep their secrets, and
+/// IPv4 addresses inside IPv6 ones are none.
+fn is_inside(ip: IpAddr) -> bool {
+    match ip {
+        IpAddr::V4(ip) => ip.is_private() || ip.is_loopback(),
+        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
+    }
 }
 
 /// A global unicast address that stands for itself (IANA special-purpose registries, RFC 6890).
@@ -255,9 +316,44 @@ mod tests {
         assert_eq!(literal.resolve().await, Ok(vec!["8.8.8.8:8443".parse().unwrap()]));
     }
 
+    #[tokio::test]
+    async fn a_mirror_may_stand_inside_and_nowhere_special() {
+        let mirror = |url: &str| Destination::file(url, |_| Policy { allow_inside: true, ..Policy::default() });
+        for url in
+            ["https://10.0.0.1/x", "https://192.168.7.7:8443/x?y=a@b", "https://[fd12::1]/x", "https://8.8.8.8/x"]
+        {
+            assert!(mirror(url).is_ok(), "{url}");
+        }
+        assert!(mirror("https://localhost:1/x").unwrap().resolve().await.is_ok());
+        for host in [
+            "169.254.169.254",
+            "0.0.0.0",
+            "100.64.0.1",
+            "224.0.0.1",
+            "[::ffff:10.0.0.1]",
+            "[64:ff9b::a00:1]",
+            "[fe80::1]",
+        ] {
+            let refused = mirror(&format!("https://{host}/x"));
+            assert!(matches!(refused, Err(DestinationError::Forbidden(_))), "{host}: {refused:?}");
+        }
+        assert_eq!(mirror("http://10.0.0.1/x"), Err(DestinationError::NotHttps));
+        assert_eq!(mirror("https://a:b@10.0.0.1/x"), Err(DestinationError::UserInfo));
+        assert_eq!(mirror("https://@10.0.0.1/x"), Err(DestinationError::UserInfo));
+        assert_eq!(mirror("https://10.0.0.1/x#y"), Err(DestinationError::Extra));
+    }
+
+    #[test]
+    fn an_authority_names_the_port_unless_it_is_the_usual_one() {
+        let authority = |url: &str| Destination::file(url, |_| Policy::default()).unwrap().authority();
+        assert_eq!(authority("https://Hub.Example:443/a"), "hub.example");
+        assert_eq!(authority("https://hub.example:8443/a"), "hub.example:8443");
+        assert_eq!(authority("https://[2606:4700::1111]/a"), "[2606:4700::1111]");
+    }
+
     #[test]
     fn loopback_needs_its_setting_and_http_needs_loopback() {
-        let policy = Policy { allow_loopback: true };
+        let policy = Policy { allow_loopback: true, ..Policy::default() };
         assert!(Destination::parse("http://127.0.0.1:9/v1", policy).is_ok());
         assert!(Destination::parse("http://[::1]:9/v1", policy).is_ok());
         assert_eq!(Destination::parse("http://8.8.8.8/v1", policy), Err(DestinationError::NotHttps));

@@ -5,6 +5,7 @@
 
 pub mod approval;
 pub mod destination;
+pub mod download;
 pub mod envelope;
 pub mod flow;
 pub mod prompt;

@@ -111,7 +111,7 @@ fn unknown(e: reqwest::Error) -> SendError {
 }
 
 /// The error with its causes: the outermost alone says only that a request failed.
-fn reason(e: reqwest::Error) -> String {
+pub(crate) fn reason(e: reqwest::Error) -> String {
     let e = e.without_url();
     let mut text = e.to_string();
     let mut source = std::error::Error::source(&e);
@@ -131,29 +131,33 @@ fn headers(api_key: &str) -> Result<HeaderMap, SendError> {
     Ok(HeaderMap::from_iter([(AUTHORIZATION, key), (CONTENT_TYPE, json.clone()), (ACCEPT, json)]))
 }
 
-/// A client for one call: pinned to the addresses that were checked, verified TLS, HTTP/1.1, no redirect, no proxy, no
-/// retry, no connection kept.
-#[allow(clippy::disallowed_types)] // This is the one door: nothing else makes a client for the outside.
+/// A client for one call, pinned to the addresses that were checked.
 fn request(
     destination: &Destination,
     addresses: &[SocketAddr],
     limits: &Limits,
 ) -> reqwest::Result<reqwest::RequestBuilder> {
+    let builder = pinned(destination.host(), addresses, limits.connect).timeout(limits.total);
+    // Plain http has no use for the machine's certificates, and a bare machine may have none.
+    let builder = if destination.is_plain() { builder.tls_certs_only([]) } else { builder.https_only(true) };
+    Ok(builder.build()?.post(destination.endpoint()))
+}
+
+/// The beginnings of every client: pinned to the addresses that were checked, verified TLS, HTTP/1.1, no redirect, no
+/// proxy, no retry, no connection kept.
+#[allow(clippy::disallowed_types)] // This is the one door: nothing else makes a client for the outside.
+pub(crate) fn pinned(host: &str, addresses: &[SocketAddr], connect: Duration) -> reqwest::ClientBuilder {
     // Fails only when a provider is installed already, which serves as well.
     let _installed_before = rustls::crypto::ring::default_provider().install_default();
-    let builder = reqwest::Client::builder()
-        .resolve_to_addrs(destination.host(), addresses)
+    reqwest::Client::builder()
+        .resolve_to_addrs(host, addresses)
         .redirect(reqwest::redirect::Policy::none())
         .retry(reqwest::retry::never())
         .no_proxy()
         .referer(false)
         .http1_only()
         .pool_max_idle_per_host(0)
-        .connect_timeout(limits.connect)
-        .timeout(limits.total);
-    // Plain http has no use for the machine's certificates, and a bare machine may have none.
-    let builder = if destination.is_plain() { builder.tls_certs_only([]) } else { builder.https_only(true) };
-    Ok(builder.build()?.post(destination.endpoint()))
+        .connect_timeout(connect)
 }
 
 async fn read(mut response: reqwest::Response, limit: usize) -> Result<Reply, SendError> {

@@ -135,7 +135,11 @@ async fn open_gateway(settings: &Settings, store: &Store) -> anyhow::Result<Gate
     if interrupted > 0 {
         tracing::warn!(interrupted, "outside calls were cut off while being sent; they count as sent");
     }
-    let policy = Policy { allow_loopback: settings.allow_loopback_providers };
+    let unsettled = madang_gateway::download::settle(store, &settings.home).await?;
+    if unsettled > 0 {
+        tracing::warn!(unsettled, "downloads were cut off by the end of their process; they count as sent");
+    }
+    let policy = Policy { allow_loopback: settings.allow_loopback_providers, ..Policy::default() };
     Ok(Gateway::new(store.clone(), key, policy))
 }
 

@@ -14,6 +14,11 @@ pub const KINDS: &[(&str, &str)] = &[
     ("outside_call_intent", "외부호출 보냄(직전)"),
     ("outside_call_outcome", "외부호출 결과"),
     ("outside_call_expired", "외부호출 기한 지남"),
+    ("model_download_intent", "모델 내려받기(직전)"),
+    ("model_download_outcome", "모델 내려받기 결과"),
+    ("model_download_refused", "모델 내려받기 거절"),
+    ("download_host_allowed", "내려받을 곳 허용"),
+    ("download_host_removed", "내려받을 곳 허용 거둠"),
     ("provider_created", "제공자 더함"),
     ("provider_enabled", "제공자 켬"),
     ("provider_disabled", "제공자 끔"),
@@ -109,6 +114,16 @@ const FIELDS: &[(&str, &str)] = &[
     ("seq", "기록 번호"),
     ("sound", "이어짐"),
     ("fault_seq", "잘못된 기록"),
+    ("path", "받은 경로"),
+    ("pinned", "연결한 주소"),
+    ("hop", "안내받은 횟수"),
+    ("resumed_from", "이어 받은 곳"),
+    ("sha256", "SHA-256"),
+    ("error", "오류"),
+    ("os_user", "운영체제 사용자"),
+    ("uid", "운영체제 사용자 번호"),
+    ("by", "한 방법"),
+    ("download", "내려받기"),
     ("address", "접속 주소"),
     ("url", "주소"),
     ("has_key", "키 있음"),
@@ -152,7 +167,7 @@ pub fn read(entry: &Entry) -> Read {
     departments.dedup();
     Read {
         action: text("/action"),
-        who: text("/actor/name"),
+        who: Some(text("/actor/name")).filter(|n| !n.is_empty()).unwrap_or_else(|| text("/detail/os_user")),
         login: text("/actor/login"),
         department: departments.join(", "),
         at: entry.time.parse::<jiff::Timestamp>().map_or(0, |t| t.as_millisecond()),
@@ -207,7 +222,10 @@ fn shown(key: &str, value: &Value) -> Option<String> {
 /// Stored names of states, decisions and grades in Korean.
 fn words(key: &str, text: &str) -> String {
     let korean = match (key, text) {
-        ("outcome" | "state", state) => state.parse::<madang_store::calls::CallState>().ok().map(|s| s.korean()),
+        ("outcome", state) => call_state(state).or_else(|| download_state(state)),
+        ("state", state) => call_state(state),
+        ("purpose", "model download") => Some("모델 내려받기"),
+        ("by", "command line") => Some("명령줄"),
         ("decision", "approved") => Some("승인"),
         ("decision", "returned") => Some("반려"),
         _ => None,
@@ -216,6 +234,14 @@ fn words(key: &str, text: &str) -> String {
         || (key == "state").then(|| text.parse::<madang_store::runs::RunState>().ok()).flatten().map(|s| s.korean());
     let grade = || (key == "grade").then(|| text.parse::<Grade>().ok()).flatten().map(|g| g.letter());
     korean.or_else(run).or_else(grade).unwrap_or(text).to_owned()
+}
+
+fn call_state(name: &str) -> Option<&'static str> {
+    name.parse::<madang_store::calls::CallState>().ok().map(|s| s.korean())
+}
+
+fn download_state(name: &str) -> Option<&'static str> {
+    name.parse::<madang_store::downloads::DownloadState>().ok().map(|s| s.korean())
 }
 
 /// Korean name of a stored kind of identifier.

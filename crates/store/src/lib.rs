@@ -17,6 +17,7 @@ pub mod catalogue;
 pub mod collection_changes;
 pub mod collections;
 pub mod documents;
+pub mod downloads;
 pub mod drafts;
 pub mod ingest;
 pub mod ledger;

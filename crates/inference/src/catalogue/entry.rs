@@ -121,6 +121,9 @@ impl Entry {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    /// Where sources lie: `https://…`; empty where nothing is to be fetched.
+    #[serde(default)]
+    hub: Option<String>,
     #[serde(default)]
     models: Vec<Entry>,
 }
@@ -128,6 +131,7 @@ struct File {
 /// Known models, in the order of the file: small ones first within a kind.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Catalogue {
+    hub: Option<String>,
     entries: Vec<Entry>,
 }
 
@@ -148,7 +152,11 @@ impl Catalogue {
         let mut catalogue = Self::built_in()?;
         let path = folder.join(FILE);
         match std::fs::read_to_string(&path) {
-            Ok(text) => Self::parse(&text, &path)?.entries.into_iter().for_each(|own| catalogue.put(own)),
+            Ok(text) => {
+                let own = Self::parse(&text, &path)?;
+                catalogue.hub = own.hub.or(catalogue.hub);
+                own.entries.into_iter().for_each(|own| catalogue.put(own));
+            }
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
             Err(e) => return Err(ShelfError::io(&path)(e)),
         }
@@ -173,7 +181,12 @@ impl Catalogue {
                 return Err(fault(format!("이름 ‘{}’이(가) 두 번", entry.name)));
             }
         }
-        Ok(Self { entries: file.models })
+        Ok(Self { hub: file.hub, entries: file.models })
+    }
+
+    /// Where the sources lie; empty where none is named.
+    pub fn hub(&self) -> &str {
+        self.hub.as_deref().unwrap_or_default()
     }
 
     pub fn entries(&self) -> &[Entry] {

@@ -1,5 +1,6 @@
 //! Which models there are: the catalogue of known ones, and the shelf of those that this installation holds, with what
-//! each is used for. A model comes onto the shelf as a file that somebody carried in; nothing here opens a connection.
+//! each is used for. A model comes onto the shelf as a file that is on this machine already, carried in or fetched by the
+//! gateway; nothing here opens a connection.
 //!
 //! What does not live here: computing with a model (`local`, `embed`), and talking to model servers (`remote`).
 
@@ -16,6 +17,7 @@ mod source;
 mod state;
 #[cfg(test)]
 mod tests;
+mod wanted;
 
 pub use add::{AddOptions, Added, Progress};
 pub use entry::{Catalogue, Entry, is_permissive};
@@ -25,6 +27,7 @@ pub use probe::Probe;
 pub use servers::NewServer;
 pub use shelf::{Shelf, Verified};
 pub use state::{Installed, InstalledFile, InternalServer};
+pub use wanted::Wanted;
 
 use serde::{Deserialize, Serialize};
 use std::fmt;

@@ -12,7 +12,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use madang_inference::EngineChoice;
 use madang_inference::Metrics;
-use madang_inference::catalogue::{Installed, ModelKind, ShelfError};
+use madang_inference::catalogue::{Installed, ModelKind, Shelf, ShelfError};
 use madang_inference::remote::ServersStatus;
 use madang_store::ledger::Event;
 use serde::{Deserialize, Serialize};
@@ -95,31 +95,58 @@ async fn choose(State(app): State<App>, Admin(reader): Admin, Body(body): Body<C
 /// Gives a model its role and loads it; answers when it is ready.
 #[utoipa::path(post, path = "/api/v1/models/{name}/load", tag = "models", params(("name" = String, Path)), responses((status = 204), (status = 403), (status = 404), (status = 422)))]
 async fn load(State(app): State<App>, Admin(reader): Admin, Path(name): Path<String>) -> Handled<StatusCode> {
-    change_role(&app, &name, |shelf, kind| shelf.use_role(kind, &name))?;
-    put_in_force(&app).await?;
+    let before = change_role(&app, &name, |shelf, kind| {
+        let before = shelf.role(kind).map(|m| m.name.clone());
+        shelf.use_role(kind, &name).map(|()| (kind, before)).map_err(refused)
+    })?;
+    if let Err(failure) = put_in_force(&app).await {
+        restore(&app, &name, before).await;
+        return Err(failure);
+    }
     let detail = json!({ "model": name });
     app.store.record(Event::new("model_loaded", Some(reader.scope().person()), detail)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
 /// Takes a model's role away and gives its memory back.
-#[utoipa::path(delete, path = "/api/v1/models/{name}/load", tag = "models", params(("name" = String, Path)), responses((status = 204), (status = 403), (status = 404)))]
+#[utoipa::path(delete, path = "/api/v1/models/{name}/load", tag = "models", params(("name" = String, Path)), responses((status = 204), (status = 403), (status = 404), (status = 409)))]
 async fn unload(State(app): State<App>, Admin(reader): Admin, Path(name): Path<String>) -> Handled<StatusCode> {
-    change_role(&app, &name, |shelf, kind| shelf.free_role(kind))?;
+    change_role(&app, &name, |shelf, kind| match shelf.role(kind) {
+        Some(model) if model.name == name => shelf.free_role(kind).map_err(refused),
+        _ => Err(Failure::conflict("지금 쓰고 있는 모델이 아닙니다. 화면을 새로 고쳐 확인해 주세요.")),
+    })?;
     put_in_force(&app).await?;
     let detail = json!({ "model": name });
     app.store.record(Event::new("model_unloaded", Some(reader.scope().person()), detail)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn change_role(
-    app: &App,
-    name: &str,
-    change: impl FnOnce(&mut madang_inference::catalogue::Shelf, ModelKind) -> Result<(), ShelfError>,
-) -> Handled<()> {
+fn change_role<T>(app: &App, name: &str, change: impl FnOnce(&mut Shelf, ModelKind) -> Handled<T>) -> Handled<T> {
     let mut shelf = app.shelf.lock();
+    // The command line may have carried it in a moment ago.
+    shelf.refresh().map_err(refused)?;
     let kind = shelf.find(name).ok_or_else(|| refused(ShelfError::Unknown(name.to_owned())))?.kind;
-    change(&mut shelf, kind).map_err(refused)
+    change(&mut shelf, kind)
+}
+
+/// A model that could not be loaded gives its role back to the one that had it, unless somebody chose another meanwhile.
+async fn restore(app: &App, name: &str, (kind, before): (ModelKind, Option<String>)) {
+    let restored = {
+        let mut shelf = app.shelf.lock();
+        if shelf.role(kind).is_none_or(|m| m.name != name) {
+            return;
+        }
+        match before.filter(|b| b != name) {
+            Some(before) => shelf.use_role(kind, &before),
+            None => shelf.free_role(kind),
+        }
+    };
+    if let Err(error) = restored {
+        tracing::warn!(%error, "role of a model that could not be loaded");
+        return;
+    }
+    // What goes wrong now stands on the screen.
+    let _told = take_up_models(app).await;
 }
 
 async fn put_in_force(app: &App) -> Handled<()> {

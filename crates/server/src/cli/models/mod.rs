@@ -1,16 +1,19 @@
 //! `madang models`: which models there are and which of them this installation holds; brings in files that were carried
-//! here, gives them their role, checks, tries and measures them. Exit codes: 0 done; 1 failed, or a file is not what it
+//! here or fetches them where that is allowed, gives them their role, checks, tries and measures them. Exit codes: 0 done; 1 failed, or a file is not what it
 //! was; 2 wrong use.
 
 mod bench;
+mod carry;
+mod hosts;
 mod list;
+mod pull;
 mod run;
 
 use super::Home;
 use anyhow::{Context, bail};
-use madang_inference::catalogue::{AddOptions, Added, Entry, ModelFormat, ModelKind, Progress, Shelf, human};
+use madang_inference::catalogue::{AddOptions, Added, ModelKind, Progress, Shelf, human};
 use std::io::{IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -31,8 +34,10 @@ pub enum Models {
     Run(run::Run),
     /// Measure how fast a model is on this machine.
     Bench(bench::Bench),
-    /// Say where a known model comes from and how to carry it in.
-    Pull(Pull),
+    /// Fetch a known model from an allowed host and add it; without a network, say how to carry it in.
+    Pull(pull::Pull),
+    /// Allow models to be fetched from a host, or list the allowed ones. None is allowed at first.
+    AllowHost(hosts::AllowHost),
 }
 
 #[derive(clap::Args)]
@@ -79,13 +84,6 @@ pub struct Verify {
     name: Option<String>,
 }
 
-#[derive(clap::Args)]
-pub struct Pull {
-    #[command(flatten)]
-    home: Home,
-    name: String,
-}
-
 impl Models {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         match self {
@@ -96,7 +94,8 @@ impl Models {
             Models::Verify(verify) => verify.run(),
             Models::Run(run) => run.run().await,
             Models::Bench(bench) => bench.run(),
-            Models::Pull(pull) => pull.run(),
+            Models::Pull(pull) => pull.run().await,
+            Models::AllowHost(allow) => allow.run().await,
         }
     }
 }
@@ -227,52 +226,4 @@ impl Verify {
         }
         Ok(if sound { ExitCode::SUCCESS } else { ExitCode::FAILURE })
     }
-}
-
-impl Pull {
-    fn run(self) -> anyhow::Result<ExitCode> {
-        let shelf = open(&self.home)?;
-        let Some(entry) = shelf.catalogue().find(&self.name) else {
-            bail!("‘{}’은(는) 모델 목록에 없습니다. madang models list로 이름을 확인해 주세요.", self.name)
-        };
-        let mut out = std::io::stdout().lock();
-        for line in carrying(entry) {
-            writeln!(out, "{line}")?;
-        }
-        // Nothing was fetched, which is what the command's name asks for.
-        Ok(ExitCode::FAILURE)
-    }
-}
-
-/// How to bring a model in by hand.
-fn carrying(entry: &Entry) -> Vec<String> {
-    let (what, put) = match entry.format {
-        ModelFormat::Gguf => (format!("파일 {}", entry.file), entry.file.clone()),
-        ModelFormat::Safetensors => {
-            let folder = entry.source.rsplit('/').next().unwrap_or(&entry.name).to_owned();
-            ("저장소의 폴더 전체 (config.json, tokenizer.json, safetensors …)".to_owned(), folder)
-        }
-    };
-    let revision = if entry.revision.is_empty() { "확인된 값 없음".to_owned() } else { entry.revision.clone() };
-    let hash = if entry.sha256.is_empty() {
-        "확인된 값 없음: 출처가 밝힌 값을 적어 가세요".to_owned()
-    } else {
-        entry.sha256.clone()
-    };
-    let pin = if entry.sha256.is_empty() { "<출처의 SHA-256>" } else { entry.sha256.as_str() };
-    let put = Path::new("/옮긴/곳").join(put);
-    vec![
-        "이 설치본은 모델을 스스로 내려받지 않습니다. 바깥으로 나가는 길은 게이트웨이 하나뿐이고, 모델 파일의 길은 없습니다.".to_owned(),
-        "인터넷이 되는 다른 기계에서 받아, 기관의 자료 반입 절차에 따라 옮겨 오세요.".to_owned(),
-        String::new(),
-        format!("모델      {} ({})", entry.label, entry.licence),
-        format!("출처      {}", entry.source),
-        format!("받을 것   {what}, 약 {}", human(entry.weight_bytes())),
-        format!("판        {revision}"),
-        format!("sha256    {hash}"),
-        String::new(),
-        "옮긴 뒤:".to_owned(),
-        format!("  madang models add {} --name {} --sha256 {pin}", put.display(), entry.name),
-        format!("  madang models use {} {}", entry.kind, entry.name),
-    ]
 }
