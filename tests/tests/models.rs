@@ -93,6 +93,10 @@ async fn the_model_is_served(world: &World) -> Test {
     let ids: Vec<&str> = models["data"].as_array().context("data")?.iter().filter_map(|m| m["id"].as_str()).collect();
     ensure!(ids.contains(&world.model.as_str()), "{models}");
     ensure!(ids.iter().any(|id| id.starts_with("app:")), "the bundled apps are there: {models}");
+    for id in [world.model.as_str(), ids.iter().find(|id| id.starts_with("app:")).context("an app")?] {
+        let one = world.script.json(&format!("/v1/models/{id}")).await?;
+        ensure!(one["id"] == id && one["object"] == "model", "{one}");
+    }
     let body = json!({
         "model": world.model, "messages": said("안녕"), "max_tokens": 8, "temperature": 0, "logprobs": true, "top_logprobs": 2,
     });
@@ -156,10 +160,25 @@ async fn what_is_not_served_is_said(world: &World) -> Test {
         ("messages", said(&"가".repeat(200_000)), 422),
         ("response_format", json!({ "type": "xml" }), 422),
         ("top_p", json!(0), 422),
+        ("max_tokens", json!(0), 422),
+        ("functions", json!([{ "name": "f" }]), 422),
+        ("top_logprobs", json!(2), 422),
+        ("stop", json!(["1", "2", "3", "4", "5"]), 422),
+        ("stop", json!("길다".repeat(100)), 422),
     ] {
         let (got, reply) = world.chat(&world.script, with(key, value)).await?;
         ensure!(got.as_u16() == status, "{key}: {got} {reply}");
         ensure!(reply["error"]["message"].as_str().is_some_and(|m| !m.is_empty()), "{key}: {reply}");
+    }
+    // What clients send for "nothing" is nothing.
+    let mut plain = with("stream", Value::Null);
+    (plain["logprobs"], plain["max_tokens"]) = (Value::Null, json!(2));
+    let (got, reply) = world.chat(&world.script, plain).await?;
+    ensure!(got == StatusCode::OK, "{reply}");
+    for input in [json!([[1, 2, 3]]), json!([1, 2])] {
+        let body = json!({ "model": world.model, "input": input });
+        let reply: Value = world.script.post("/v1/embeddings", body).await?.json().await?;
+        ensure!(reply["error"]["message"].as_str().is_some_and(|m| m.contains("토큰 번호")), "{reply}");
     }
     Ok(())
 }
@@ -169,6 +188,14 @@ async fn an_app_is_a_model_with_the_callers_rights(world: &World) -> Test {
     let (status, reply) = world.chat(&world.script, body.clone()).await?;
     ensure!(status == StatusCode::OK, "{reply}");
     ensure!(reply["choices"][0]["message"]["content"].is_string(), "{reply}");
+    for (key, value) in
+        [("stop", json!(".")), ("max_tokens", json!(5)), ("response_format", json!({ "type": "json_object" }))]
+    {
+        let mut more = body.clone();
+        more[key] = value;
+        let (status, reply) = world.chat(&world.script, more).await?;
+        ensure!(status == StatusCode::UNPROCESSABLE_ENTITY && reply["error"]["field"] == key, "{reply}");
+    }
     // Nobody in another department sees the app: it is not shared.
     let (status, reply) = world.chat(&world.city.civil_official.client, body).await?;
     ensure!(status == StatusCode::NOT_FOUND, "{reply}");

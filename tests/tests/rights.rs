@@ -31,11 +31,12 @@ const PUBLIC: [&str; 6] = [
 ];
 
 /// Refused to all these actors by a rule that other tests prove: who made an app does not rate it, and set-up is over.
-/// There is no model to embed with, to load or to let go of.
-const NOBODY: [&str; 5] = [
+/// There is no model to embed with, to name, to load or to let go of.
+const NOBODY: [&str; 6] = [
     "PUT /api/v1/apps/{id}/rating",
     "POST /api/v1/setup",
     "POST /v1/embeddings",
+    "GET /v1/models/{id}",
     "POST /api/v1/models/{name}/load",
     "DELETE /api/v1/models/{name}/load",
 ];

@@ -3,7 +3,7 @@
 
 mod common;
 
-use common::{ask, key, load, model, options, text};
+use common::{ask, key, load, model, model_with, options, text};
 use madang_inference::{
     Asker, Bounds, ChatError, ChatEvent, ChatModel, Constraint, LocalModel, Options, Sampling, StopReason,
 };
@@ -66,6 +66,88 @@ async fn in_company_each_gets_the_text_it_gets_alone() {
         }
         assert!(crowd.metrics().cached_tokens > 0, "a second round finds the first one's beginnings");
     }
+}
+
+/// Replies grow until the memory is full: younger ones give way and go on later, as if nothing had been.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_gives_way_goes_on_to_the_bit() {
+    let file = model("qwen3", "q8_0");
+    let long = |i: usize| {
+        let mut request = ask(&prompt(i));
+        (request.max_tokens, request.sampling) = (500, samplings()[i % samplings().len()].clone());
+        request.asker = Asker(format!("person {}", i % 3).into());
+        request.scope = key((i % 2) as u8);
+        request
+    };
+    let single = load(&file, &Options { lookup: false, running: 1, ..options() });
+    let mut expected = Vec::new();
+    for i in 0..6 {
+        expected.push(text(single.chat(long(i)).await.unwrap()).await);
+    }
+    let tight = Options { chunk: 48, cache_bytes: 5 << 20, ..options() };
+    let crowd = std::sync::Arc::new(load(&file, &tight));
+    let replies: Vec<_> = (0..6)
+        .map(|i| {
+            let (crowd, request) = (std::sync::Arc::clone(&crowd), long(i));
+            tokio::spawn(async move { text(crowd.chat(request).await.unwrap()).await })
+        })
+        .collect();
+    for (i, reply) in replies.into_iter().enumerate() {
+        assert_eq!(reply.await.unwrap(), expected[i], "prompt {i}");
+    }
+    let metrics = crowd.metrics();
+    assert!(metrics.put_back > 0, "the memory was full: {metrics:?}");
+}
+
+/// Who asks for the longest reply there can be takes no more memory than is written: others run beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_large_bound_keeps_nobody_waiting() {
+    let model = load(&model("qwen3", "q8_0"), &Options { cache_bytes: 8 << 20, ..options() });
+    let mut greedy = ask("끝없이 써라");
+    greedy.max_tokens = 32_768;
+    let mut first = model.chat(greedy).await.unwrap();
+    first.recv().await.unwrap().unwrap();
+    let mut small = ask("짧게");
+    (small.max_tokens, small.asker) = (8, Asker("another".into()));
+    text(model.chat(small).await.unwrap()).await;
+    assert_eq!(model.metrics().running, 1, "the first one is not through");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reader_who_stalls_holds_neither_memory_nor_permit() {
+    let bounds = Bounds { total: 4, per_person: 1 };
+    let model = load(&model("qwen3", "q8_0"), &Options { bounds, ..options() });
+    let freed = async |requests: u64| {
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let now = model.metrics();
+            if now.requests == requests && now.running == 0 && now.blocks_in_use == 0 {
+                return;
+            }
+            assert!(Instant::now() < until, "{now:?}");
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    // Past the deadline.
+    let mut late = ask("끝없이 써라");
+    (late.max_tokens, late.deadline) = (3_000, Some(Instant::now() + Duration::from_secs(2)));
+    let mut stalled = model.chat(late).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(model.metrics().running, 1);
+    freed(1).await;
+    // Ended, with words that nobody has taken: they all come, with the end, however late.
+    let mut whole = ask("끝까지 써라");
+    whole.max_tokens = 200;
+    let expected = text(model.chat(whole.clone()).await.unwrap()).await;
+    let unread = model.chat(whole.clone()).await.unwrap();
+    freed(3).await;
+    drop(model.chat(whole).await.expect("the permit is free"));
+    assert_eq!(text(unread).await, expected);
+    let mut last = None;
+    while let Some(event) = stalled.recv().await {
+        last = Some(event);
+    }
+    assert_eq!(last, Some(Err(ChatError::Deadline)), "who comes back learns why");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -211,6 +293,37 @@ async fn a_schema_always_yields_a_valid_document() {
         assert!(document["steps"].as_array().unwrap().len() <= 3);
         assert!(document["count"].as_i64().unwrap() <= 99);
     }
+}
+
+/// The composer's own schema over random weights: whatever they say is a sheet that can be saved.
+#[tokio::test(flavor = "multi_thread")]
+async fn two_hundred_seeds_give_two_hundred_sheets() {
+    const SEEDS: u64 = 200;
+    let file = model_with("qwen3", "q8_0", &["--context", "32768"]);
+    let roomy = Options { cache_bytes: 256 << 20, bounds: Bounds { total: 16, per_person: 16 }, ..options() };
+    let model = std::sync::Arc::new(load(&file, &roomy));
+    let schema = Constraint::JsonSchema(madang_registry::compose::sheet_schema());
+    let permits = std::sync::Arc::new(tokio::sync::Semaphore::new(8));
+    let sheets = (0..SEEDS).map(|seed| {
+        let (model, schema, permits) = (std::sync::Arc::clone(&model), schema.clone(), std::sync::Arc::clone(&permits));
+        tokio::spawn(async move {
+            let _permit = permits.acquire().await.unwrap();
+            let mut request = ask("설계서를 써라");
+            request.constraint = Some(schema);
+            request.sampling = Sampling { temperature: 1.0, seed, ..Sampling::default() };
+            request.max_tokens = 16_000;
+            let written = text(model.chat(request).await.unwrap()).await;
+            let document: serde_json::Value =
+                serde_json::from_str(&written).unwrap_or_else(|e| panic!("{seed}: {e}: {written}"));
+            assert!(document.is_object());
+            madang_registry::compose::read_sheet(&written, &[]).unwrap_or_else(|e| panic!("{seed}: {e:?}: {written}"))
+        })
+    });
+    let mut titles = std::collections::BTreeSet::new();
+    for sheet in sheets.collect::<Vec<_>>() {
+        titles.insert(sheet.await.unwrap().title);
+    }
+    assert!(titles.len() > 100, "the seeds differ");
 }
 
 proptest! {

@@ -1,8 +1,9 @@
 //! Replies of a given form: a JSON Schema or a grammar becomes, step by step, the set of tokens that may come next
 //! (llguidance). Choosing among them is the sampler's business.
 //!
-//! A reply under a constraint is valid whenever [`ConstraintState::is_complete`] says so; the one way to an invalid one
-//! is to stop before, at `max_tokens`. Between the parts of a JSON document at most one blank is allowed, so nothing
+//! A reply under a constraint is valid whenever [`ConstraintState::is_complete`] says so; the ways to an invalid one are
+//! to stop before: at `max_tokens`, at the deadline, or at a stop string, which is therefore not taken together with a
+//! constraint where people may set both. Between the parts of a JSON document at most one blank is allowed, so nothing
 //! grows without bound but what the schema leaves unbounded: a schema for a small budget bounds its strings
 //! (`maxLength`), arrays (`maxItems`), numbers (`minimum`, `maximum`) and objects (`additionalProperties: false`).
 
@@ -12,14 +13,21 @@ use llguidance::earley::SlicedBiasComputer;
 use llguidance::toktrie::{InferenceCapabilities, SimpleVob, TokEnv, TokRxInfo, TokTrie, TokenId, TokenizerEnv};
 use llguidance::{Matcher, ParserFactory};
 use serde_json::{Value, json};
-use std::sync::Arc;
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, PoisonError};
 
+/// Compiled forms that are kept: apps and the composer ask for the same ones again and again.
+const MOST_KEPT: usize = 16;
+/// Longer forms are compiled each time.
+const LONGEST_KEPT: usize = 64 << 10;
 /// Tokens with more bytes are left out of constrained replies.
 const MAX_TOKEN_BYTES: usize = 200;
 
 /// What all constraints of a model share: its vocabulary as a tree. Made once per model, shared by threads.
 pub struct ConstraintFactory {
     parsers: ParserFactory,
+    /// By the form's text, the one used last at the end.
+    kept: Mutex<VecDeque<(String, Matcher)>>,
 }
 
 impl ConstraintFactory {
@@ -42,26 +50,66 @@ impl ConstraintFactory {
             ParserFactory::new(&env, capabilities, &SlicedBiasComputer::general_slices()).map_err(|e| failed(&e))?;
         parsers.quiet();
         parsers.limits_mut().verbose_errors = false;
-        Ok(Self { parsers })
+        Ok(Self { parsers, kept: Mutex::default() })
     }
 
-    /// The state at the beginning of a reply.
+    /// The state at the beginning of a reply. Forms that were asked for lately are not compiled again.
     ///
     /// # Errors
     /// [`ChatError::Invalid`] where the schema or grammar is wrong, impossible, too large or uses what is not known.
     pub fn compile(&self, constraint: &Constraint) -> Result<ConstraintState, ChatError> {
+        let key = match constraint {
+            Constraint::JsonSchema(schema) => format!("json {schema}"),
+            Constraint::Lark(grammar) => format!("lark {grammar}"),
+        };
+        let matcher = match self.known(&key) {
+            Some(matcher) => matcher,
+            None => {
+                let matcher = self.parse(constraint)?;
+                self.keep(key, &matcher);
+                matcher
+            }
+        };
+        Ok(ConstraintState { matcher, allowed: SimpleVob::new() })
+    }
+
+    fn parse(&self, constraint: &Constraint) -> Result<Matcher, ChatError> {
         let grammar = match constraint {
             Constraint::JsonSchema(schema) => GrammarWithLexer::from_json_schema(bounded_blanks(schema)?),
             Constraint::Lark(grammar) => GrammarWithLexer::from_lark(grammar.clone()),
         };
-        let parser = self.parsers.create_parser(TopLevelGrammar::from_grammar(grammar));
-        let matcher = Matcher::new(parser);
+        let matcher = Matcher::new(self.parsers.create_parser(TopLevelGrammar::from_grammar(grammar)));
         match matcher.get_error() {
             Some(error) => Err(ChatError::Invalid(format!(
                 "답의 형식(JSON Schema 또는 문법)을 쓸 수 없습니다. 형식을 고쳐 주세요: {error}"
             ))),
-            None => Ok(ConstraintState { matcher, allowed: SimpleVob::new() }),
+            None => Ok(matcher),
         }
+    }
+
+    /// A copy that shares nothing with the one kept, so that replies do not disturb each other.
+    fn known(&self, key: &str) -> Option<Matcher> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = kept.iter().position(|(k, _)| k == key)?;
+        let (key, matcher) = kept.remove(at)?;
+        let copy = matcher.deep_clone();
+        kept.push_back((key, matcher));
+        Some(copy)
+    }
+
+    fn keep(&self, key: String, matcher: &Matcher) {
+        if key.len() > LONGEST_KEPT {
+            return;
+        }
+        let copy = matcher.deep_clone();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.iter().any(|(k, _)| *k == key) {
+            return;
+        }
+        if kept.len() == MOST_KEPT {
+            kept.pop_front();
+        }
+        kept.push_back((key, copy));
     }
 }
 
@@ -142,13 +190,35 @@ impl ConstraintState {
     pub fn is_complete(&self) -> bool {
         self.matcher.is_stopped() && !self.matcher.is_error()
     }
-
-    /// The reply is valid if it ends here, though more may follow.
-    pub fn may_end(&mut self) -> bool {
-        self.is_complete() || self.matcher.is_accepting().unwrap_or(false)
-    }
 }
 
 fn failed(error: &dyn std::fmt::Display) -> ChatError {
     ChatError::Failed(format!("답의 형식을 따라갈 수 없습니다. 형식을 더 단순하게 고쳐 주세요: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::byte_vocabulary;
+    use std::path::Path;
+
+    #[test]
+    fn forms_are_compiled_once_and_replies_do_not_share_them() {
+        let tokenizer = Tokenizer::open(Path::new("none"), Some(&byte_vocabulary::content())).unwrap();
+        let factory = ConstraintFactory::new(&Arc::new(tokenizer)).unwrap();
+        let form = |n: usize| Constraint::Lark(format!("start: \"a\" \"b\" \"{n}\""));
+        let mut first = factory.compile(&form(0)).unwrap();
+        first.commit(u32::from(b'a')).unwrap();
+        let second = factory.compile(&form(0)).unwrap().mask().unwrap().to_vec();
+        let fresh = factory.parse(&form(0)).unwrap().compute_mask_or_eos().unwrap().as_slice().to_vec();
+        assert_eq!(second, fresh, "a reply begins at the beginning, whatever became of others");
+        assert_ne!(first.mask().unwrap(), second);
+        assert_eq!(factory.kept.lock().unwrap().len(), 1);
+        for n in 1..40 {
+            factory.compile(&form(n)).unwrap();
+        }
+        assert_eq!(factory.kept.lock().unwrap().len(), MOST_KEPT);
+        assert!(factory.compile(&Constraint::Lark("start: (".into())).is_err());
+        assert!(factory.kept.lock().unwrap().iter().all(|(k, _)| k != "lark start: ("), "faults are not kept");
+    }
 }

@@ -4,6 +4,9 @@
 //! What does not live here: retrieval, rights, storage. An engine sees only passages its reader may read.
 
 pub mod bench;
+#[cfg(test)]
+#[path = "../tests/common/bytes.rs"]
+mod byte_vocabulary;
 pub mod catalogue;
 mod chat;
 mod constraint;
@@ -30,7 +33,7 @@ pub use engine::{
     EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish, MAX_PASTED, Stage, TextEngine,
 };
 pub use error::ModelError;
-pub use local::{Bounds, LocalModel, Metrics, Options};
+pub use local::{Bounds, LocalModel, Metrics, Options, Permits, Ticket};
 pub use router::{Candidate, EngineChoice, EngineRouter, Place};
 pub use sampler::{SampledToken, Sampler, TokenLogprobs};
 pub use template::ChatTemplate;

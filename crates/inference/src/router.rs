@@ -119,9 +119,11 @@ impl EngineRouter {
         self.setting.write().unwrap_or_else(PoisonError::into_inner).choice = choice;
     }
 
-    /// Other models, from the next answer on: one was loaded or let go.
-    pub fn offer(&self, candidates: Vec<Candidate>) {
-        self.setting.write().unwrap_or_else(PoisonError::into_inner).candidates = candidates;
+    /// Other models, from the next answer on: one was loaded or let go. Gives back those before, for the caller to drop
+    /// where that may take its time: with the last handle a model unloads.
+    #[must_use = "dropping the last handle of a model unloads it"]
+    pub fn offer(&self, candidates: Vec<Candidate>) -> Vec<Candidate> {
+        std::mem::replace(&mut self.setting.write().unwrap_or_else(PoisonError::into_inner).candidates, candidates)
     }
 
     fn pick(&self) -> Picked {
@@ -249,7 +251,7 @@ mod tests {
             ("모델 gone을(를) 지금 쓸 수 없어 quoting 엔진이(가) 답합니다.\n\nquoting", vec!["quoting".into()])
         );
         router.choose(EngineChoice::Auto);
-        router.offer(vec![]);
+        assert_eq!(router.offer(vec![]).len(), 2, "those before are given back");
         assert_eq!(answered(&router).await, ("quoting".into(), vec!["quoting".into()]));
     }
 

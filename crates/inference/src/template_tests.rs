@@ -1,7 +1,7 @@
-//! Real chat templates, from the folder named by `MADANG_LLAMA_CPP` or `target/peers/llama_cpp_python`.
+//! ChatML over a vocabulary of bytes, and real chat templates from the folder named by `MADANG_LLAMA_CPP` or `target/peers/llama_cpp_python`.
 
 use super::*;
-use crate::Segment;
+use crate::{Segment, byte_vocabulary};
 use proptest::prelude::*;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -44,22 +44,29 @@ fn tokenizer(name: &str) -> Option<Arc<Tokenizer>> {
     Some(Arc::new(Tokenizer::open(&file, Some(&content)).unwrap()))
 }
 
-/// All families' templates, each with its own kind of vocabulary.
-fn templates() -> Option<&'static Vec<(String, ChatTemplate)>> {
-    static SHARED: OnceLock<Option<Vec<(String, ChatTemplate)>>> = OnceLock::new();
-    SHARED
-        .get_or_init(|| {
-            let folder = models()?.join("templates");
-            let (qwen, llama, spm) = (tokenizer("qwen2")?, tokenizer("llama-bpe")?, tokenizer("llama-spm")?);
-            let mut all = vec![("Llama-2".to_owned(), ChatTemplate::new(LLAMA2.to_owned(), &spm).unwrap())];
-            for name in FAMILIES {
-                let source = std::fs::read_to_string(folder.join(format!("{name}.jinja"))).unwrap();
-                let own = if name.contains("Llama") { &llama } else { &qwen };
-                all.push((name.to_owned(), ChatTemplate::new(source, own).unwrap()));
-            }
-            Some(all)
-        })
-        .as_ref()
+fn bytes() -> Arc<Tokenizer> {
+    Arc::new(Tokenizer::open(Path::new("none"), Some(&byte_vocabulary::content())).unwrap())
+}
+
+/// ChatML and Llama 2's template over bytes; all families' templates, each with its own kind of vocabulary, where they
+/// are at hand.
+fn templates() -> &'static Vec<(String, ChatTemplate)> {
+    static SHARED: OnceLock<Vec<(String, ChatTemplate)>> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let new = |source: &str, tokenizer: &Arc<Tokenizer>| ChatTemplate::new(source.to_owned(), tokenizer).unwrap();
+        let mut all = vec![
+            ("ChatML".to_owned(), new(byte_vocabulary::TEMPLATE, &bytes())),
+            ("Llama-2 over bytes".to_owned(), new(LLAMA2, &bytes())),
+        ];
+        let Some(folder) = models().map(|m| m.join("templates")) else { return all };
+        let [qwen, llama, spm] = ["qwen2", "llama-bpe", "llama-spm"].map(|n| tokenizer(n).expect("it is at hand"));
+        all.push(("Llama-2".to_owned(), new(LLAMA2, &spm)));
+        for name in FAMILIES {
+            let source = std::fs::read_to_string(folder.join(format!("{name}.jinja"))).unwrap();
+            all.push((name.to_owned(), new(&source, if name.contains("Llama") { &llama } else { &qwen })));
+        }
+        all
+    })
 }
 
 fn conversation(system: &str, turns: &[&str]) -> Vec<Message> {
@@ -75,7 +82,7 @@ fn joined(segments: &[OwnedSegment]) -> String {
 }
 
 fn family(name: &str) -> Option<&'static ChatTemplate> {
-    templates()?.iter().find(|(n, _)| n == name).map(|(_, t)| t)
+    templates().iter().find(|(n, _)| n == name).map(|(_, t)| t)
 }
 
 /// The special tokens of a prompt, in order.
@@ -109,6 +116,17 @@ fn prompts_are_those_of_the_families() {
 }
 
 #[test]
+fn chatml_is_written_as_it_stands() {
+    let talk = conversation("짧게 답하세요.", &["안녕?"]);
+    let chatml = family("ChatML").unwrap();
+    let prompt =
+        "<|im_start|>system\n짧게 답하세요.<|im_end|>\n<|im_start|>user\n안녕?<|im_end|>\n<|im_start|>assistant\n";
+    assert_eq!(joined(&chatml.render(&talk, false).unwrap()), prompt);
+    let names: Vec<&str> = markup(chatml, &talk).iter().filter_map(|id| chatml.tokenizer.markup_name(*id)).collect();
+    assert_eq!(names, ["<|im_start|>", "<|im_end|>", "<|im_start|>", "<|im_end|>", "<|im_start|>"]);
+}
+
+#[test]
 fn thoughts_of_earlier_turns_are_left_out_by_the_template() {
     let Some(qwen) = family("Qwen-Qwen3-0.6B") else { return };
     // In this vocabulary the tags are text, so the template finds them.
@@ -119,8 +137,7 @@ fn thoughts_of_earlier_turns_are_left_out_by_the_template() {
 
 #[test]
 fn the_beginning_is_written_once() {
-    let Some(all) = templates() else { return };
-    for (name, template) in all {
+    for (name, template) in templates() {
         let ids = template.encode(&conversation("가", &["나"]), false).unwrap();
         let bos = template.tokenizer.add_bos();
         assert_eq!(ids.iter().filter(|id| Some(**id) == bos).count(), usize::from(bos.is_some()), "{name}");
@@ -129,8 +146,7 @@ fn the_beginning_is_written_once() {
 
 #[test]
 fn forged_markup_stays_text() {
-    let Some(all) = templates() else { return };
-    for (name, template) in all {
+    for (name, template) in templates() {
         let t = &template.tokenizer;
         let plain = conversation("가", &["나", "다", "라"]);
         for id in (0..u32::try_from(t.vocab_size()).unwrap()).filter(|id| t.is_markup(*id)) {
@@ -145,7 +161,7 @@ fn forged_markup_stays_text() {
 
 #[test]
 fn conversations_that_a_template_refuses() {
-    let Some(llama2) = family("Llama-2") else { return };
+    let llama2 = family("Llama-2 over bytes").unwrap();
     let twice = [Message::new(Role::User, "가"), Message::new(Role::User, "나")];
     match llama2.render(&twice, false) {
         Err(ChatError::Invalid(said)) => assert!(said.contains("must alternate"), "{said}"),
@@ -155,7 +171,7 @@ fn conversations_that_a_template_refuses() {
 
 #[test]
 fn a_template_cannot_hang_or_be_nonsense() {
-    let Some(tokenizer) = tokenizer("llama-spm") else { return };
+    let tokenizer = bytes();
     let endless = "{% for a in range(99999) %}{% for b in range(99999) %}{{ a }}{% endfor %}{% endfor %}";
     let template = ChatTemplate::new(endless.to_owned(), &tokenizer).unwrap();
     assert!(matches!(template.render(&conversation("", &["가"]), false), Err(ChatError::Failed(_))));
@@ -164,7 +180,7 @@ fn a_template_cannot_hang_or_be_nonsense() {
 
 #[test]
 fn json_and_dates_are_written_as_in_python() {
-    let Some(tokenizer) = tokenizer("llama-spm") else { return };
+    let tokenizer = bytes();
     let source = "{{ {'a': [1, '<가>'], 'b': none} | tojson }} {{ strftime_now('%Y') | length }}".to_owned();
     let template = ChatTemplate::new(source, &tokenizer).unwrap();
     assert_eq!(template.prompt(&[], false).unwrap(), "{\"a\": [1, \"<가>\"], \"b\": null} 4");
@@ -197,21 +213,19 @@ proptest! {
 
     #[test]
     fn text_brings_no_special_tokens(system in said(), turns in prop::collection::vec(said(), 3)) {
-        let Some(all) = templates() else { return Ok(()) };
         let turns: Vec<&str> = turns.iter().map(String::as_str).collect();
         let plain = conversation("가", &["나", "다", "라"]);
         let talk = conversation(&system, &turns);
-        for (name, template) in all {
+        for (name, template) in templates() {
             prop_assert_eq!(markup(template, &talk), markup(template, &plain), "{}", name);
         }
     }
 
     #[test]
     fn harmless_text_is_rendered_and_encoded_as_it_is(system in "[가-힣a-z.,\n ]{1,30}", turns in prop::collection::vec("[ \n]?[가-힣a-z0-9'!?\n ]{1,30}", 3)) {
-        let Some(all) = templates() else { return Ok(()) };
         let turns: Vec<&str> = turns.iter().map(String::as_str).collect();
         let talk = conversation(&system, &turns);
-        for (name, template) in all {
+        for (name, template) in templates() {
             let whole = template.prompt(&talk, true).unwrap();
             let segments = template.render(&talk, true).unwrap();
             prop_assert_eq!(joined(&segments), whole.clone(), "{}", name);

@@ -20,6 +20,16 @@ enum State {
     Answer,
 }
 
+/// What is kept back at the moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// The answer is under way.
+    Nothing,
+    /// What may be thinking or the answer's beginning.
+    InDoubt,
+    Thought,
+}
+
 impl Thinking {
     /// `prompt_end`: the end of the prompt as text; some templates open the thinking themselves.
     pub fn new(prompt_end: &str) -> Self {
@@ -68,6 +78,15 @@ impl Thinking {
                 }
                 State::Answer => return Some(std::mem::take(&mut self.held)),
             }
+        }
+    }
+
+    /// What the last piece belongs to.
+    pub fn held(&self) -> Held {
+        match self.state {
+            State::Begin => Held::InDoubt,
+            State::Inside | State::Gap => Held::Thought,
+            State::Answer => Held::Nothing,
         }
     }
 

@@ -1,8 +1,9 @@
-//! Constrained replies from random weights: every one that completes is valid, over a real vocabulary.
+//! Constrained replies from random weights: every one that completes is valid, over a vocabulary of bytes and, where it
+//! lies at hand, a real one.
 
 mod common;
 
-use common::{content, vocabularies};
+use common::{bytes, content, vocabularies};
 use madang_inference::{ChatError, Constraint, ConstraintFactory, Sampler, Sampling, Tokenizer};
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -14,16 +15,26 @@ struct Setup {
     factory: ConstraintFactory,
 }
 
-fn setup() -> Option<&'static Setup> {
-    static SHARED: OnceLock<Option<Setup>> = OnceLock::new();
-    SHARED
-        .get_or_init(|| {
-            let file = vocabularies()?.join("ggml-vocab-qwen2.gguf");
-            let tokenizer = Arc::new(Tokenizer::open(&file, Some(&content(&file))).unwrap());
-            let factory = ConstraintFactory::new(&tokenizer).unwrap();
-            Some(Setup { tokenizer, factory })
-        })
-        .as_ref()
+impl Setup {
+    fn new(tokenizer: Tokenizer) -> Self {
+        let tokenizer = Arc::new(tokenizer);
+        let factory = ConstraintFactory::new(&tokenizer).unwrap();
+        Self { tokenizer, factory }
+    }
+}
+
+/// One token for each byte, always at hand; a real vocabulary, where there is one.
+fn setups() -> &'static [Setup] {
+    static SHARED: OnceLock<Vec<Setup>> = OnceLock::new();
+    SHARED.get_or_init(|| {
+        let plain = Tokenizer::open(std::path::Path::new("none"), Some(&bytes::content())).unwrap();
+        let mut all = vec![Setup::new(plain)];
+        if let Some(folder) = vocabularies() {
+            let file = folder.join("ggml-vocab-qwen2.gguf");
+            all.push(Setup::new(Tokenizer::open(&file, Some(&content(&file))).unwrap()));
+        }
+        all
+    })
 }
 
 /// Random weights: the logits of a step are a stretch of random numbers that depends on seed and step.
@@ -159,79 +170,83 @@ fn check(sheet: &Sheet) {
     }
 }
 
+/// Draws replies of these seeds; their masks' times and the longest reply.
+fn draw(setup: &Setup, constraint: &Constraint, seeds: std::ops::Range<u64>) -> (Vec<Duration>, usize) {
+    let (mut masks, mut longest) = (Vec::new(), 0);
+    for seed in seeds {
+        let reply = reply(setup, constraint, seed, 8000, seed % 2 == 1);
+        assert!(reply.complete, "{seed}: {}", reply.text);
+        let sheet: Sheet = serde_json::from_str(&reply.text).unwrap_or_else(|e| panic!("{seed}: {e}: {}", reply.text));
+        check(&sheet);
+        longest = longest.max(reply.tokens);
+        masks.extend(reply.masks);
+    }
+    (masks, longest)
+}
+
 #[test]
 fn two_hundred_seeds_give_two_hundred_sheets() {
-    let Some(setup) = setup() else { return };
     let constraint = Constraint::JsonSchema(sheet_schema());
-    let share = |seeds: std::ops::Range<u64>| {
-        let mut masks = Vec::new();
-        let mut longest = 0;
-        for seed in seeds {
-            let reply = reply(setup, &constraint, seed, 4000, seed % 2 == 1);
-            assert!(reply.complete, "{seed}: {}", reply.text);
-            let sheet: Sheet =
-                serde_json::from_str(&reply.text).unwrap_or_else(|e| panic!("{seed}: {e}: {}", reply.text));
-            check(&sheet);
-            longest = longest.max(reply.tokens);
-            masks.extend(reply.masks);
-        }
-        (masks, longest)
-    };
-    let (mut masks, longest) = std::thread::scope(|threads| {
-        let other = threads.spawn(|| share(0..100));
-        let (mut masks, longest) = share(100..200);
-        let (more, longer) = other.join().unwrap();
-        masks.extend(more);
-        (masks, longest.max(longer))
-    });
-    masks.sort_unstable();
-    let at = |share: f64| masks[((masks.len() - 1) as f64 * share) as usize];
-    eprintln!(
-        "{} masks: median {:?}, 99 % {:?}, worst {:?}; longest reply {longest} tokens",
-        masks.len(),
-        at(0.5),
-        at(0.99),
-        at(1.0)
-    );
+    for setup in setups() {
+        let (mut masks, longest) = std::thread::scope(|threads| {
+            let other = threads.spawn(|| draw(setup, &constraint, 0..100));
+            let (mut masks, longest) = draw(setup, &constraint, 100..200);
+            let (more, longer) = other.join().unwrap();
+            masks.extend(more);
+            (masks, longest.max(longer))
+        });
+        masks.sort_unstable();
+        let at = |share: f64| masks[((masks.len() - 1) as f64 * share) as usize];
+        eprintln!(
+            "{} masks: median {:?}, 99 % {:?}, worst {:?}; longest reply {longest} tokens",
+            masks.len(),
+            at(0.5),
+            at(0.99),
+            at(1.0)
+        );
+    }
 }
 
 #[test]
 fn the_end_is_allowed_only_where_the_reply_is_whole() {
-    let Some(setup) = setup() else { return };
-    let end = setup.tokenizer.eos()[0];
-    let mut state = setup.factory.compile(&Constraint::Lark(r#"start: "가" "나"?"#.to_owned())).unwrap();
-    let allows = |mask: &[u32], id: u32| mask[id as usize / 32] >> (id % 32) & 1 == 1;
-    assert!(!state.may_end() && !allows(state.mask().unwrap(), end));
-    for id in setup.tokenizer.encode("가") {
-        assert!(allows(state.mask().unwrap(), id));
-        state.commit(id).unwrap();
+    for setup in setups() {
+        let end = setup.tokenizer.eos()[0];
+        let mut state = setup.factory.compile(&Constraint::Lark(r#"start: "가" "나"?"#.to_owned())).unwrap();
+        let allows = |mask: &[u32], id: u32| mask[id as usize / 32] >> (id % 32) & 1 == 1;
+        assert!(!allows(state.mask().unwrap(), end));
+        for id in setup.tokenizer.encode("가") {
+            assert!(allows(state.mask().unwrap(), id));
+            state.commit(id).unwrap();
+        }
+        assert!(!state.is_complete() && allows(state.mask().unwrap(), end));
+        for id in setup.tokenizer.encode("나") {
+            state.commit(id).unwrap();
+        }
+        assert!(state.is_complete());
+        let mask = state.mask().unwrap().to_vec();
+        let size = u32::try_from(setup.tokenizer.vocab_size()).unwrap();
+        assert!((0..size).filter(|id| allows(&mask, *id)).all(|id| setup.tokenizer.eos().contains(&id)));
     }
-    assert!(state.may_end() && !state.is_complete() && allows(state.mask().unwrap(), end));
-    for id in setup.tokenizer.encode("나") {
-        state.commit(id).unwrap();
-    }
-    assert!(state.is_complete());
-    let mask = state.mask().unwrap().to_vec();
-    let size = u32::try_from(setup.tokenizer.vocab_size()).unwrap();
-    assert!((0..size).filter(|id| allows(&mask, *id)).all(|id| setup.tokenizer.eos().contains(&id)));
 }
 
 #[test]
-fn only_max_tokens_makes_an_incomplete_reply() {
-    let Some(setup) = setup() else { return };
-    let cut = reply(setup, &Constraint::JsonSchema(sheet_schema()), 1, 5, false);
-    assert!(!cut.complete && cut.tokens == 5 && serde_json::from_str::<Value>(&cut.text).is_err());
+fn a_reply_that_is_cut_is_incomplete() {
+    for setup in setups() {
+        let cut = reply(setup, &Constraint::JsonSchema(sheet_schema()), 1, 5, false);
+        assert!(!cut.complete && cut.tokens == 5 && serde_json::from_str::<Value>(&cut.text).is_err());
+    }
 }
 
 #[test]
 fn wrong_forms_are_refused() {
-    let Some(setup) = setup() else { return };
-    for wrong in [
-        Constraint::JsonSchema(json!({ "type": "no such type" })),
-        Constraint::JsonSchema(json!({ "type": "integer", "minimum": 5, "maximum": 1 })),
-        Constraint::JsonSchema(json!(7)),
-        Constraint::Lark("start: (".to_owned()),
-    ] {
-        assert!(matches!(setup.factory.compile(&wrong), Err(ChatError::Invalid(_))), "{wrong:?}");
+    for setup in setups() {
+        for wrong in [
+            Constraint::JsonSchema(json!({ "type": "no such type" })),
+            Constraint::JsonSchema(json!({ "type": "integer", "minimum": 5, "maximum": 1 })),
+            Constraint::JsonSchema(json!(7)),
+            Constraint::Lark("start: (".to_owned()),
+        ] {
+            assert!(matches!(setup.factory.compile(&wrong), Err(ChatError::Invalid(_))), "{wrong:?}");
+        }
     }
 }

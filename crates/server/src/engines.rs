@@ -6,11 +6,16 @@ use madang_inference::remote::{InternalNetworks, ModelServers, ServerConfig, Ser
 
 use madang_inference::writer::{ModelWriter, WriterOptions};
 use madang_inference::{
-    Candidate, ChatModel, EngineChoice, EngineRouter, LocalModel, Metrics, ModelError, Options, Place, TextEngine,
+    Bounds, Candidate, ChatModel, EngineChoice, EngineRouter, LocalModel, Metrics, ModelError, Options, Permits, Place,
+    TextEngine,
 };
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
+
+/// Calls for embeddings, waiting or under way. One computes at a time; the others only must not pile up.
+const EMBEDDING: Bounds = Bounds { total: 16, per_person: 2 };
 
 /// A model file to be loaded.
 #[derive(Debug, Clone)]
@@ -53,13 +58,14 @@ pub struct Engines {
     rules: Arc<dyn TextEngine>,
     router: Arc<EngineRouter>,
     models: Mutex<Models>,
+    embedding: Arc<Permits>,
 }
 
 impl Engines {
     /// Only `rules`, the engine that needs no model.
     pub fn new(rules: Arc<dyn TextEngine>) -> Self {
         let router = Arc::new(EngineRouter::new(Arc::clone(&rules), EngineChoice::default(), Vec::new()));
-        Self { rules, router, models: Mutex::default() }
+        Self { rules, router, models: Mutex::default(), embedding: Permits::new(EMBEDDING) }
     }
 
     /// Answers runs with whichever engine is set.
@@ -84,19 +90,24 @@ impl Engines {
             .map_err(|e| ModelError::Damaged { what: e.to_string() })??;
         let loaded = Loaded { file, model: Arc::new(model), took: started.elapsed(), of_shelf };
         let mut models = self.models();
-        models.loaded.retain(|l| l.file.name != loaded.file.name);
+        let before: Vec<Loaded> = models.loaded.extract_if(.., |l| l.file.name == loaded.file.name).collect();
         models.loaded.push(loaded.clone());
-        self.offer(&models);
+        let candidates = self.offer(&models);
+        drop(models);
+        drop_apart((before, candidates));
         Ok(loaded)
     }
 
-    /// Lets go of a model; answers under way come to their end first. `false`: no such model.
+    /// Lets go of a model. Whoever has an answer of it under way holds it until the answer's end; the memory comes back
+    /// then. `false`: no such model.
     pub fn unload(&self, name: &str) -> bool {
         let mut models = self.models();
-        let before = models.loaded.len();
-        models.loaded.retain(|l| l.file.name != name);
-        self.offer(&models);
-        models.loaded.len() < before
+        let gone: Vec<Loaded> = models.loaded.extract_if(.., |l| l.file.name == name).collect();
+        let candidates = self.offer(&models);
+        drop(models);
+        let found = !gone.is_empty();
+        drop_apart((gone, candidates));
+        found
     }
 
     /// Loads the model that turns texts into vectors, in place of the one before.
@@ -108,18 +119,25 @@ impl Engines {
         let embedder = tokio::task::spawn_blocking(move || open_embedder(&file.path, settings))
             .await
             .map_err(|e| ModelError::Damaged { what: e.to_string() })??;
-        self.models().embedder = Some(Arc::clone(&embedder));
+        let before = self.models().embedder.replace(Arc::clone(&embedder));
+        drop_apart(before);
         Ok(embedder)
     }
 
     /// No model turns texts into vectors any more: searches go by words.
     pub fn forget_embedder(&self) {
-        self.models().embedder = None;
+        let before = self.models().embedder.take();
+        drop_apart(before);
     }
 
     /// The model that turns texts into vectors.
     pub fn embedder(&self) -> Option<Arc<dyn Embedder>> {
         self.models().embedder.clone()
+    }
+
+    /// Leave to have texts embedded through the routes for clients.
+    pub fn embedding(&self) -> &Arc<Permits> {
+        &self.embedding
     }
 
     /// Health and load of the servers inside the network.
@@ -138,11 +156,14 @@ impl Engines {
             servers.watch();
         }
         let mut models = self.models();
-        models.servers = servers;
-        self.offer(&models);
+        let before = std::mem::replace(&mut models.servers, servers);
+        let candidates = self.offer(&models);
+        drop(models);
+        drop_apart((before, candidates));
     }
 
-    fn offer(&self, models: &Models) {
+    /// Tells the router what there is now. Gives back what there was, to be dropped without the lock.
+    fn offer(&self, models: &Models) -> Vec<Candidate> {
         let writer = |model: Arc<dyn ChatModel>, grammar: bool| -> Arc<dyn TextEngine> {
             let options = WriterOptions { grammar, ..WriterOptions::default() };
             Arc::new(ModelWriter::new(model, Arc::clone(&self.rules), options))
@@ -164,7 +185,7 @@ impl Engines {
                 ready: Arc::new(|| true),
             });
         }
-        self.router.offer(candidates);
+        self.router.offer(candidates)
     }
 
     /// The models on this machine.
@@ -189,5 +210,14 @@ impl Engines {
     pub fn composer(&self) -> Option<Arc<dyn ChatModel>> {
         let name = self.router.card().name;
         self.chat_models().into_iter().find(|m| m.card().name == name)
+    }
+}
+
+/// Drops what may be the last handle of a model, whose memory takes its time to give back: under no lock and on none of
+/// the runtime's workers.
+fn drop_apart<T: Send + 'static>(last: T) {
+    match Handle::try_current() {
+        Ok(runtime) => drop(runtime.spawn_blocking(move || drop(last))),
+        Err(_) => drop(last),
     }
 }

@@ -11,13 +11,18 @@ use std::sync::{Mutex, PoisonError};
 
 /// A tiny model with one token for each byte, made once in a process.
 pub fn model(family: &str, quant: &str) -> PathBuf {
+    model_with(family, quant, &[])
+}
+
+/// The same with further options of `xtask synthetic-model`.
+pub fn model_with(family: &str, quant: &str, more: &[&str]) -> PathBuf {
     static MADE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
-    let name = format!("{family}-{quant}-{}.gguf", std::process::id());
+    let name = format!("{family}-{quant}{}-{}.gguf", more.concat(), std::process::id());
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
     let mut made = MADE.lock().unwrap_or_else(PoisonError::into_inner);
     if made.insert(file.clone()) {
         let args = ["synthetic-model", "--like", "tiny", "--tokenizer", "bytes", "--family", family, "--quant", quant];
-        let xtask = Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).arg("--out").arg(&file).status();
+        let xtask = Command::new(env!("CARGO_BIN_EXE_xtask")).args(args).args(more).arg("--out").arg(&file).status();
         assert!(xtask.expect("xtask runs").success());
     }
     file

@@ -26,6 +26,8 @@ pub struct Metrics {
     pub refused: u64,
     /// Given up because nobody read any more.
     pub abandoned: u64,
+    /// Put back into line because older replies needed the memory.
+    pub put_back: u64,
     /// Tokens computed and tokens written per second over the last half minute in which there was work.
     pub prompt_per_second: f64,
     pub completion_per_second: f64,

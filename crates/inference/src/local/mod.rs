@@ -4,12 +4,14 @@
 mod blocks;
 mod lookup;
 mod metrics;
+mod outbox;
 mod queue;
 mod scheduler;
 mod sequence;
+mod words;
 
 pub use metrics::Metrics;
-pub use queue::Bounds;
+pub use queue::{Bounds, Permits, Ticket};
 
 use crate::chat::{ChatError, ChatModel, ChatRequest, ChatStream, ModelCard};
 use crate::constraint::ConstraintFactory;
@@ -22,13 +24,14 @@ use crate::thinking::Thinking;
 use crate::tokenizer::{TextStream, Tokenizer};
 use async_trait::async_trait;
 use madang_kernels::{BLOCK, Pool};
-use queue::Permits;
 use scheduler::{Limits, Scheduler, Shared};
 use sequence::Job;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use words::Words;
 
 /// Events that wait for a reader before the reply pauses.
 const UNREAD: usize = 32;
@@ -72,7 +75,7 @@ impl Default for Options {
     }
 }
 
-/// A loaded model. Dropping it ends its thread and gives its memory back.
+/// A loaded model. Dropping it ends its thread, which gives its memory back; on tokio's threads that is not waited for.
 pub struct LocalModel {
     card: ModelCard,
     config: Config,
@@ -174,11 +177,15 @@ impl LocalModel {
     /// # Errors
     /// As [`ChatModel::chat`].
     pub async fn continue_text(&self, text: &str, request: ChatRequest) -> Result<ChatStream, ChatError> {
-        let mut prompt = self.tokenizer.encode(text);
-        if let Some(bos) = self.tokenizer.add_bos() {
-            prompt.insert(0, bos);
-        }
-        self.submit(request, move |_| Ok((prompt, Thinking::none()))).await
+        let (tokenizer, text) = (Arc::clone(&self.tokenizer), text.to_owned());
+        self.submit(request, move |_| {
+            let mut prompt = tokenizer.encode(&text);
+            if let Some(bos) = tokenizer.add_bos() {
+                prompt.insert(0, bos);
+            }
+            Ok((prompt, Thinking::none()))
+        })
+        .await
     }
 
     async fn submit(
@@ -195,8 +202,11 @@ impl LocalModel {
             if prompt.is_empty() {
                 return Err(ChatError::Invalid("넘겨준 글이 비어 있습니다. 내용을 적어 주세요.".to_owned()));
             }
-            if room == 0 || request.max_tokens == 0 {
-                return Err(ChatError::TooLong { prompt: prompt.len() + request.max_tokens, context });
+            if request.max_tokens == 0 {
+                return Err(ChatError::Invalid("답의 길이(max_tokens)는 1 이상으로 적어 주세요.".to_owned()));
+            }
+            if room == 0 {
+                return Err(ChatError::TooLong { prompt: prompt.len(), context });
             }
             let constraint = match &request.constraint {
                 None => None,
@@ -212,8 +222,7 @@ impl LocalModel {
                 max_tokens: request.max_tokens.min(room),
                 sampler: Sampler::new(&request.sampling)?,
                 constraint,
-                stream: TextStream::new(tokenizer, &request.stop),
-                thinking,
+                words: Words::new(TextStream::new(tokenizer, &request.stop), thinking),
                 logprobs: request.logprobs,
                 scope: request.scope,
                 deadline: request.deadline,
@@ -257,8 +266,11 @@ impl ChatModel for LocalModel {
 impl Drop for LocalModel {
     fn drop(&mut self) {
         self.shared.close();
-        if let Some(engine) = self.engine.take() {
-            let _ = engine.join();
+        let Some(engine) = self.engine.take() else { return };
+        // A step of a large prompt takes seconds: no worker of the runtime waits for it.
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn_blocking(move || engine.join())),
+            Err(_) => drop(engine.join()),
         }
     }
 }

@@ -3,9 +3,10 @@
 
 use super::blocks::Blocks;
 use super::metrics::{Metrics, Speed};
-use super::queue::{Line, Permits};
+use super::outbox::Outbox;
+use super::queue::{Line, Permits, Waits};
 use super::sequence::{Job, Sequence};
-use crate::chat::ChatError;
+use crate::chat::{Asker, ChatError};
 use crate::decoder::{Decoder, Output, Piece, Want};
 use crate::error::ModelError;
 use crate::tokenizer::Tokenizer;
@@ -85,8 +86,10 @@ pub struct Scheduler {
     blocks: Blocks,
     tokenizer: Arc<Tokenizer>,
     limits: Limits,
-    line: Line,
+    line: Line<Sequence>,
+    /// The oldest first.
     running: Vec<Sequence>,
+    outbox: Outbox,
     metrics: Metrics,
     speed: Speed,
 }
@@ -113,6 +116,7 @@ impl Scheduler {
             limits,
             line: Line::default(),
             running: Vec::new(),
+            outbox: Outbox::default(),
             metrics,
             speed: Speed::default(),
         };
@@ -134,19 +138,17 @@ impl Scheduler {
             self.tell();
         }
         let closing = ChatError::Failed("모델을 내렸습니다. 다시 실행해 주세요.".into());
-        for job in self.line.drain_where(|_| true) {
-            let _ = job.out.try_send(Err(closing.clone()));
-        }
-        for sequence in &mut self.running {
+        for mut sequence in self.line.drain_where(|_| true).into_iter().chain(self.running.drain(..)) {
             sequence.fail(closing.clone());
             sequence.deliver();
         }
+        self.outbox.deliver();
     }
 
     /// Takes in what has arrived, and sleeps where there is nothing to do. `false`: closed.
     fn collect(&mut self, worked: bool) -> bool {
         let mut inbox = self.shared.inbox();
-        let idle = self.running.is_empty() && self.line.len() == 0;
+        let idle = self.running.is_empty() && self.line.len() == 0 && self.outbox.is_empty();
         while idle && inbox.jobs.is_empty() && !inbox.closed {
             inbox = self.shared.arrived.wait(inbox).unwrap_or_else(PoisonError::into_inner);
         }
@@ -157,7 +159,7 @@ impl Scheduler {
         let open = !inbox.closed;
         for job in inbox.jobs.drain(..) {
             self.metrics.requests += 1;
-            self.line.push(job);
+            self.line.push(Sequence::new(job));
         }
         open
     }
@@ -165,22 +167,40 @@ impl Scheduler {
     /// Lets in whose turn it is while there is room.
     fn admit(&mut self) {
         let now = Instant::now();
-        let gone = self.line.drain_where(|job| job.out.is_closed() || job.deadline.is_some_and(|d| d <= now));
-        for job in gone {
-            self.metrics.abandoned += u64::from(job.out.is_closed());
-            let _ = job.out.try_send(Err(ChatError::Deadline));
+        for mut sequence in self.line.drain_where(|s| s.abandoned() || s.late(now)) {
+            self.metrics.abandoned += u64::from(sequence.abandoned());
+            sequence.fail(ChatError::Deadline);
+            self.keep_unread(sequence);
         }
         while self.running.len() < self.limits.running {
-            let Some(job) = self.line.pop() else { break };
-            match Sequence::start(job, &mut self.blocks) {
-                Ok(sequence) => {
-                    self.metrics.cached_tokens += sequence.cached() as u64;
-                    self.running.push(sequence);
-                }
-                Err(job) => {
-                    self.line.push_front(job);
-                    break;
-                }
+            let running = &self.running;
+            let own = |asker: &Asker| running.iter().filter(|s| s.ticket().asker() == asker).count();
+            let Some(mut sequence) = self.line.pop(own) else { break };
+            let again = sequence.begun();
+            if !sequence.start(&mut self.blocks) {
+                self.line.push(sequence);
+                break;
+            }
+            if !again {
+                self.metrics.cached_tokens += sequence.cached() as u64;
+            }
+            self.running.push(sequence);
+        }
+    }
+
+    /// Sets memory aside for the next step. Where there is none left, the youngest goes back into line: its tokens
+    /// stay, its blocks are for the older ones. The oldest therefore always comes to its end, because the longest reply
+    /// fits alone.
+    fn make_room(&mut self) {
+        self.running.sort_by_key(|s| s.ticket().number());
+        let mut at = 0;
+        while let Some(sequence) = self.running.get_mut(at) {
+            if sequence.widen(FREE_ROWS, &mut self.blocks) {
+                at += 1;
+            } else if let Some(mut youngest) = self.running.pop() {
+                youngest.release(&mut self.blocks);
+                self.metrics.put_back += 1;
+                self.line.push(youngest);
             }
         }
     }
@@ -188,6 +208,7 @@ impl Scheduler {
     /// Computes one step; `false` when nothing could be computed.
     fn step(&mut self) -> Result<bool, ModelError> {
         let started = Instant::now();
+        self.make_room();
         let takes = self.plan();
         if takes.is_empty() {
             return Ok(false);
@@ -227,7 +248,7 @@ impl Scheduler {
         let guesses = FREE_ROWS.saturating_sub(writing).checked_div(writing).unwrap_or(0);
         let mut budget = if writing > 0 { self.limits.chunk } else { 2 * self.limits.chunk };
         let mut order: Vec<usize> = (0..self.running.len()).filter(|i| ready(&self.running[*i])).collect();
-        order.sort_by_key(|i| self.line.served(self.running[*i].job.ticket.asker()));
+        order.sort_by_key(|i| self.line.served(self.running[*i].ticket().asker()));
         let mut takes = Vec::new();
         for i in order {
             let sequence = &mut self.running[i];
@@ -266,7 +287,7 @@ impl Scheduler {
             written += progress.written;
             self.metrics.guessed_tokens += progress.guessed as u64;
             self.metrics.guessed_right += progress.right as u64;
-            let asker = sequence.job.ticket.asker().clone();
+            let asker = sequence.ticket().asker().clone();
             self.line.serve(&asker, count + progress.written);
         }
         self.metrics.prompt_tokens += prompt as u64;
@@ -274,36 +295,37 @@ impl Scheduler {
         (prompt, written)
     }
 
-    /// Delivers, and gives back the memory of replies that ended or that nobody reads.
+    /// Delivers, and gives back memory and permit of replies that ended, that are late or that nobody reads: a reader
+    /// who is behind keeps no more than unread words.
     fn reap(&mut self) {
         let now = Instant::now();
-        let mut i = 0;
-        while i < self.running.len() {
-            let sequence = &mut self.running[i];
-            if sequence.job.deadline.is_some_and(|d| d <= now) {
-                sequence.fail(ChatError::Deadline);
-            }
-            let read = sequence.deliver();
-            // An ended reply needs no more than its unread words: its memory goes back when they are taken or dropped.
-            if read && !(sequence.ended() && !sequence.waits_for_reader()) {
-                i += 1;
-                continue;
-            }
-            let sequence = self.running.swap_remove(i);
+        for sequence in self.running.iter_mut().filter(|s| s.late(now)) {
+            sequence.fail(ChatError::Deadline);
+        }
+        // Who reads a reply's end may ask again at once: what ended is delivered after its permit is back.
+        let gone: Vec<Sequence> = self.running.extract_if(.., |s| s.ended() || !s.deliver()).collect();
+        for mut sequence in gone {
             self.metrics.abandoned += u64::from(!sequence.ended());
             sequence.release(&mut self.blocks);
+            self.keep_unread(sequence);
         }
+        self.outbox.deliver();
         let running = &self.running;
-        self.line.forget(|asker| running.iter().any(|s| s.job.ticket.asker() == asker));
+        self.line.forget(|asker| running.iter().any(|s| s.ticket().asker() == asker));
+    }
+
+    fn keep_unread(&mut self, sequence: Sequence) {
+        let (unread, deadline) = sequence.into_unread();
+        self.outbox.keep(unread, deadline);
     }
 
     /// A step went wrong in a way that should not be possible: everybody under way is told, and nothing computed so far
     /// is trusted any more.
     fn fault(&mut self, error: &str) -> bool {
         tracing::error!(error, "a step of the model failed");
-        for mut sequence in self.running.drain(..) {
+        for mut sequence in std::mem::take(&mut self.running) {
             sequence.fail(ChatError::Failed("모델이 답을 쓰다가 멈췄습니다. 다시 실행해 주세요.".into()));
-            sequence.deliver();
+            self.keep_unread(sequence);
         }
         self.blocks.reset();
         true

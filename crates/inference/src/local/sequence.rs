@@ -2,17 +2,20 @@
 
 use super::blocks::{Blocks, Chain};
 use super::lookup::Lookup;
-use super::queue::Ticket;
+use super::outbox::{Event, Unread};
+use super::queue::{Ticket, Waits};
+use super::words::Words;
 use crate::chat::{ChatError, ChatEvent, ScopeKey, StopReason, Usage};
 use crate::constraint::ConstraintState;
 use crate::decoder::cache::BlockId;
 use crate::sampler::Sampler;
-use crate::thinking::Thinking;
-use crate::tokenizer::{TextStream, Tokenizer};
+use crate::tokenizer::Tokenizer;
 use madang_kernels::BLOCK;
-use std::collections::VecDeque;
 use std::time::Instant;
-use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio::sync::mpsc;
+
+/// Tokens of reply that memory is set aside for at a time: replies end long before the most they may take up.
+const STEP: usize = 256;
 
 /// An accepted request with everything made ready off the engine's thread.
 pub struct Job {
@@ -21,40 +24,44 @@ pub struct Job {
     pub max_tokens: usize,
     pub sampler: Sampler,
     pub constraint: Option<ConstraintState>,
-    pub stream: TextStream,
-    pub thinking: Thinking,
+    pub words: Words,
     pub logprobs: Option<usize>,
     pub scope: ScopeKey,
     pub deadline: Option<Instant>,
     pub lookup: bool,
-    pub out: mpsc::Sender<Result<ChatEvent, ChatError>>,
+    pub out: mpsc::Sender<Event>,
 }
 
-impl Job {
-    /// Blocks that prompt and longest reply take up.
-    pub fn blocks(&self) -> usize {
-        (self.prompt.len() + self.max_tokens).div_ceil(BLOCK)
-    }
-}
-
-/// A job that holds memory.
+/// A job in line or under way.
 pub struct Sequence {
-    pub job: Job,
+    ticket: Ticket,
+    max_tokens: usize,
+    sampler: Sampler,
+    constraint: Option<ConstraintState>,
+    words: Words,
+    logprobs: Option<usize>,
+    scope: ScopeKey,
+    deadline: Option<Instant>,
+    /// Length of the prompt.
+    prompt: usize,
     /// Prompt and reply.
     pub tokens: Vec<u32>,
     /// Positions whose keys and values are in the cache.
     pub computed: usize,
     pub blocks: Vec<BlockId>,
+    /// Blocks set aside, those held among them.
+    reserved: usize,
     /// Guessed tokens that the next step tries.
     pub guess: Vec<u32>,
     lookup: Option<Lookup>,
     /// Name of the blocks published so far, and how many.
     chain: Chain,
     published: usize,
-    cached: usize,
+    /// Prompt tokens that were found computed; `None` before the first start.
+    cached: Option<usize>,
     first_token: Option<Instant>,
     /// Events that the reader has not taken yet.
-    unread: VecDeque<Result<ChatEvent, ChatError>>,
+    unread: Unread,
     ended: bool,
 }
 
@@ -66,34 +73,90 @@ pub struct Progress {
     pub right: usize,
 }
 
+impl Waits for Sequence {
+    fn ticket(&self) -> &Ticket {
+        &self.ticket
+    }
+}
+
 impl Sequence {
-    /// Holds what is computed of the prompt already; `None` when the memory is not there now.
-    pub fn start(job: Job, blocks: &mut Blocks) -> Result<Self, Job> {
-        if !blocks.reserve(job.blocks()) {
-            return Err(job);
-        }
-        // The last token is always computed: its row says what comes next.
-        let (held, chain) = blocks.find(&job.scope, &job.prompt[..job.prompt.len() - 1]);
-        let cached = held.len() * BLOCK;
-        Ok(Self {
-            tokens: job.prompt.clone(),
-            computed: cached,
-            published: held.len(),
-            blocks: held,
+    /// A job that holds no memory yet.
+    pub fn new(job: Job) -> Self {
+        Self {
+            ticket: job.ticket,
+            max_tokens: job.max_tokens,
+            sampler: job.sampler,
+            constraint: job.constraint,
+            words: job.words,
+            logprobs: job.logprobs,
+            deadline: job.deadline,
+            prompt: job.prompt.len(),
+            tokens: job.prompt,
+            computed: 0,
+            blocks: Vec::new(),
+            reserved: 0,
             guess: Vec::new(),
             lookup: job.lookup.then(Lookup::new),
-            chain,
-            cached,
+            chain: Chain::start(&job.scope),
+            scope: job.scope,
+            published: 0,
+            cached: None,
             first_token: None,
-            unread: VecDeque::new(),
+            unread: Unread::new(job.out),
             ended: false,
-            job,
-        })
+        }
     }
 
-    /// Prompt tokens that were found computed.
+    /// Sets memory aside for what is there and a step more, and holds what of it is computed already. `false` when the
+    /// memory is not there now.
+    pub fn start(&mut self, blocks: &mut Blocks) -> bool {
+        let need = self.reach(STEP);
+        if !blocks.reserve(need) {
+            return false;
+        }
+        self.reserved = need;
+        // The last token is always computed: its row says what comes next.
+        (self.blocks, self.chain) = blocks.find(&self.scope, &self.tokens[..self.tokens.len() - 1]);
+        self.published = self.blocks.len();
+        self.computed = self.blocks.len() * BLOCK;
+        self.cached.get_or_insert(self.computed);
+        true
+    }
+
+    /// Blocks of all tokens and `more` of the reply.
+    fn reach(&self, more: usize) -> usize {
+        (self.tokens.len() + more).min(self.prompt + self.max_tokens).div_ceil(BLOCK)
+    }
+
+    /// Sets more memory aside where the next step, which adds `most` tokens at most, might need it. `false` when it is
+    /// not there.
+    pub fn widen(&mut self, most: usize, blocks: &mut Blocks) -> bool {
+        let need = self.reach(most);
+        if need <= self.reserved || self.ended || self.waits_for_reader() {
+            return true;
+        }
+        let taken = [self.reach(STEP.max(most)), need].into_iter().find(|n| blocks.reserve(n - self.reserved));
+        self.reserved = taken.unwrap_or(self.reserved);
+        taken.is_some()
+    }
+
+    /// Gives the memory back. Tokens and text stay: started again the reply goes on where it was, to the bit, because
+    /// what is computed does not depend on how it is cut into steps.
+    pub fn release(&mut self, blocks: &mut Blocks) {
+        blocks.release(&self.blocks, self.reserved);
+        self.blocks.clear();
+        self.guess.clear();
+        (self.reserved, self.computed, self.published) = (0, 0, 0);
+    }
+
+    /// Prompt tokens that were found computed; 0 before the first start.
     pub fn cached(&self) -> usize {
-        self.cached
+        self.cached.unwrap_or(0)
+    }
+
+    /// It had a place before.
+    pub fn begun(&self) -> bool {
+        self.cached.is_some()
     }
 
     /// Tokens that are not computed yet: the prompt's rest, or the last token written.
@@ -103,21 +166,26 @@ impl Sequence {
 
     /// Nothing was written yet.
     pub fn prefilling(&self) -> bool {
-        self.tokens.len() == self.job.prompt.len()
+        self.tokens.len() == self.prompt
     }
 
     pub fn ended(&self) -> bool {
         self.ended
     }
 
+    /// Its deadline has passed.
+    pub fn late(&self, now: Instant) -> bool {
+        self.deadline.is_some_and(|d| d <= now)
+    }
+
     fn written(&self) -> usize {
-        self.tokens.len() - self.job.prompt.len()
+        self.tokens.len() - self.prompt
     }
 
     /// Guesses what follows, at most `most` tokens.
     pub fn prepare_guess(&mut self, most: usize) {
         self.guess.clear();
-        let room = (self.job.max_tokens - self.written()).saturating_sub(1);
+        let room = (self.max_tokens - self.written()).saturating_sub(1);
         if let Some(lookup) = self.lookup.as_mut().filter(|_| self.tokens.len() == self.computed + 1) {
             self.guess.extend_from_slice(lookup.guess(&self.tokens, most.min(room)));
         }
@@ -173,8 +241,8 @@ impl Sequence {
     /// Chooses one token; `true` when the constraint then forced others.
     fn choose(&mut self, logits: &mut [f32], tokenizer: &Tokenizer) -> Result<bool, ChatError> {
         let position = self.tokens.len() as u64;
-        let mask = self.job.constraint.as_mut().map(ConstraintState::mask).transpose()?;
-        let sampled = self.job.sampler.sample(logits, &self.tokens, mask, position, self.job.logprobs)?;
+        let mask = self.constraint.as_mut().map(ConstraintState::mask).transpose()?;
+        let sampled = self.sampler.sample(logits, &self.tokens, mask, position, self.logprobs)?;
         self.first_token.get_or_insert_with(Instant::now);
         if tokenizer.eos().contains(&sampled.id) {
             self.finish(StopReason::Stop);
@@ -182,10 +250,10 @@ impl Sequence {
         }
         let logprobs = sampled.step_logprobs(tokenizer);
         self.write(sampled.id, logprobs);
-        let Some(constraint) = &mut self.job.constraint else { return Ok(false) };
+        let Some(constraint) = &mut self.constraint else { return Ok(false) };
         constraint.commit(sampled.id)?;
         // Where log-probabilities are wanted every token is sampled, so that each has one.
-        let forced = if self.job.logprobs.is_none() { constraint.forced() } else { Vec::new() };
+        let forced = if self.logprobs.is_none() { constraint.forced() } else { Vec::new() };
         let complete = constraint.is_complete();
         for token in &forced {
             if !self.ended {
@@ -200,57 +268,54 @@ impl Sequence {
 
     fn write(&mut self, token: u32, logprobs: Option<crate::StepLogprobs>) {
         self.tokens.push(token);
-        let text = self.job.stream.push(token).and_then(|t| self.job.thinking.pass(&t)).unwrap_or_default();
-        if !text.is_empty() || logprobs.is_some() {
-            self.unread.push_back(Ok(ChatEvent::Text { text, logprobs: logprobs.into_iter().collect() }));
+        if let Some(event) = self.words.push(token, logprobs) {
+            self.unread.push(Ok(event));
         }
-        if self.job.stream.stopped() {
+        if self.words.stopped() {
             self.finish(StopReason::Stop);
-        } else if self.written() >= self.job.max_tokens {
-            let stopped = self.job.constraint.as_ref().is_some_and(ConstraintState::is_complete);
+        } else if self.written() >= self.max_tokens {
+            let stopped = self.constraint.as_ref().is_some_and(ConstraintState::is_complete);
             self.finish(if stopped { StopReason::Stop } else { StopReason::Length });
         }
     }
 
     fn finish(&mut self, reason: StopReason) {
-        let mut rest = self.job.stream.finish().and_then(|t| self.job.thinking.pass(&t)).unwrap_or_default();
-        rest.push_str(&self.job.thinking.finish());
-        if !rest.is_empty() {
-            self.unread.push_back(Ok(ChatEvent::Text { text: rest, logprobs: Vec::new() }));
+        if let Some(event) = self.words.finish() {
+            self.unread.push(Ok(event));
         }
-        let started = self.job.ticket.since();
+        let started = self.ticket.since();
         let usage = Usage {
-            prompt_tokens: self.job.prompt.len(),
-            cached_tokens: self.cached,
+            prompt_tokens: self.prompt,
+            cached_tokens: self.cached(),
             completion_tokens: self.written(),
             first_token: self.first_token.unwrap_or(started).duration_since(started),
             total: started.elapsed(),
         };
-        self.unread.push_back(Ok(ChatEvent::Done { reason, usage }));
+        self.unread.push(Ok(ChatEvent::Done { reason, usage }));
         self.ended = true;
     }
 
     /// Ends the reply with an error.
     pub fn fail(&mut self, error: ChatError) {
         if !self.ended {
-            self.unread.push_back(Err(error));
+            self.unread.push(Err(error));
             self.ended = true;
         }
     }
 
     /// Hands over what the reader has room for. `false`: nobody reads any more.
     pub fn deliver(&mut self) -> bool {
-        while let Some(event) = self.unread.pop_front() {
-            match self.job.out.try_send(event) {
-                Ok(()) => {}
-                Err(TrySendError::Full(event)) => {
-                    self.unread.push_front(event);
-                    return true;
-                }
-                Err(TrySendError::Closed(_)) => return false,
-            }
-        }
-        !self.job.out.is_closed()
+        self.unread.deliver()
+    }
+
+    /// Nobody reads any more.
+    pub fn abandoned(&self) -> bool {
+        self.unread.is_closed()
+    }
+
+    /// What the reader has still to take, and until when.
+    pub fn into_unread(self) -> (Unread, Option<Instant>) {
+        (self.unread, self.deadline)
     }
 
     /// The reader is behind: nothing more is computed for now.
@@ -266,10 +331,5 @@ impl Sequence {
             blocks.publish(self.blocks[self.published], self.chain);
             self.published += 1;
         }
-    }
-
-    /// Gives the memory back.
-    pub fn release(&self, blocks: &mut Blocks) {
-        blocks.release(&self.blocks, self.job.blocks());
     }
 }

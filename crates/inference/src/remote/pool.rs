@@ -110,6 +110,8 @@ struct State {
     servers: Vec<Server>,
     waiting: VecDeque<Waiter>,
     people: HashMap<Asker, Person>,
+    /// Waiting or under way, everybody's.
+    admitted: usize,
     /// Running mean of a request's whole time.
     mean_time: Option<Duration>,
 }
@@ -167,10 +169,11 @@ impl Pool {
         if own >= self.most_per_person {
             return Err(ChatError::Busy { retry_after: state.retry_after(), person: true });
         }
-        let free = state.waiting.is_empty() && state.best(needs).is_some();
-        if !free && state.waiting.len() >= self.most_waiting {
+        // Counted here and not by who stands in the queue: one that was admitted stands there only a moment later.
+        if state.admitted >= state.places() + self.most_waiting {
             return Err(ChatError::Busy { retry_after: state.retry_after(), person: false });
         }
+        state.admitted += 1;
         state.people.entry(asker.clone()).or_default().admitted += 1;
         Ok(Place { pool: Arc::clone(self), asker: asker.clone() })
     }
@@ -299,6 +302,16 @@ impl State {
         self.servers.iter().enumerate().any(|(i, s)| Self::fits(s, i, needs) && s.hopeful(now))
     }
 
+    /// Requests that the servers take at once, as they stand now.
+    fn places(&self) -> usize {
+        let now = Instant::now();
+        let places = |s: &Server| match s.health {
+            Health::Unknown | Health::Healthy => s.capacity,
+            Health::Unhealthy => usize::from(s.hopeful(now)),
+        };
+        self.servers.iter().map(places).sum()
+    }
+
     /// The open server with the least load for its weight; a healthy one before one that is only tried.
     fn best(&self, needs: &Needs) -> Option<usize> {
         let now = Instant::now();
@@ -364,6 +377,7 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.pool.lock();
+        state.admitted = state.admitted.saturating_sub(1);
         if let Some(own) = state.people.get_mut(&self.asker) {
             own.admitted = own.admitted.saturating_sub(1);
             if own.admitted == 0 {
@@ -390,5 +404,24 @@ impl std::fmt::Debug for Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.pool.clone().release(self);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nobody has come as far as the queue yet, and still no more are admitted than have a place or may wait.
+    #[test]
+    fn the_bound_holds_however_fast_requests_come() {
+        let member = Member { capacity: 2, weight: 1, grammar: false };
+        let pool = Pool::new([member], 3, 100);
+        let asker = |n: usize| Asker(n.to_string().into());
+        let mut places: Vec<Place> =
+            (0..5).map(|n| pool.admit(&asker(n), &Needs::default()).expect("there is room")).collect();
+        let refused = pool.admit(&asker(9), &Needs::default()).err();
+        assert!(matches!(refused, Some(ChatError::Busy { person: false, .. })), "{refused:?}");
+        places.pop();
+        assert!(pool.admit(&asker(9), &Needs::default()).is_ok());
     }
 }

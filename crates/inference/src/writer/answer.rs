@@ -45,9 +45,9 @@ pub(super) async fn write(run: &mut Run<'_>) -> Result<Finish, EngineError> {
     let question = question(run);
     let material = gather(run, &[&system, &inputs, now], reply, &question)?;
     let messages = run.prompter.messages(&system, &material.text, &inputs, now);
-    let mut stream = run.chat(messages, reply, run.cited(&material.numbers)).await?;
-    let told = prose::write(run, &mut stream, shape, limit, &material.numbers).await?;
-    finish(run, told).await
+    let mut reply = run.chat(messages, reply, run.cited(&material.numbers)).await?;
+    let told = prose::write(run, &mut reply, shape, limit, &material.numbers).await?;
+    finish(run, told, reply.cut).await
 }
 
 /// What is asked, or what the app is for where nothing was asked.
@@ -55,10 +55,14 @@ pub(super) fn question(run: &Run<'_>) -> String {
     if run.query.is_empty() { format!("{} {}", run.task.title, run.task.purpose) } else { run.query.clone() }
 }
 
-/// The end of running text: what was not found is said in the words of every engine.
-pub(super) async fn finish(run: &mut Run<'_>, told: Told) -> Result<Finish, EngineError> {
+/// The end of running text: what was not found is said in the words of every engine, and that something is missing
+/// where the reply was `cut`.
+pub(super) async fn finish(run: &mut Run<'_>, told: Told, cut: bool) -> Result<Finish, EngineError> {
     if told.nothing || told.items == 0 {
         return nothing(run, vec![]).await;
+    }
+    if cut {
+        run.emit.cut().await?;
     }
     Ok(Finish { answered: told.sound > 0, unfilled: vec![] })
 }

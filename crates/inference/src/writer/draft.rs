@@ -35,13 +35,16 @@ pub(super) async fn write(run: &mut Run<'_>, sections: &[String]) -> Result<Fini
             continue;
         }
         let messages = run.prompter.messages(&system, &material.text, &inputs, &now(section));
-        let mut stream = run.chat(messages, reply, run.cited(&material.numbers)).await?;
-        let told = prose::write(run, &mut stream, Shape::Bullets, each, &material.numbers).await?;
+        let mut written = run.chat(messages, reply, run.cited(&material.numbers)).await?;
+        let told = prose::write(run, &mut written, Shape::Bullets, each, &material.numbers).await?;
         if told.nothing || told.items == 0 {
             run.emit.text(shape::UNFILLED_SECTION).await?;
             unfilled.push(section.clone());
         } else {
             run.emit.text("\n").await?;
+            if written.cut {
+                run.emit.cut().await?;
+            }
             filled += 1;
         }
     }

@@ -5,6 +5,11 @@ use madang_domain::{Citation, Span};
 use std::ops::Range;
 use tokio::sync::mpsc;
 
+/// Ends an answer whose reply came to its bound.
+pub(super) const CUT: &str =
+    "\n_(⚠ 답이 길어 여기에서 잘렸습니다. 뒤에 빠진 것이 있을 수 있으니 글을 나누어 다시 해 주세요.)_\n\n";
+const CUT_ENGLISH: &str = "\n_(⚠ The answer was cut here because it grew too long. Something may be missing: please try again in parts.)_\n\n";
+
 /// Where the pieces of one answer go.
 pub(super) struct Emitter<'a> {
     task: &'a EngineTask,
@@ -12,13 +17,15 @@ pub(super) struct Emitter<'a> {
     /// Passage and characters cited so far; the number of each is its place.
     cited: Vec<(usize, Range<usize>)>,
     written: bool,
+    /// Some of it was Korean.
+    korean: bool,
     /// Goes out with the next words: until then another engine may still answer in this one's place.
     held: String,
 }
 
 impl<'a> Emitter<'a> {
     pub fn new(task: &'a EngineTask, out: &'a mpsc::Sender<EngineEvent>) -> Self {
-        Self { task, out, cited: vec![], written: false, held: String::new() }
+        Self { task, out, cited: vec![], written: false, korean: false, held: String::new() }
     }
 
     /// Has the reader seen anything?
@@ -35,9 +42,18 @@ impl<'a> Emitter<'a> {
             return Ok(());
         }
         self.written = true;
+        self.korean = self.korean || markdown.chars().any(|c| ('가'..='힣').contains(&c));
         let mut text = std::mem::take(&mut self.held);
         text.push_str(markdown);
         self.send(EngineEvent::Text(text)).await
+    }
+
+    /// Says in the answer's language that the reply ended at its bound, so that something may be missing.
+    ///
+    /// # Errors
+    /// [`EngineError::Stopped`] once the receiver is gone.
+    pub async fn cut(&mut self) -> Result<(), EngineError> {
+        self.text(if self.korean || !self.written { CUT } else { CUT_ENGLISH }).await
     }
 
     /// Markdown that goes out with the next words.

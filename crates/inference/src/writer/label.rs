@@ -37,9 +37,9 @@ pub(super) async fn write(run: &mut Run<'_>) -> Result<Finish, EngineError> {
     let about = classes.join(" ");
     let material = gather(run, &[&system, &inputs, now], reply, &about)?;
     let messages = run.prompter.messages(&system, &material.text, &inputs, now);
-    let mut stream = run.chat(messages, reply, Some(Constraint::JsonSchema(schema(&classes)))).await?;
+    let mut written = run.chat(messages, reply, Some(Constraint::JsonSchema(schema(&classes)))).await?;
     let mut text = String::new();
-    while let Some(piece) = run.next(&mut stream).await? {
+    while let Some(piece) = run.next(&mut written).await? {
         text.push_str(&piece);
     }
     let Some(choice) = Choice::read(&text, &classes) else {

@@ -1,8 +1,9 @@
 //! What a model is given to read for one reply: passages and the pasted text as far as they fit, and a word on what was
 //! left out.
 
-use super::Run;
-use super::prompt::{cut, excerpt, fenced};
+use super::cut::{cut, excerpt};
+use super::prompt::fenced;
+use super::{Run, apart};
 use crate::engine::EngineError;
 use madang_korean::content_words;
 
@@ -28,6 +29,10 @@ pub(super) fn too_small() -> EngineError {
 /// # Errors
 /// The context is too small.
 pub(super) fn gather(run: &mut Run<'_>, fixed: &[&str], reply: usize, question: &str) -> Result<Material, EngineError> {
+    apart(|| gathered(run, fixed, reply, question))
+}
+
+fn gathered(run: &mut Run<'_>, fixed: &[&str], reply: usize, question: &str) -> Result<Material, EngineError> {
     let room = run.prompter.room(fixed, reply).ok_or_else(too_small)?;
     let indices = run.task.demanded();
     let mut material = Material::default();
@@ -67,6 +72,6 @@ fn read_pasted(run: &Run<'_>, pasted: &str, room: usize, question: &str) -> (Str
     let count = |t: &str| run.prompter.count(t);
     let inside = room.saturating_sub(count(&fenced(name, ""))).max(1);
     let pieces = cut(pasted, (inside / PIECES).max(1), count);
-    let (text, left_out) = excerpt(&pieces, &content_words(question), inside, count);
+    let (text, left_out) = excerpt(&pieces, &content_words(question), inside);
     (fenced(name, &text), left_out > 0)
 }

@@ -4,6 +4,7 @@
 //! What does not live here: the model, the rules of the quoting engine, retrieval and rights.
 
 mod answer;
+mod cut;
 mod draft;
 mod emit;
 mod figures;
@@ -35,6 +36,7 @@ use prompt::Prompter;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use support::Sources;
+use tokio::runtime::{Handle, RuntimeFlavor};
 use tokio::sync::mpsc;
 
 /// How a writer works with its model.
@@ -88,7 +90,7 @@ impl TextEngine for ModelWriter {
             options: &self.options,
             task,
             prompter: Prompter::new(&*self.model, task),
-            sources: Sources::of(&task.passages, pasted.as_deref(), &typed),
+            sources: apart(|| Sources::of(&task.passages, pasted.as_deref(), &typed)),
             query: task.query(),
             pasted,
             until: Instant::now() + self.options.longest,
@@ -174,14 +176,14 @@ impl Run<'_> {
         messages: Vec<Message>,
         max_tokens: usize,
         constraint: Option<Constraint>,
-    ) -> Result<ChatStream, EngineError> {
+    ) -> Result<Reply, EngineError> {
         let asked = self.model.chat(self.request(messages, max_tokens, constraint)).await;
-        asked.map_err(|e| trouble(e, self.emit.written()))
+        asked.map(|stream| Reply { stream, cut: false }).map_err(|e| trouble(e, self.emit.written()))
     }
 
     /// The next piece of a reply; `None` at its end.
-    async fn next(&self, stream: &mut ChatStream) -> Result<Option<String>, EngineError> {
-        next(stream).await.map_err(|e| trouble(e, self.emit.written()))
+    async fn next(&self, reply: &mut Reply) -> Result<Option<String>, EngineError> {
+        reply.next().await.map_err(|e| trouble(e, self.emit.written()))
     }
 
     /// The grammar of cited text over these passage numbers, where the model takes one.
@@ -190,13 +192,33 @@ impl Run<'_> {
     }
 }
 
-/// The next piece of a reply; `None` at its end. A reply that stops without an end has failed.
-async fn next(stream: &mut ChatStream) -> Result<Option<String>, ChatError> {
-    match stream.recv().await {
-        Some(Ok(ChatEvent::Text { text, .. })) => Ok(Some(text)),
-        Some(Ok(ChatEvent::Done { reason: StopReason::Stop | StopReason::Length, .. })) => Ok(None),
-        Some(Err(error)) => Err(error),
-        None => Err(ChatError::Failed("모델의 답이 중간에 끊겼습니다. 다시 해 주세요.".into())),
+/// A reply under way. Dropping it stops the model.
+struct Reply {
+    stream: ChatStream,
+    /// It ended at its bound and not by itself: something is missing at its end.
+    cut: bool,
+}
+
+impl Reply {
+    /// The next piece; `None` at the end. A reply that stops without an end has failed.
+    async fn next(&mut self) -> Result<Option<String>, ChatError> {
+        match self.stream.recv().await {
+            Some(Ok(ChatEvent::Text { text, .. })) => Ok(Some(text)),
+            Some(Ok(ChatEvent::Done { reason, .. })) => {
+                self.cut = reason == StopReason::Length;
+                Ok(None)
+            }
+            Some(Err(error)) => Err(error),
+            None => Err(ChatError::Failed("모델의 답이 중간에 끊겼습니다. 다시 해 주세요.".into())),
+        }
+    }
+}
+
+/// Splitting long texts into tokens takes up to a second: other requests leave this thread of the runtime meanwhile.
+fn apart<T>(work: impl FnOnce() -> T) -> T {
+    match Handle::try_current().map(|runtime| runtime.runtime_flavor()) {
+        Ok(RuntimeFlavor::MultiThread) => tokio::task::block_in_place(work),
+        _ => work(),
     }
 }
 

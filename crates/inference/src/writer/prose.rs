@@ -1,9 +1,8 @@
 //! Running text out of a model, sentence by sentence: marks are read and put at the sentence's end, numbers that were
 //! not given are dropped, each sentence is judged against the sources, and the form's own shape is kept.
 
-use super::Run;
 use super::support::{Verdict, says_nothing_found};
-use crate::chat::ChatStream;
+use super::{Reply, Run};
 use crate::engine::EngineError;
 use madang_korean::{sentences, without_marker};
 
@@ -156,7 +155,7 @@ fn list_item(line: &str) -> Option<(String, &str)> {
 /// the model, once the limit is reached.
 pub(super) async fn write(
     run: &mut Run<'_>,
-    stream: &mut ChatStream,
+    reply: &mut Reply,
     shape: Shape,
     limit: usize,
     numbers: &[usize],
@@ -164,7 +163,7 @@ pub(super) async fn write(
     let mut pen = Pen { shape, limit, numbers, told: Told::default(), listed: 0, line_open: false, list_open: false };
     let mut splitter = Splitter::default();
     loop {
-        let piece = run.next(stream).await?;
+        let piece = run.next(reply).await?;
         let at_end = piece.is_none();
         splitter.held.push_str(&piece.unwrap_or_default());
         while let Some(piece) = splitter.next(at_end) {

@@ -1,12 +1,13 @@
 //! Tables and field lists: the model fills records by a schema, each cell is judged against the sources, and the shape
 //! is every engine's.
 
-use super::Run;
 use super::answer::{self, question};
+use super::cut::{Piece, cut};
 use super::material::{Material, gather, too_small};
-use super::prompt::{cut, fenced};
+use super::prompt::fenced;
 use super::rows::{Row, RowReader, schema};
 use super::support::Verdict;
+use super::{Reply, Run, apart};
 use crate::chat::Constraint;
 use crate::engine::{EngineError, Finish, Stage};
 use crate::shape::{self, EMPTY, escape_markdown};
@@ -45,7 +46,7 @@ pub(super) async fn write_table(run: &mut Run<'_>, columns: &[String]) -> Result
         }
         run.emit.text(&shape::table_row(&row)).await?;
     }
-    finish(run, &own, &filled).await
+    finish(run, &own, &filled, reader.cut).await
 }
 
 /// Writes each field as a bullet: "- **예산**: 21백만 원 [1]".
@@ -70,12 +71,16 @@ pub(super) async fn write_list(run: &mut Run<'_>) -> Result<Finish, EngineError>
             run.emit.text(&shape::field(field, &text)).await?;
         }
     }
-    finish(run, &fields, &filled).await
+    finish(run, &fields, &filled, reader.cut).await
 }
 
-async fn finish(run: &mut Run<'_>, fields: &[String], filled: &[bool]) -> Result<Finish, EngineError> {
+/// The end; `cut`: rows may be missing.
+async fn finish(run: &mut Run<'_>, fields: &[String], filled: &[bool], cut: bool) -> Result<Finish, EngineError> {
     if !filled.contains(&true) {
         return answer::nothing(run, run.task.plan.fields.clone()).await;
+    }
+    if cut {
+        run.emit.cut().await?;
     }
     let unfilled = fields.iter().zip(filled).filter(|(_, filled)| !**filled).map(|(f, _)| f.clone()).collect();
     Ok(Finish { answered: true, unfilled })
@@ -118,9 +123,11 @@ struct Reader<'f> {
     parts: Option<Vec<Material>>,
     total: usize,
     /// Of the part under way.
-    open: Option<(crate::chat::ChatStream, RowReader, Vec<usize>)>,
+    open: Option<(Reply, RowReader, Vec<usize>)>,
     ready: Vec<Record>,
     given: usize,
+    /// A reply came to its bound: rows may be missing.
+    cut: bool,
     seen: HashSet<Vec<Option<String>>>,
 }
 
@@ -150,6 +157,7 @@ impl<'f> Reader<'f> {
             open: None,
             ready: vec![],
             given: 0,
+            cut: false,
             seen: HashSet::new(),
         }
     }
@@ -167,8 +175,9 @@ impl<'f> Reader<'f> {
             if self.open.is_none() && !self.begin(run).await? {
                 return Ok(None);
             }
-            let Some((stream, rows, numbers)) = &mut self.open else { return Ok(None) };
-            let Some(piece) = run.next(stream).await? else {
+            let Some((reply, rows, numbers)) = &mut self.open else { return Ok(None) };
+            let Some(piece) = run.next(reply).await? else {
+                self.cut |= reply.cut;
                 self.open = None;
                 continue;
             };
@@ -185,7 +194,7 @@ impl<'f> Reader<'f> {
     /// Asks about the next part of the material; `false` when there is none left.
     async fn begin(&mut self, run: &mut Run<'_>) -> Result<bool, EngineError> {
         if self.parts.is_none() {
-            let mut parts = self.gather(run)?;
+            let mut parts = apart(|| self.gather(run))?;
             parts.reverse();
             self.total = parts.len();
             self.parts = Some(parts);
@@ -197,8 +206,8 @@ impl<'f> Reader<'f> {
         }
         let schema = Constraint::JsonSchema(schema(self.fields, &part.numbers, self.most));
         let messages = run.prompter.messages(&self.system, &part.text, &self.inputs, NOW);
-        let stream = run.chat(messages, self.reply, Some(schema)).await?;
-        self.open = Some((stream, RowReader::default(), part.numbers));
+        let reply = run.chat(messages, self.reply, Some(schema)).await?;
+        self.open = Some((reply, RowReader::default(), part.numbers));
         Ok(true)
     }
 
@@ -209,7 +218,7 @@ impl<'f> Reader<'f> {
         match &run.pasted {
             Some(text) if alone && run.prompter.count(text) + 32 > room => {
                 let pieces = cut(text, room.saturating_sub(32).max(1), |t| run.prompter.count(t));
-                let part = |piece: &String| Material { text: fenced("입력: 글", piece), numbers: vec![] };
+                let part = |piece: &Piece| Material { text: fenced("입력: 글", &piece.text), numbers: vec![] };
                 Ok(pieces.iter().map(part).collect())
             }
             _ => {

@@ -54,6 +54,8 @@ type Script = dyn Fn(&ChatRequest) -> Result<String, ChatError> + Send + Sync;
 pub(crate) struct Scripted {
     script: Box<Script>,
     context: usize,
+    /// Ends every reply after so many characters, as if that were the request's own bound.
+    bound: usize,
     pub asked: Mutex<Vec<ChatRequest>>,
     /// Most replies open at once so far, and now.
     pub open: Mutex<(usize, usize)>,
@@ -64,7 +66,20 @@ impl Scripted {
         context: usize,
         script: impl Fn(&ChatRequest) -> Result<String, ChatError> + Send + Sync + 'static,
     ) -> Arc<Self> {
-        Arc::new(Self { script: Box::new(script), context, asked: Mutex::default(), open: Mutex::default() })
+        Self::bounded(context, usize::MAX, script)
+    }
+
+    fn bounded(
+        context: usize,
+        bound: usize,
+        script: impl Fn(&ChatRequest) -> Result<String, ChatError> + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        Arc::new(Self { script: Box::new(script), context, bound, asked: Mutex::default(), open: Mutex::default() })
+    }
+
+    /// Says the first `bound` characters of a text.
+    pub fn cut_at(bound: usize, text: &'static str) -> Arc<Self> {
+        Self::bounded(2048, bound, move |_| Ok(text.to_owned()))
     }
 
     pub fn saying(text: &'static str) -> Arc<Self> {
@@ -97,6 +112,7 @@ impl ChatModel for Arc<Scripted> {
             return Err(ChatError::TooLong { prompt, context: self.context });
         }
         let text = (self.script)(&request);
+        let bound = self.bound.min(request.max_tokens);
         self.asked.lock().unwrap().push(request);
         let text = text?;
         let (out, stream) = mpsc::channel(1);
@@ -107,14 +123,15 @@ impl ChatModel for Arc<Scripted> {
                 open.1 += 1;
                 open.0 = open.0.max(open.1);
             }
-            let chars: Vec<char> = text.chars().collect();
+            let chars: Vec<char> = text.chars().take(bound).collect();
+            let reason = if text.chars().nth(bound).is_some() { StopReason::Length } else { StopReason::Stop };
             for piece in chars.chunks(3) {
                 let text = piece.iter().collect();
                 if out.send(Ok(ChatEvent::Text { text, logprobs: vec![] })).await.is_err() {
                     break;
                 }
             }
-            let _ = out.send(Ok(ChatEvent::Done { reason: StopReason::Stop, usage: Usage::default() })).await;
+            let _ = out.send(Ok(ChatEvent::Done { reason, usage: Usage::default() })).await;
             me.open.lock().unwrap().1 -= 1;
         });
         Ok(stream)

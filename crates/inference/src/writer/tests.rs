@@ -259,9 +259,67 @@ async fn failures_tell_whether_another_engine_may_answer() {
 }
 
 #[tokio::test]
+async fn a_reply_that_is_cut_says_so() {
+    let note = "답이 길어 여기에서 잘렸습니다";
+    let model =
+        Scripted::cut_at(40, "경로당은 50개소입니다. [1] 운영비는 63백만 원이며 이 문장은 끝까지 쓰이지 못한다.");
+    let (heard, _) = told(&model, &question("경로당?")).await;
+    assert!(heard.text.contains("50개소") && heard.text.contains(note), "{}", heard.text);
+    let columns: Vec<String> = ["사업명".to_owned(), "예산".to_owned()].into();
+    let mut t =
+        task(TaskKind::Extraction, OutputForm::Table { columns }, &[("q", "경로당")], vec![passage("복지 계획", PLAN)]);
+    fields(&mut t, &["사업명", "예산"]);
+    let model = Scripted::cut_at(
+        40,
+        "{\"rows\":[{\"사업명\":\"경로당 화상 수업\",\"예산\":\"\"},{\"사업명\":\"경로당 이름이 길다\"}]}",
+    );
+    let (heard, _) = told(&model, &t).await;
+    assert!(heard.text.contains("경로당 화상 수업") && heard.text.contains(note), "{}", heard.text);
+    let long: String = (0..300).map(|n| format!("{n}번째 안건으로 도서관 운영을 논의하였다.\n")).collect();
+    let t = task(TaskKind::Summary, OutputForm::Answer, &[("document", &long)], vec![]);
+    let model = Scripted::cut_at(
+        40,
+        "- 도서관 운영을 논의하였다. 이 메모는 중간에 끊긴다. 그리고 그 뒤에도 적을 것이 더 남아 있다.",
+    );
+    let (heard, _) = told(&model, &t).await;
+    assert!(heard.text.contains("메모의 끝이 일부 빠졌습니다"), "{}", heard.text);
+}
+
+/// Every word comes through, however short replies are: parts are split until theirs fit.
+#[tokio::test]
+async fn a_translation_that_is_cut_is_split_and_goes_on() {
+    let text: String = (0..120).map(|n| format!("문장{n}이다.\n")).collect();
+    let mut t = task(TaskKind::QuestionAnswering, OutputForm::Answer, &[("document", &text)], vec![]);
+    t.instructions = vec!["입력한 글을 영어로 번역한다.".into()];
+    // Says every sentence several times as long as it is.
+    let model = Scripted::new(1800, |r| {
+        let between = user(r).split("입력: 글\n").nth(1).and_then(|t| t.split("\n>>>").next()).unwrap_or_default();
+        Ok(between.lines().map(|l| format!("{} {l}\n", "long".repeat(8))).collect())
+    });
+    let (heard, finish) = told(&model, &t).await;
+    assert!(finish.answered && !heard.text.contains('⚠'), "{}", heard.text);
+    let said: Vec<&str> = heard.text.lines().filter_map(|l| l.split(' ').nth(1)).collect();
+    assert_eq!(said, (0..120).map(|n| format!("문장{n}이다.")).collect::<Vec<_>>());
+    assert!(model.asked.lock().unwrap().len() > heard.progress.last().unwrap().1, "some parts were asked for twice");
+}
+
+#[tokio::test]
 async fn a_gone_reader_stops_the_model() {
-    let model = Scripted::saying("끝없는 이야기이다. ");
-    let (out, events) = mpsc::channel(1);
-    drop(events);
-    assert!(matches!(writer(&model).answer(&question("경로당?"), &out).await, Err(EngineError::Stopped)));
+    let model = Scripted::new(8192, |_| Ok("끝없는 이야기이다. ".repeat(1_000)));
+    let mut endless = question("경로당?");
+    endless.plan.max_items = 1_000;
+    let (out, mut events) = mpsc::channel(1);
+    let gone = async {
+        assert!(events.recv().await.is_some());
+        assert_eq!(*model.open.lock().unwrap(), (1, 1), "the model is writing");
+        drop(events);
+    };
+    let writer = writer(&model);
+    let (end, ()) = tokio::join!(writer.answer(&endless, &out), gone);
+    assert!(matches!(end, Err(EngineError::Stopped)));
+    // The model notices at its next word.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(*model.open.lock().unwrap(), (1, 0));
 }

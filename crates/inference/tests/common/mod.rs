@@ -2,6 +2,8 @@
 //! `target/peers/llama_cpp_python`. Tests say so and pass when there is neither.
 #![allow(dead_code, reason = "each test file uses its share")]
 
+pub mod bytes;
+
 use candle_core::quantized::gguf_file::Content;
 use std::path::{Path, PathBuf};
 

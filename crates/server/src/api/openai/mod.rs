@@ -1,8 +1,9 @@
 //! The routes that OpenAI's clients speak, under `/v1`: models and apps behind one list, chat, embeddings. Calls carry a
 //! personal access token and have its owner's rights; an app is `app:<id>`.
 //!
-//! Here are the routes; `wire` holds what goes over them, `reply` turns streams into answers.
+//! Here are the routes; `wire` holds what goes over them, `reply` turns streams into answers, `embeddings` has vectors.
 
+mod embeddings;
 mod reply;
 mod wire;
 
@@ -12,12 +13,12 @@ use crate::auth::{Reader, Runner};
 use crate::error::{Failure, Handled};
 use crate::running;
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
+use embeddings::{EmbeddingList, EmbeddingsBody};
 use madang_domain::{AppId, DesignSheet, FieldKind, Scope};
-use madang_inference::embed::TextKind;
-use madang_inference::{ChatError, ChatModel, ChatRequest};
+use madang_inference::{Asker, ChatError, ChatModel, ChatRequest};
 use madang_registry::runner::Caller;
 use madang_store::auth::parse_id;
 use madang_store::runs::RunOf;
@@ -25,20 +26,35 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use wire::{ChatBody, EmbeddingList, EmbeddingsBody, Model, ModelList};
+use wire::{ChatBody, Model, ModelList};
 
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(models)).routes(routes!(chat)).routes(routes!(embeddings))
+    OpenApiRouter::new()
+        .routes(routes!(models))
+        .routes(routes!(model))
+        .routes(routes!(chat))
+        .routes(routes!(embeddings))
 }
 
 /// The models that answer here, and the published apps as `app:<id>`.
 #[utoipa::path(get, path = "/v1/models", tag = "openai", responses((status = 200, body = ModelList)))]
 async fn models(State(app): State<App>, reader: Reader) -> Handled<Json<ModelList>> {
-    let mut data: Vec<Model> = app.engines.chat_models().iter().map(|m| Model::local(&m.card().name)).collect();
-    data.extend(app.engines.embedder().map(|e| Model::local(&e.card().name)));
-    let apps = app.store.store_apps(reader.scope()).await?;
-    data.extend(apps.into_iter().map(|a| Model::app(&a.id.to_string(), a.sheet.title, a.published_at / 1000)));
-    Ok(Json(ModelList { object: "list", data }))
+    Ok(Json(ModelList { object: "list", data: listed(&app, reader.scope()).await? }))
+}
+
+/// One of them.
+#[utoipa::path(get, path = "/v1/models/{id}", tag = "openai", params(("id" = String, Path)), responses((status = 200, body = Model), (status = 404)))]
+async fn model(State(app): State<App>, reader: Reader, Path(id): Path<String>) -> Handled<Json<Model>> {
+    let found = listed(&app, reader.scope()).await?.into_iter().find(|m| m.id == id);
+    found.map(Json).ok_or_else(|| no_model(&id))
+}
+
+async fn listed(app: &App, scope: &Scope) -> Handled<Vec<Model>> {
+    let mut all: Vec<Model> = app.engines.chat_models().iter().map(|m| Model::local(&m.card().name)).collect();
+    all.extend(app.engines.embedder().map(|e| Model::local(&e.card().name)));
+    let apps = app.store.store_apps(scope).await?;
+    all.extend(apps.into_iter().map(|a| Model::app(&a.id.to_string(), a.sheet.title, a.published_at / 1000)));
+    Ok(all)
 }
 
 /// A reply of a model, or an app's answer. With `stream` as server-sent events.
@@ -47,25 +63,30 @@ async fn chat(State(app): State<App>, Runner(reader): Runner, Body(body): Body<C
     body.check()?;
     let about = reply::About::new(&body, app.store.now() / 1000);
     if let Some(id) = body.model.strip_prefix("app:") {
+        body.check_app()?;
         return run_app(&app, reader.scope(), parse_id(id)?, &body, about).await;
     }
     let model = find(&app, &body.model)?;
     let caller = Caller::of(reader.scope().person(), &app.store.readable_collections(reader.scope()).await?);
     let request: ChatRequest = body.request(caller)?;
     let stream = model.chat(request).await.map_err(failure)?;
-    reply::of_model(stream, about).await
+    reply::of_model(model, stream, about).await
 }
 
 fn find(app: &App, name: &str) -> Handled<Arc<dyn ChatModel>> {
     let models = app.engines.chat_models();
-    models.into_iter().find(|m| m.card().name == name).ok_or_else(|| Failure {
+    models.into_iter().find(|m| m.card().name == name).ok_or_else(|| no_model(name))
+}
+
+fn no_model(name: &str) -> Failure {
+    Failure {
         field: Some("model".to_owned()),
         ..Failure::new(
             StatusCode::NOT_FOUND,
             "model_not_found",
             format!("모델 ‘{name}’이(가) 없습니다. GET /v1/models에 있는 이름이나 app:<앱 번호>를 적어 주세요."),
         )
-    })
+    }
 }
 
 async fn run_app(app: &App, scope: &Scope, id: AppId, body: &ChatBody, about: reply::About) -> Handled<Response> {
@@ -106,28 +127,17 @@ fn form(sheet: &DesignSheet, text: &str) -> Handled<BTreeMap<String, String>> {
 }
 
 /// Vectors of texts by the model that the search uses.
-#[utoipa::path(post, path = "/v1/embeddings", tag = "openai", request_body = Object, responses((status = 200, body = Object), (status = 404), (status = 422)))]
+#[utoipa::path(post, path = "/v1/embeddings", tag = "openai", request_body = Object, responses((status = 200, body = Object), (status = 404), (status = 422), (status = 429)))]
 async fn embeddings(
     State(app): State<App>,
-    Runner(_): Runner,
+    Runner(reader): Runner,
     Body(body): Body<EmbeddingsBody>,
 ) -> Handled<Json<EmbeddingList>> {
-    let texts = body.texts()?;
-    let embedder = app.engines.embedder().filter(|e| e.card().name == body.model).ok_or_else(|| {
-        let message = format!("임베딩 모델 ‘{}’이(가) 없습니다. GET /v1/models에 있는 이름을 적어 주세요.", body.model);
-        Failure::new(StatusCode::NOT_FOUND, "model_not_found", message)
-    })?;
-    let kind = if body.query { TextKind::Query } else { TextKind::Passage };
-    let (model, base64) = (body.model.clone(), body.base64());
-    let made = tokio::task::spawn_blocking(move || {
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        embedder.embed(kind, &texts, &|| false)
-    });
-    let made = made.await.map_err(Failure::internal)?.map_err(Failure::internal)?;
-    Ok(Json(EmbeddingList::new(model, made, base64)))
+    let asker = Asker(reader.scope().person().to_string().into());
+    embeddings::embed(&app, &asker, &body).await.map(Json)
 }
 
-/// A model's refusal as a response.
+/// A model's refusal as a response. Its words are for the reader and go out as they are.
 fn failure(error: ChatError) -> Failure {
     let message = error.to_string();
     match error {
@@ -138,6 +148,10 @@ fn failure(error: ChatError) -> Failure {
         },
         ChatError::Invalid(_) => Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "invalid", message),
         ChatError::Deadline => Failure::new(StatusCode::GATEWAY_TIMEOUT, "deadline", message),
-        ChatError::Stopped | ChatError::Failed(_) => Failure::internal(message),
+        // Nothing is wrong: somebody stopped it.
+        ChatError::Stopped => {
+            Failure::new(StatusCode::SERVICE_UNAVAILABLE, "stopped", "답이 멈췄습니다. 다시 보내 주세요.")
+        }
+        ChatError::Failed(_) => Failure::new(StatusCode::SERVICE_UNAVAILABLE, "failed", message),
     }
 }

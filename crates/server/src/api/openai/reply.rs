@@ -6,16 +6,18 @@ use crate::app::App;
 use crate::error::{Failure, Handled};
 use crate::running::{RunEvent, Running};
 use axum::Json;
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::HeaderValue;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, stream};
 use madang_domain::{Citation, Scope};
-use madang_inference::{ChatError, ChatEvent, ChatStream, StepLogprobs, StopReason, Usage};
+use madang_inference::{ChatError, ChatEvent, ChatModel, ChatStream, StepLogprobs, StopReason, Usage};
 use madang_store::runs::RunState;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::fmt::Write as _;
+use std::sync::Arc;
+use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use uuid::Uuid;
 
@@ -35,7 +37,7 @@ impl About {
             id: format!("chatcmpl-{}", Uuid::new_v4().simple()),
             model: body.model.clone(),
             created: now,
-            stream: body.stream,
+            stream: body.streams(),
             tells_usage: body.tells_usage(),
         }
     }
@@ -110,23 +112,43 @@ fn logprobs(steps: &[StepLogprobs]) -> Value {
 
 /// A failure inside a stream that has begun.
 fn told(failure: &Failure) -> Value {
-    json!({ "error": { "message": failure.message, "code": failure.code, "type": failure.code } })
+    let mut error = json!({ "message": failure.message, "code": failure.code, "type": failure.code });
+    if let Some(reference) = &failure.reference {
+        error["reference"] = json!(reference);
+    }
+    json!({ "error": error })
 }
 
-/// A model's reply.
+/// A reply that stopped without an end: the model went away or could not say why.
+fn unfinished() -> Failure {
+    failure(ChatError::Failed("모델이 답을 마치지 못했습니다. 다시 보내 주세요.".to_owned()))
+}
+
+/// The events, and `None` behind the last.
+fn to_the_end<T: Send + 'static>(events: mpsc::Receiver<T>) -> impl Stream<Item = Option<T>> + Send + 'static {
+    ReceiverStream::new(events).map(Some).chain(stream::once(async { None }))
+}
+
+/// A model's reply. The model is held until the reply's end: one that is unloaded finishes what it has begun.
 ///
 /// # Errors
 /// What went wrong, where nothing was sent yet.
-pub async fn of_model(mut events: ChatStream, about: About) -> Handled<Response> {
+pub async fn of_model(model: Arc<dyn ChatModel>, mut events: ChatStream, about: About) -> Handled<Response> {
     if about.stream {
         let first = about.first();
-        let chunks = ReceiverStream::new(events).flat_map(move |event| {
+        let mut ended = false;
+        let chunks = to_the_end(events).flat_map(move |event| {
+            let _held = &model;
+            let was_ended = ended;
+            ended |= !matches!(event, Some(Ok(ChatEvent::Text { .. })));
             stream::iter(match event {
-                Ok(ChatEvent::Text { text, logprobs: steps }) => {
+                Some(Ok(ChatEvent::Text { text, logprobs: steps })) => {
                     vec![about.chunk(json!({ "content": text }), None, logprobs(&steps))]
                 }
-                Ok(ChatEvent::Done { reason, usage: cost }) => about.last(finish(reason), usage(cost)),
-                Err(error) => vec![told(&failure(error))],
+                Some(Ok(ChatEvent::Done { reason, usage: cost })) => about.last(finish(reason), usage(cost)),
+                Some(Err(error)) => vec![told(&failure(error))],
+                None if was_ended => Vec::new(),
+                None => vec![told(&unfinished())],
             })
         });
         return Ok(sse(first, chunks));
@@ -144,7 +166,7 @@ pub async fn of_model(mut events: ChatStream, about: About) -> Handled<Response>
             }
         }
     }
-    Err(failure(ChatError::Failed("모델이 답을 마치지 못했습니다. 다시 보내 주세요.".to_owned())))
+    Err(unfinished())
 }
 
 /// An app's answer, with its sources named at the end and, for those who read it, as `citations`.
@@ -153,27 +175,8 @@ pub async fn of_model(mut events: ChatStream, about: About) -> Handled<Response>
 /// What went wrong, where nothing was sent yet.
 pub async fn of_app(app: &App, scope: &Scope, running: Running, about: About) -> Handled<Response> {
     if about.stream {
-        let mut cited: Vec<Citation> = Vec::new();
         let first = about.first();
-        let chunks = ReceiverStream::new(running.events).flat_map(move |event| {
-            stream::iter(match event {
-                RunEvent::Text(text) => vec![about.chunk(json!({ "content": text }), None, Value::Null)],
-                RunEvent::Citation(citation) => {
-                    cited.push(*citation);
-                    Vec::new()
-                }
-                RunEvent::Done(_) => {
-                    let delta = json!({ "content": sources(&cited), "citations": cited });
-                    let mut last = vec![about.chunk(delta, None, Value::Null)];
-                    last.extend(about.last("stop", Value::Null));
-                    last
-                }
-                RunEvent::Stopped => vec![told(&failure(ChatError::Stopped))],
-                RunEvent::Error(message) => vec![json!({ "error": { "message": message, "code": "failed" } })],
-                RunEvent::Run(_) | RunEvent::Engine(_) | RunEvent::Progress { .. } => Vec::new(),
-            })
-        });
-        return Ok(sse(first, chunks));
+        return Ok(sse(first, app_chunks(running.events, about)));
     }
     let (id, mut events) = (running.id, running.events);
     let mut failed = None;
@@ -184,12 +187,38 @@ pub async fn of_app(app: &App, scope: &Scope, running: Running, about: About) ->
     }
     let run = app.store.run(scope, id).await?;
     if run.state != RunState::Done {
-        let message = failed.unwrap_or_else(|| "답이 멈췄습니다. 다시 보내 주세요.".to_owned());
-        return Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "failed", message));
+        return Err(failure(failed.map_or(ChatError::Stopped, ChatError::Failed)));
     }
     let content = run.answer.clone() + &sources(&run.citations);
     let message = json!({ "role": "assistant", "content": content, "citations": run.citations, "run": run.id });
     Ok(about.whole(message, "stop", Value::Null, Value::Null))
+}
+
+fn app_chunks(events: mpsc::Receiver<RunEvent>, about: About) -> impl Stream<Item = Value> + Send + 'static {
+    let mut cited: Vec<Citation> = Vec::new();
+    let mut ended = false;
+    to_the_end(events).flat_map(move |event| {
+        let was_ended = ended;
+        ended |= matches!(event, Some(RunEvent::Done(_) | RunEvent::Stopped | RunEvent::Error(_)));
+        stream::iter(match event {
+            Some(RunEvent::Text(text)) => vec![about.chunk(json!({ "content": text }), None, Value::Null)],
+            Some(RunEvent::Citation(citation)) => {
+                cited.push(*citation);
+                Vec::new()
+            }
+            Some(RunEvent::Done(_)) => {
+                let delta = json!({ "content": sources(&cited), "citations": cited });
+                let mut last = vec![about.chunk(delta, None, Value::Null)];
+                last.extend(about.last("stop", Value::Null));
+                last
+            }
+            Some(RunEvent::Stopped) => vec![told(&failure(ChatError::Stopped))],
+            Some(RunEvent::Error(message)) => vec![told(&failure(ChatError::Failed(message)))],
+            Some(RunEvent::Run(_) | RunEvent::Engine(_) | RunEvent::Progress { .. }) => Vec::new(),
+            None if was_ended => Vec::new(),
+            None => vec![told(&unfinished())],
+        })
+    })
 }
 
 /// The sources as text: clients know no other place for them.
@@ -209,4 +238,70 @@ fn sse(first: Value, chunks: impl Stream<Item = Value> + Send + 'static) -> Resp
     let mut response = Sse::new(events).keep_alive(KeepAlive::new()).into_response();
     response.headers_mut().insert("x-accel-buffering", HeaderValue::from_static("no"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::to_bytes;
+
+    struct Silent;
+
+    #[async_trait::async_trait]
+    impl ChatModel for Silent {
+        fn card(&self) -> madang_inference::ModelCard {
+            madang_inference::ModelCard { name: "m".into(), label: "m".into(), context: 1 }
+        }
+
+        fn count_tokens(&self, _: &str) -> usize {
+            0
+        }
+
+        async fn chat(&self, _: madang_inference::ChatRequest) -> Result<ChatStream, ChatError> {
+            Err(ChatError::Stopped)
+        }
+    }
+
+    fn about(stream: bool) -> About {
+        About { id: "c".into(), model: "m".into(), created: 0, stream, tells_usage: false }
+    }
+
+    fn events(all: Vec<Result<ChatEvent, ChatError>>) -> ChatStream {
+        let (out, stream) = mpsc::channel(8);
+        all.into_iter().for_each(|e| out.try_send(e).expect("room"));
+        stream
+    }
+
+    fn text() -> Result<ChatEvent, ChatError> {
+        Ok(ChatEvent::Text { text: "가".into(), logprobs: vec![] })
+    }
+
+    async fn streamed(all: Vec<Result<ChatEvent, ChatError>>) -> String {
+        let reply = of_model(Arc::new(Silent), events(all), about(true)).await.expect("a stream");
+        String::from_utf8(to_bytes(reply.into_body(), 1 << 20).await.expect("a body").to_vec()).expect("text")
+    }
+
+    #[tokio::test]
+    async fn a_reply_without_an_end_is_told() {
+        let done = || Ok(ChatEvent::Done { reason: StopReason::Length, usage: Usage::default() });
+        let whole = streamed(vec![text(), done()]).await;
+        assert!(whole.contains("length") && !whole.contains("error"), "{whole}");
+        let broken = streamed(vec![text()]).await;
+        assert!(broken.contains("마치지 못했습니다") && broken.contains("[DONE]"), "{broken}");
+        let failed = streamed(vec![text(), Err(ChatError::Failed("모델을 내렸습니다.".into()))]).await;
+        assert!(failed.contains("모델을 내렸습니다.") && failed.matches("error").count() == 1, "{failed}");
+        let failed = of_model(Arc::new(Silent), events(vec![text()]), about(false)).await.unwrap_err();
+        assert_eq!((failed.status.as_u16(), failed.code), (503, "failed"));
+        assert_eq!(failure(ChatError::Stopped).code, "stopped");
+        assert_eq!(told(&Failure::internal("x"))["error"]["reference"].as_str().map(str::len), Some(12));
+    }
+
+    #[tokio::test]
+    async fn a_stream_holds_its_model() {
+        let model: Arc<dyn ChatModel> = Arc::new(Silent);
+        let reply = of_model(Arc::clone(&model), events(vec![text()]), about(true)).await.expect("a stream");
+        assert_eq!(Arc::strong_count(&model), 2);
+        drop(reply);
+        assert_eq!(Arc::strong_count(&model), 1);
+    }
 }

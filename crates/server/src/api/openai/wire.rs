@@ -2,9 +2,6 @@
 //! name, never ignored.
 
 use crate::error::{Failure, Handled};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use madang_inference::embed::Embedding;
 use madang_inference::{ChatRequest, Constraint, Message, Role, Sampling};
 use madang_registry::runner::Caller;
 use rand::random;
@@ -15,8 +12,9 @@ use utoipa::ToSchema;
 
 /// Tokens of a reply where the client names no number.
 const TOKENS: usize = 1_024;
-/// Most texts in one call for embeddings.
-const MOST_TEXTS: usize = 256;
+/// Most strings that end a reply, as with OpenAI, and the longest of them in bytes: each is looked for after every token.
+const MOST_STOPS: usize = 4;
+const LONGEST_STOP: usize = 256;
 /// Longest time of one reply.
 const LONGEST: Duration = Duration::from_secs(600);
 
@@ -28,7 +26,7 @@ pub struct ModelList {
 
 #[derive(Serialize, ToSchema)]
 pub struct Model {
-    id: String,
+    pub id: String,
     object: &'static str,
     created: i64,
     owned_by: &'static str,
@@ -107,8 +105,7 @@ struct NamedSchema {
 pub struct ChatBody {
     pub model: String,
     messages: Vec<Turn>,
-    #[serde(default)]
-    pub stream: bool,
+    stream: Option<bool>,
     #[serde(default)]
     stream_options: Option<StreamOptions>,
     max_tokens: Option<usize>,
@@ -118,11 +115,11 @@ pub struct ChatBody {
     seed: Option<i64>,
     stop: Option<OneOrMany>,
     response_format: Option<ResponseFormat>,
-    #[serde(default)]
-    logprobs: bool,
+    logprobs: Option<bool>,
     top_logprobs: Option<usize>,
     n: Option<usize>,
     tools: Option<Vec<Value>>,
+    functions: Option<Vec<Value>>,
     presence_penalty: Option<f32>,
     frequency_penalty: Option<f32>,
     logit_bias: Option<serde_json::Map<String, Value>>,
@@ -130,23 +127,78 @@ pub struct ChatBody {
 
 impl ChatBody {
     /// # Errors
-    /// 422 naming the parameter that is not served here.
+    /// 422 naming the parameter that is not served here or has a value out of bounds.
     pub fn check(&self) -> Handled<()> {
+        let filled = |list: &Option<Vec<Value>>| list.as_ref().is_some_and(|l| !l.is_empty());
         let unserved = [
             ("n", self.n.is_some_and(|n| n != 1)),
-            ("tools", self.tools.as_ref().is_some_and(|t| !t.is_empty())),
+            ("tools", filled(&self.tools)),
+            ("functions", filled(&self.functions)),
             ("presence_penalty", self.presence_penalty.is_some_and(|p| p != 0.0)),
             ("frequency_penalty", self.frequency_penalty.is_some_and(|p| p != 0.0)),
             ("logit_bias", self.logit_bias.as_ref().is_some_and(|b| !b.is_empty())),
-            ("top_logprobs", self.top_logprobs.is_some_and(|n| n > 20)),
         ];
-        match unserved.iter().find(|(_, wrong)| *wrong) {
-            Some((name, _)) => {
-                Err(Failure::invalid(name, format!("{name} 설정은 여기서 쓸 수 없습니다. 빼고 보내 주세요.")))
-            }
-            None if self.messages.is_empty() => Err(Failure::invalid("messages", "메시지를 하나 이상 보내 주세요.")),
-            None => Ok(()),
+        refuse(&unserved, "여기서 쓸 수 없습니다")?;
+        if self.messages.is_empty() {
+            return Err(Failure::invalid("messages", "메시지를 하나 이상 보내 주세요."));
         }
+        if self.most_tokens() == Some(0) {
+            return Err(Failure::invalid("max_tokens", "max_tokens는 1 이상으로 보내 주세요."));
+        }
+        if self.top_logprobs.is_some_and(|n| n > 20 || (n > 0 && !self.logprobs())) {
+            let message = "top_logprobs는 logprobs를 true로 하고 20 이하로 보내 주세요.";
+            return Err(Failure::invalid("top_logprobs", message));
+        }
+        self.check_stop()
+    }
+
+    fn check_stop(&self) -> Handled<()> {
+        let stops = self.stops();
+        if stops.len() > MOST_STOPS || stops.iter().any(|s| s.len() > LONGEST_STOP) {
+            let message =
+                format!("stop에는 글을 {MOST_STOPS}개까지, 하나에 {LONGEST_STOP}바이트까지 넣을 수 있습니다.");
+            return Err(Failure::invalid("stop", message));
+        }
+        if !stops.is_empty() && self.formatted() {
+            let message =
+                "stop과 response_format은 함께 쓸 수 없습니다. stop이 JSON을 도중에 끊습니다. 하나를 빼고 보내 주세요.";
+            return Err(Failure::invalid("stop", message));
+        }
+        Ok(())
+    }
+
+    /// What only models know: an app's own sheet says how its answer looks and how long it is.
+    ///
+    /// # Errors
+    /// 422 naming the parameter.
+    pub fn check_app(&self) -> Handled<()> {
+        let unserved = [
+            ("response_format", self.formatted()),
+            ("stop", !self.stops().is_empty()),
+            ("max_tokens", self.most_tokens().is_some()),
+            ("logprobs", self.logprobs()),
+        ];
+        refuse(&unserved, "앱에는 쓸 수 없습니다. 답의 꼴과 길이는 앱이 정합니다")
+    }
+
+    fn formatted(&self) -> bool {
+        self.response_format.as_ref().is_some_and(|f| f.kind != "text")
+    }
+
+    fn stops(&self) -> Vec<String> {
+        self.stop.as_ref().map(OneOrMany::list).unwrap_or_default()
+    }
+
+    fn most_tokens(&self) -> Option<usize> {
+        self.max_completion_tokens.or(self.max_tokens)
+    }
+
+    fn logprobs(&self) -> bool {
+        self.logprobs == Some(true)
+    }
+
+    pub fn streams(&self) -> bool {
+        self.stream == Some(true)
     }
 
     /// The stream ends with what it cost.
@@ -183,16 +235,24 @@ impl ChatBody {
         };
         Ok(ChatRequest {
             messages: self.messages.iter().map(message).collect::<Handled<_>>()?,
-            max_tokens: self.max_completion_tokens.or(self.max_tokens).unwrap_or(TOKENS),
+            max_tokens: self.most_tokens().unwrap_or(TOKENS),
             sampling,
-            stop: self.stop.as_ref().map(OneOrMany::list).unwrap_or_default(),
+            stop: self.stops(),
             constraint: self.response_format.as_ref().map_or(Ok(None), constraint)?,
-            logprobs: self.logprobs.then(|| self.top_logprobs.unwrap_or(0)),
+            logprobs: self.logprobs().then(|| self.top_logprobs.unwrap_or(0)),
             thinking: false,
             scope: caller.scope,
             asker: caller.asker,
             deadline: Some(Instant::now() + LONGEST),
         })
+    }
+}
+
+/// Refuses the first parameter that is `true`, by its name.
+fn refuse(unserved: &[(&str, bool)], why: &str) -> Handled<()> {
+    match unserved.iter().find(|(_, sent)| *sent) {
+        Some((name, _)) => Err(Failure::invalid(name, format!("{name} 설정은 {why}. 빼고 보내 주세요."))),
+        None => Ok(()),
     }
 }
 
@@ -231,67 +291,51 @@ fn constraint(format: &ResponseFormat) -> Handled<Option<Constraint>> {
     }
 }
 
-/// A body of `/v1/embeddings`. `query` is ours: the texts are questions, not passages.
-#[derive(Deserialize)]
-pub struct EmbeddingsBody {
-    pub model: String,
-    input: OneOrMany,
-    encoding_format: Option<String>,
-    #[serde(default)]
-    pub query: bool,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
 
-impl EmbeddingsBody {
-    /// # Errors
-    /// 422 for no texts or too many.
-    pub fn texts(&self) -> Handled<Vec<String>> {
-        let texts = self.input.list();
-        if texts.is_empty() || texts.len() > MOST_TEXTS {
-            return Err(Failure::invalid("input", format!("글을 1개에서 {MOST_TEXTS}개까지 보내 주세요.")));
+    fn body(more: Value) -> ChatBody {
+        let mut body = json!({ "model": "m", "messages": [{ "role": "user", "content": "안녕" }] });
+        body.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        serde_json::from_value(body).expect("a body")
+    }
+
+    #[test]
+    fn what_clients_send_for_nothing_is_taken() {
+        for more in [
+            json!({ "stream": null, "logprobs": null, "stop": null, "tools": null, "n": null, "stream_options": null }),
+            json!({ "stream": false, "logprobs": false, "top_logprobs": 0, "stop": [], "functions": [] }),
+            json!({ "stop": ["a", "b", "c", "d"], "response_format": { "type": "text" } }),
+        ] {
+            body(more.clone()).check().unwrap_or_else(|e| panic!("{more}: {}", e.message));
         }
-        Ok(texts)
+        assert!(body(json!({ "response_format": { "type": "text" }, "temperature": 0.5 })).check_app().is_ok());
     }
 
-    /// Vectors as base64 of little-endian floats, which OpenAI's own client asks for.
-    pub fn base64(&self) -> bool {
-        self.encoding_format.as_deref() == Some("base64")
-    }
-}
-
-#[derive(Serialize, ToSchema)]
-pub struct EmbeddingList {
-    object: &'static str,
-    data: Vec<EmbeddingItem>,
-    model: String,
-    #[schema(value_type = Object)]
-    usage: Value,
-}
-
-#[derive(Serialize, ToSchema)]
-struct EmbeddingItem {
-    object: &'static str,
-    index: usize,
-    #[schema(value_type = Object)]
-    embedding: Value,
-}
-
-impl EmbeddingList {
-    pub fn new(model: String, made: Vec<Embedding>, base64: bool) -> Self {
-        let tokens: usize = made.iter().map(|e| e.tokens).sum();
-        let value = |vector: &[f32]| {
-            if base64 {
-                let bytes: Vec<u8> = vector.iter().flat_map(|v| v.to_le_bytes()).collect();
-                Value::String(STANDARD.encode(bytes))
-            } else {
-                Value::from(vector.to_vec())
-            }
-        };
-        let data = made
-            .iter()
-            .enumerate()
-            .map(|(index, e)| EmbeddingItem { object: "embedding", index, embedding: value(&e.vector) })
-            .collect();
-        let usage = serde_json::json!({ "prompt_tokens": tokens, "total_tokens": tokens });
-        Self { object: "list", data, model, usage }
+    #[test]
+    fn what_is_not_served_is_refused_by_its_name() {
+        let format = json!({ "type": "json_object" });
+        for (field, more) in [
+            ("functions", json!({ "functions": [{ "name": "f" }] })),
+            ("top_logprobs", json!({ "top_logprobs": 3 })),
+            ("top_logprobs", json!({ "logprobs": true, "top_logprobs": 21 })),
+            ("max_tokens", json!({ "max_tokens": 0 })),
+            ("stop", json!({ "stop": ["1", "2", "3", "4", "5"] })),
+            ("stop", json!({ "stop": "가".repeat(100) })),
+            ("stop", json!({ "stop": "}", "response_format": format })),
+        ] {
+            let refused = body(more.clone()).check().err().unwrap_or_else(|| panic!("{more}"));
+            assert_eq!((refused.status.as_u16(), refused.field.as_deref()), (422, Some(field)), "{more}");
+        }
+        for (field, more) in [
+            ("response_format", json!({ "response_format": format })),
+            ("stop", json!({ "stop": "." })),
+            ("max_tokens", json!({ "max_completion_tokens": 9 })),
+            ("logprobs", json!({ "logprobs": true })),
+        ] {
+            assert_eq!(body(more).check_app().unwrap_err().field.as_deref(), Some(field));
+        }
     }
 }
