@@ -8,6 +8,7 @@ use madang_inference::ModelCard;
 use madang_inference::catalogue::{ModelKind, Shelf, ShelfError};
 use madang_inference::remote::{InternalNetworks, ModelServers, RemoteLimits, ServerConfig};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -20,6 +21,8 @@ const SERVER_CONTEXT: usize = 32_768;
 /// The shelf of this home folder.
 pub struct ModelShelf {
     shelf: Mutex<Shelf>,
+    /// A request read a change that is not in force yet.
+    read_ahead: AtomicBool,
     trouble: Mutex<Trouble>,
     /// Taken by whoever puts servers, and models, in force: the latest list wins.
     servers: tokio::sync::Mutex<()>,
@@ -40,12 +43,30 @@ impl ModelShelf {
     /// A damaged list.
     pub fn open(home: &Path) -> Result<Self, ShelfError> {
         let shelf = Mutex::new(Shelf::open(home)?);
-        Ok(Self { shelf, trouble: Mutex::default(), servers: Default::default(), models: Default::default() })
+        Ok(Self {
+            shelf,
+            read_ahead: AtomicBool::new(false),
+            trouble: Mutex::default(),
+            servers: Default::default(),
+            models: Default::default(),
+        })
     }
 
     /// The shelf itself; not to be held over anything that takes long.
     pub fn lock(&self) -> MutexGuard<'_, Shelf> {
         self.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The shelf as it stands on the disk at this moment: the command line may have carried a model in a second ago.
+    ///
+    /// # Errors
+    /// A damaged list.
+    pub fn fresh(&self) -> Result<MutexGuard<'_, Shelf>, ShelfError> {
+        let mut shelf = self.lock();
+        if shelf.refresh()? {
+            self.read_ahead.store(true, Ordering::Relaxed);
+        }
+        Ok(shelf)
     }
 
     /// Why what the shelf says is not in force, in the reader's language.
@@ -74,7 +95,7 @@ pub async fn follow(app: App) {
             let mut shelf = app.shelf.lock();
             (shelf.refresh(), shelf.generation())
         };
-        let changed = matches!(read, Ok(true));
+        let changed = matches!(read, Ok(true)) | app.shelf.read_ahead.swap(false, Ordering::Relaxed);
         if let Err(error) = &read {
             tracing::warn!(%error, "list of models");
         }

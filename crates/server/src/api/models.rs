@@ -122,9 +122,7 @@ async fn unload(State(app): State<App>, Admin(reader): Admin, Path(name): Path<S
 }
 
 fn change_role<T>(app: &App, name: &str, change: impl FnOnce(&mut Shelf, ModelKind) -> Handled<T>) -> Handled<T> {
-    let mut shelf = app.shelf.lock();
-    // The command line may have carried it in a moment ago.
-    shelf.refresh().map_err(refused)?;
+    let mut shelf = app.shelf.fresh().map_err(refused)?;
     let kind = shelf.find(name).ok_or_else(|| refused(ShelfError::Unknown(name.to_owned())))?.kind;
     change(&mut shelf, kind)
 }
