@@ -57,8 +57,10 @@ pub(super) fn in_old_words(old: &str, new: &str) -> Option<String> {
     for section in after {
         let value = section.value();
         let same = before.iter().position(|b| b.header.trim() == section.header.trim() && b.value() == value);
-        let single = !section.header.starts_with("[[");
-        let of_name = || before.iter().position(|b| single && header(b) == header(&section));
+        // Of several below one header, the entry of the same name: one written by hand may leave out what has a default.
+        let same_name = |b: &Section| value.get("name").is_some_and(|name| b.value().get("name") == Some(name));
+        let named = |b: &Section| !section.header.starts_with("[[") || same_name(b);
+        let of_name = || before.iter().position(|b| header(b) == header(&section) && named(b));
         match same.or_else(of_name) {
             Some(at) => section.in_the_words_of(before.remove(at)).write(&mut out),
             None => {
@@ -129,6 +131,8 @@ mod tests {
     fn a_document_stays_as_it_is_and_nonsense_is_left_alone() {
         assert_eq!(in_old_words(WRITTEN, WRITTEN).as_deref(), Some(WRITTEN));
         assert_eq!(in_old_words("a = [1,\n", "a = 1\n"), None);
+        let partly = in_old_words("[[s]]\nname = \"a\" # first\n", "[[s]]\nname = \"a\"\nweight = 1\n");
+        assert_eq!(partly.as_deref(), Some("[[s]]\nname = \"a\" # first\nweight = 1\n"));
         assert_eq!(in_old_words("", "a = 1\n[b]\nc = 2\n").as_deref(), Some("a = 1\n\n[b]\nc = 2\n"));
         // A header inside a text of several lines is none.
         let text = "a = \"\"\"\n[b]\n\"\"\"\n";
