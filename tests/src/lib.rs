@@ -5,8 +5,8 @@ mod browser;
 mod certificate;
 mod city;
 mod client;
-mod model_server;
 mod https;
+mod model_server;
 mod postgres;
 mod process;
 
@@ -14,8 +14,8 @@ pub use browser::{Browser, key};
 pub use certificate::Authority;
 pub use city::{City, Member, PASSWORD};
 pub use client::{Client, SseEvent};
-pub use model_server::ModelServer;
 pub use https::{Asked, FileHost, reply, serve_file};
+pub use model_server::ModelServer;
 pub use postgres::Postgres;
 pub use process::{Madang, binary, model};
 

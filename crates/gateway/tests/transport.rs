@@ -36,7 +36,8 @@ async fn read_request(socket: &mut TcpStream) -> Vec<u8> {
 }
 
 fn to(port: u16) -> Destination {
-    Destination::parse(&format!("http://127.0.0.1:{port}/v1"), Policy { allow_loopback: true, ..Policy::default() }).unwrap()
+    Destination::parse(&format!("http://127.0.0.1:{port}/v1"), Policy { allow_loopback: true, ..Policy::default() })
+        .unwrap()
 }
 
 fn http(status: &str, headers: &str, body: &str) -> Vec<u8> {
@@ -108,8 +109,11 @@ async fn a_server_without_tls_gets_no_body() {
         hello.truncate(n);
         hello
     });
-    let destination =
-        Destination::parse(&format!("https://127.0.0.1:{port}/v1"), Policy { allow_loopback: true, ..Policy::default() }).unwrap();
+    let destination = Destination::parse(
+        &format!("https://127.0.0.1:{port}/v1"),
+        Policy { allow_loopback: true, ..Policy::default() },
+    )
+    .unwrap();
     let sent = send(&destination, "secret-key", b"secret-body").await;
     assert!(matches!(sent, Err(SendError::NothingLeft(_))), "{sent:?}");
     if let Ok(seen) = tokio::time::timeout(Duration::from_secs(1), server).await {

@@ -1,6 +1,7 @@
 //! Memory of keys and values: blocks of positions, each with every layer's part. Who may use which block is decided in
 //! `local::blocks`; here is only the storage.
 
+use crate::error::ModelError;
 use candle_core::Tensor;
 use half::f16;
 use madang_kernels::{BLOCK, KvBlock, KvShape, write_kv};
@@ -41,6 +42,27 @@ impl KvCache {
     pub fn release(&mut self, id: BlockId) {
         if let Self::Host(cache) = self {
             cache.blocks[id.0 as usize] = Box::default();
+        }
+    }
+
+    /// Copies a block's keys and values, all of its positions.
+    ///
+    /// # Errors
+    /// A graphics processor failed.
+    pub fn copy(&mut self, from: BlockId, to: BlockId) -> Result<(), ModelError> {
+        let (from, to) = (from.0 as usize, to.0 as usize);
+        match self {
+            Self::Host(cache) => {
+                cache.blocks[to] = cache.blocks[from].clone();
+                Ok(())
+            }
+            Self::Device(cache) => {
+                let rows = |all: &Tensor| all.slice_set(&all.narrow(0, from * BLOCK, BLOCK)?.copy()?, 0, to * BLOCK);
+                let mut layers = cache.layers.iter();
+                layers
+                    .try_for_each(|(k, v)| rows(k).and_then(|()| rows(v)))
+                    .map_err(|e| ModelError::device(e.to_string()))
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! One reply under way: its tokens, its blocks, and what has become text. When it computes is the scheduler's matter.
 
-use super::blocks::{Blocks, Chain};
+use super::blocks::{Blocks, Chain, Content, Found};
 use super::lookup::Lookup;
 use super::outbox::{Event, Unread};
 use super::queue::{Ticket, Waits};
@@ -116,9 +116,9 @@ impl Sequence {
         }
         self.reserved = need;
         // The last token is always computed: its row says what comes next.
-        (self.blocks, self.chain) = blocks.find(&self.scope, &self.tokens[..self.tokens.len() - 1]);
-        self.published = self.blocks.len();
-        self.computed = self.blocks.len() * BLOCK;
+        let found = blocks.find(&self.scope, &self.tokens[..self.tokens.len() - 1]);
+        Found { blocks: self.blocks, computed: self.computed, chain: self.chain } = found;
+        self.published = self.computed / BLOCK;
         self.cached.get_or_insert(self.computed);
         true
     }
@@ -327,8 +327,9 @@ impl Sequence {
     pub fn publish(&mut self, blocks: &mut Blocks) {
         while (self.published + 1) * BLOCK <= self.computed {
             let at = self.published * BLOCK;
-            self.chain = self.chain.then(&self.tokens[at..at + BLOCK]);
-            blocks.publish(self.blocks[self.published], self.chain);
+            let content = Content::new(self.chain, &self.tokens[at..at + BLOCK]);
+            self.chain = content.name;
+            blocks.publish(self.blocks[self.published], content);
             self.published += 1;
         }
     }
