@@ -1,7 +1,6 @@
 //! Real chat templates, from the folder named by `MADANG_LLAMA_CPP` or `target/peers/llama_cpp_python`.
 
 use super::*;
-use crate::Segment;
 use proptest::prelude::*;
 use std::path::PathBuf;
 use std::sync::OnceLock;
@@ -70,8 +69,8 @@ fn conversation(system: &str, turns: &[&str]) -> Vec<Message> {
     out
 }
 
-fn joined(segments: &[OwnedSegment]) -> String {
-    segments.iter().map(OwnedSegment::as_str).collect()
+fn joined(segments: &[String]) -> String {
+    segments.concat()
 }
 
 fn family(name: &str) -> Option<&'static ChatTemplate> {
@@ -215,7 +214,7 @@ proptest! {
             let whole = template.prompt(&talk, true).unwrap();
             let segments = template.render(&talk, true).unwrap();
             prop_assert_eq!(joined(&segments), whole.clone(), "{}", name);
-            let parts: Vec<Segment<'_>> = segments.iter().map(OwnedSegment::as_segment).collect();
+            let parts: Vec<Segment<'_>> = segments.iter().map(|s| Segment::Markup(s)).collect();
             prop_assert_eq!(
                 template.tokenizer.encode_segments(&parts),
                 template.tokenizer.encode_segments(&[Segment::Markup(&whole)]), "{}", name

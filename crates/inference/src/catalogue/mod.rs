@@ -18,7 +18,7 @@ mod tests;
 pub use add::{AddOptions, Added, Progress};
 pub use entry::{Catalogue, Entry, is_permissive};
 pub use error::{ShelfError, human};
-pub use machine::{memory_bytes, resident_bytes};
+pub use machine::{memory_bytes, peak_resident_bytes, resident_bytes};
 pub use probe::Probe;
 pub use shelf::{Shelf, Verified};
 pub use state::{Installed, InstalledFile, InternalServer};
