@@ -2,6 +2,8 @@
 
 mod common;
 
+use candle_core::Device;
+use candle_core::quantized::gguf_file::{self, Content, Value};
 use common::model;
 use madang_inference::EngineChoice;
 use madang_inference::catalogue::{AddOptions, Added, InternalServer, ModelKind, Progress, Shelf, ShelfError};
@@ -289,8 +291,25 @@ fn roles_and_the_choice_hold_models() {
     shelf.remove("a", true).expect("forced");
     assert_eq!(home.shelf().choice(), &EngineChoice::Auto);
     assert_eq!(home.names(), ["installed.toml"]);
+    // A model that writes cannot be called one that embeds; one whose file says that it does is told by it.
     let kind = AddOptions { kind: Some(ModelKind::Embedding), ..named("e") };
-    assert_eq!(add(&mut shelf, &file, &kind).expect("added").model.kind, ModelKind::Embedding);
+    assert!(matches!(add(&mut shelf, &file, &kind), Err(ShelfError::Model(_))));
+    let embeds = home.folder.path().join("embeds.gguf");
+    with_pooling(&file, 3, &embeds);
+    assert_eq!(add(&mut shelf, &embeds, &named("e")).expect("added").model.kind, ModelKind::Embedding);
+}
+
+/// The same file with llama.cpp's `pooling_type`.
+fn with_pooling(file: &Path, pooling: u32, to: &Path) {
+    let mut reader = std::io::BufReader::new(File::open(file).expect("opens"));
+    let content = Content::read(&mut reader).expect("reads");
+    let pooling = Value::U32(pooling);
+    let mut metadata: Vec<_> = content.metadata.iter().map(|(key, value)| (key.as_str(), value)).collect();
+    metadata.push(("qwen3.pooling_type", &pooling));
+    let mut tensor = |name: &String| content.tensor(&mut reader, name, &Device::Cpu).expect("a tensor");
+    let tensors: Vec<_> = content.tensor_infos.keys().map(|name| (name.as_str(), tensor(name))).collect();
+    let tensors: Vec<_> = tensors.iter().map(|(name, tensor)| (*name, tensor)).collect();
+    gguf_file::write(&mut File::create(to).expect("creates"), &metadata, &tensors).expect("writes");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //! and without a beginning that is computed already. The numbers are taken from the decoder itself, with random tokens,
 //! so that they can be set beside another engine's.
 
+use crate::catalogue::peak_resident_bytes;
 use crate::decoder::cache::{BlockId, KvCache};
 use crate::decoder::{Decoder, Output, Piece, Place, Want};
 use crate::error::ModelError;
@@ -120,9 +121,7 @@ pub struct FirstToken {
 
 /// Largest resident memory of this process so far, bytes (Linux; 0 elsewhere).
 pub fn peak_bytes() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-    line.and_then(|l| l.trim().trim_end_matches(" kB").parse::<u64>().ok()).unwrap_or(0) * 1024
+    peak_resident_bytes().unwrap_or(0)
 }
 
 struct Bench {

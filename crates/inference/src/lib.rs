@@ -37,4 +37,4 @@ pub use local::{Bounds, LocalModel, Metrics, Options, Permits, Ticket};
 pub use router::{Candidate, EngineChoice, EngineRouter, Place};
 pub use sampler::{SampledToken, Sampler, TokenLogprobs};
 pub use template::ChatTemplate;
-pub use tokenizer::{OwnedSegment, Segment, TextStream, Tokenizer};
+pub use tokenizer::{Segment, TextStream, Tokenizer};

@@ -12,7 +12,7 @@
 //! A template comes with a model file and is not trusted: its steps are bounded, and it reaches nothing but the
 //! conversation and the date.
 
-use crate::tokenizer::OwnedSegment;
+use crate::tokenizer::Segment;
 use crate::{ChatError, Message, ModelError, Role, Tokenizer};
 use candle_core::quantized::gguf_file::{Content, Value as GgufValue};
 use minijinja::syntax::SyntaxConfig;
@@ -87,18 +87,18 @@ impl ChatTemplate {
         Ok(Self { environment, tokenizer: tokenizer.clone() })
     }
 
-    /// The conversation up to where the model begins to speak, in segments for [`Tokenizer::encode_segments`]. Joined
-    /// they are the prompt as the template writes it.
+    /// The conversation up to where the model begins to speak, in stretches of markup for
+    /// [`Tokenizer::encode_segments`]. Joined they are the prompt as the template writes it.
     ///
     /// # Errors
     /// [`ChatError::Invalid`] where the template refuses the conversation (roles that do not alternate);
     /// [`ChatError::Failed`] where the template is at fault.
-    pub fn render(&self, messages: &[Message], thinking: bool) -> Result<Vec<OwnedSegment>, ChatError> {
+    pub fn render(&self, messages: &[Message], thinking: bool) -> Result<Vec<String>, ChatError> {
         let mark = free_mark(messages);
         let marked: Vec<Message> =
             messages.iter().map(|m| Message::new(m.role, self.tokenizer.cut_markup(&m.content, mark))).collect();
         let prompt = self.prompt(&marked, thinking)?;
-        Ok(prompt.split(mark).filter(|s| !s.is_empty()).map(|s| OwnedSegment::Markup(s.to_owned())).collect())
+        Ok(prompt.split(mark).filter(|s| !s.is_empty()).map(str::to_owned).collect())
     }
 
     /// The prompt's tokens, with the beginning-of-sequence token where the model wants one and the template has not
@@ -108,7 +108,7 @@ impl ChatTemplate {
     /// As [`ChatTemplate::render`].
     pub fn encode(&self, messages: &[Message], thinking: bool) -> Result<Vec<u32>, ChatError> {
         let segments = self.render(messages, thinking)?;
-        let segments: Vec<_> = segments.iter().map(OwnedSegment::as_segment).collect();
+        let segments: Vec<_> = segments.iter().map(|s| Segment::Markup(s)).collect();
         let mut ids = self.tokenizer.encode_segments(&segments);
         if let Some(bos) = self.tokenizer.add_bos().filter(|bos| ids.first() != Some(bos)) {
             ids.insert(0, bos);

@@ -77,8 +77,8 @@ fn conversation(system: &str, turns: &[&str]) -> Vec<Message> {
     out
 }
 
-fn joined(segments: &[OwnedSegment]) -> String {
-    segments.iter().map(OwnedSegment::as_str).collect()
+fn joined(segments: &[String]) -> String {
+    segments.concat()
 }
 
 fn family(name: &str) -> Option<&'static ChatTemplate> {
@@ -229,7 +229,7 @@ proptest! {
             let whole = template.prompt(&talk, true).unwrap();
             let segments = template.render(&talk, true).unwrap();
             prop_assert_eq!(joined(&segments), whole.clone(), "{}", name);
-            let parts: Vec<Segment<'_>> = segments.iter().map(OwnedSegment::as_segment).collect();
+            let parts: Vec<Segment<'_>> = segments.iter().map(|s| Segment::Markup(s)).collect();
             prop_assert_eq!(
                 template.tokenizer.encode_segments(&parts),
                 template.tokenizer.encode_segments(&[Segment::Markup(&whole)]), "{}", name

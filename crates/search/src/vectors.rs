@@ -73,7 +73,8 @@ pub struct Waiting {
     pub document: DocumentId,
 }
 
-/// A passage's vector.
+/// A passage's vector. All zeros for one that has no meaning to the model: nothing is near it, and it does not wait any
+/// more.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PassageVector {
     pub passage: PassageId,
@@ -193,6 +194,7 @@ impl Index {
 
     /// Offers every passage that lacks a vector of this model to `make`, `batch` at a time, and lets the model serve
     /// when none is left. `make` may leave passages out (their text is gone): they are offered again by the next call.
+    /// Passages that the model cannot read get zeros instead, so that the work comes to its end.
     /// Call it after the model was chosen, at each start, and after documents were added; [`Index::optimise`] after a
     /// large one.
     ///

@@ -4,12 +4,12 @@
 use crate::app::App;
 use crate::blocking;
 use anyhow::Context;
-use madang_inference::embed::{Embedder, TextKind};
+use madang_domain::PassageId;
+use madang_inference::embed::{EmbedError, Embedder, TextKind, least_similarity};
 use madang_search::{Coverage, Filled, PassageVector, QueryVector, VectorModel, Waiting};
 use madang_store::Store;
 use madang_store::ingest::StoredPassage;
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
@@ -17,24 +17,41 @@ use tokio::runtime::Handle;
 const BATCH: usize = 32;
 /// How often passages without a vector are looked for.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
-/// Cosine below which a passage is not found by meaning alone.
-const LEAST: f32 = 0.3;
+/// Every model can read this; one that cannot is at fault itself.
+const PLAIN: &str = "마당";
+/// The bound of the model that was asked last, by its fingerprint.
+static LEAST: Mutex<Option<(String, f32)>> = Mutex::new(None);
 
 /// Vectors of questions, where a model makes them; a model that fails leaves the search to the words. Blocks.
 pub fn of_questions(embedder: Option<&Arc<dyn Embedder>>, questions: &[&str]) -> Vec<Option<QueryVector>> {
     let none = || questions.iter().map(|_| None).collect();
     let Some(embedder) = embedder else { return none() };
-    match embedder.embed(TextKind::Query, questions, &|| false) {
-        Ok(made) => made
+    let fingerprint = &embedder.card().fingerprint;
+    let made =
+        least(embedder.as_ref()).and_then(|least| Ok((least, embedder.embed(TextKind::Query, questions, &|| false)?)));
+    match made {
+        Ok((least_similarity, made)) => made
             .into_iter()
-            .map(|e| {
-                let fingerprint = embedder.card().fingerprint.clone();
-                Some(QueryVector { fingerprint, vector: e.vector, least_similarity: LEAST })
-            })
+            .map(|e| Some(QueryVector { fingerprint: fingerprint.clone(), vector: e.vector, least_similarity }))
             .collect(),
         Err(error) => {
             tracing::warn!(%error, "no vectors of questions");
             none()
+        }
+    }
+}
+
+/// Cosine below which a passage is not found by meaning alone; measured once for a model, which takes it a moment.
+fn least(embedder: &dyn Embedder) -> Result<f32, EmbedError> {
+    let mut known = LEAST.lock().unwrap_or_else(PoisonError::into_inner);
+    let fingerprint = &embedder.card().fingerprint;
+    match known.as_ref() {
+        Some((of, least)) if of == fingerprint => Ok(*least),
+        _ => {
+            let least = least_similarity(embedder)?;
+            tracing::info!(model = %embedder.card().name, least, "least similarity");
+            *known = Some((fingerprint.clone(), least));
+            Ok(least)
         }
     }
 }
@@ -66,14 +83,14 @@ async fn fill(app: &App, embedder: Arc<dyn Embedder>) -> anyhow::Result<Filled> 
     let (work, handle) = (app.clone(), Handle::current());
     blocking::run(move || -> anyhow::Result<Filled> {
         work.index.choose_vectors(Some(model.clone()))?;
+        // Before the first question needs it.
+        least(embedder.as_ref()).context("임베딩")?;
         let make = |waiting: &[Waiting]| -> anyhow::Result<Vec<PassageVector>> {
             let passages = handle.block_on(texts(&work.store, waiting))?;
-            let texts: Vec<String> = passages.iter().map(read).collect();
-            let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-            let made = embedder.embed(TextKind::Passage, &texts, &|| work.shutdown.is_cancelled());
-            let made = made.context("임베딩")?;
+            let texts: Vec<_> = passages.iter().map(|p| (p.id, read(p))).collect();
+            let made = vectors(embedder.as_ref(), &texts, &|| work.shutdown.is_cancelled()).context("임베딩")?;
             let pairs = passages.iter().zip(made);
-            Ok(pairs.map(|(p, e)| PassageVector { passage: p.id, document: p.document, vector: e.vector }).collect())
+            Ok(pairs.map(|(p, vector)| PassageVector { passage: p.id, document: p.document, vector }).collect())
         };
         // Another model was chosen meanwhile: this one's work is over.
         let stop = || {
@@ -85,18 +102,111 @@ async fn fill(app: &App, embedder: Arc<dyn Embedder>) -> anyhow::Result<Filled> 
     .await?
 }
 
+/// One vector for each text. A text that the model cannot read alone gets zeros: nothing is near them, and the texts
+/// after it have their turn; asked again and again it would hold them up for ever. It is read again when its document
+/// or the model changes.
+///
+/// # Errors
+/// The model fails at a plain word too: then no text is to blame, and none is passed over.
+fn vectors(
+    embedder: &dyn Embedder,
+    passages: &[(PassageId, String)],
+    cancelled: &(dyn Fn() -> bool + Sync),
+) -> Result<Vec<Vec<f32>>, EmbedError> {
+    let texts: Vec<&str> = passages.iter().map(|(_, text)| text.as_str()).collect();
+    match embedder.embed(TextKind::Passage, &texts, cancelled) {
+        Err(EmbedError::Failed(_)) => {}
+        made => return made.map(|all| all.into_iter().map(|e| e.vector).collect()),
+    }
+    embedder.embed(TextKind::Passage, &[PLAIN], cancelled)?;
+    let one = |(id, text): &(PassageId, String)| match embedder.embed(TextKind::Passage, &[text], cancelled) {
+        Ok(made) => Ok(made.into_iter().next().map_or_else(Vec::new, |e| e.vector)),
+        Err(EmbedError::Failed(_)) => {
+            tracing::warn!(passage = %id, "the model cannot read a passage: it is found by its words alone");
+            Ok(vec![0.0; embedder.card().dimension])
+        }
+        Err(EmbedError::Stopped) => Err(EmbedError::Stopped),
+    };
+    passages.iter().map(one).collect()
+}
+
 /// The stored passages behind ids that wait; those deleted meanwhile are left out.
 async fn texts(store: &Store, waiting: &[Waiting]) -> anyhow::Result<Vec<StoredPassage>> {
-    let mut documents: Vec<_> = waiting.iter().map(|w| w.document).collect();
-    documents.dedup();
-    let mut found = HashMap::new();
-    for document in documents {
-        found.extend(store.passages_to_index(document).await?.into_iter().map(|p| (p.id, p)));
-    }
-    Ok(waiting.iter().filter_map(|w| found.remove(&w.passage)).collect())
+    let ids: Vec<_> = waiting.iter().map(|w| w.passage).collect();
+    Ok(store.passages_by_id(&ids).await?)
 }
 
 /// A passage as the model reads it: where it stands, then its words.
 fn read(passage: &StoredPassage) -> String {
     format!("{}\n{}\n{}", passage.title, passage.heading_path.join(" > "), passage.text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use madang_inference::embed::{Cancelled, EmbedderCard, Embedding, Prefixes};
+
+    /// Fails at texts that hold its word, and at everything where that is empty.
+    struct Picky {
+        card: EmbedderCard,
+        word: &'static str,
+    }
+
+    impl Picky {
+        fn new(word: &'static str) -> Self {
+            let card = EmbedderCard {
+                name: "toy".into(),
+                label: "장난감".into(),
+                architecture: "toy".into(),
+                dimension: 2,
+                max_tokens: 8,
+                prefixes: Prefixes::default(),
+                fingerprint: format!("picky-{word}"),
+            };
+            Self { card, word }
+        }
+    }
+
+    impl Embedder for Picky {
+        fn card(&self) -> &EmbedderCard {
+            &self.card
+        }
+
+        fn embed(&self, _: TextKind, texts: &[&str], cancelled: Cancelled<'_>) -> Result<Vec<Embedding>, EmbedError> {
+            if cancelled() {
+                return Err(EmbedError::Stopped);
+            }
+            match texts.iter().find(|t| t.contains(self.word)) {
+                Some(_) => Err(EmbedError::Failed("못 읽음".into())),
+                None => Ok(vec![Embedding { vector: vec![1.0, 0.0], tokens: 1, truncated: false }; texts.len()]),
+            }
+        }
+    }
+
+    fn passages(texts: &[&str]) -> Vec<(PassageId, String)> {
+        texts.iter().map(|t| (PassageId::new(), (*t).to_owned())).collect()
+    }
+
+    #[test]
+    fn a_passage_that_cannot_be_read_holds_none_up() {
+        let texts = passages(&["회의", "고장 난 글", "예산"]);
+        let made = vectors(&Picky::new("고장"), &texts, &|| false).expect("the model works");
+        assert_eq!(made, [vec![1.0, 0.0], vec![0.0, 0.0], vec![1.0, 0.0]]);
+        assert!(matches!(vectors(&Picky::new("고장"), &texts, &|| true), Err(EmbedError::Stopped)));
+        let broken = vectors(&Picky::new(""), &texts, &|| false);
+        assert!(matches!(broken, Err(EmbedError::Failed(_))), "a model that fails at everything passes none over");
+    }
+
+    #[test]
+    fn a_failing_model_leaves_questions_to_the_words() {
+        let ask = |word| {
+            let embedder: Arc<dyn Embedder> = Arc::new(Picky::new(word));
+            of_questions(Some(&embedder), &["주차", "여권"])
+        };
+        assert_eq!(ask(""), [None, None]);
+        // Every pair of this one is alike, so only the highest bound tells anything apart.
+        let found = ask("고장");
+        assert!(found.iter().flatten().all(|q| q.least_similarity == 0.9 && q.fingerprint == "picky-고장"));
+        assert_eq!(found.iter().flatten().count(), 2);
+    }
 }

@@ -8,7 +8,7 @@ use crate::ingest::{Job, ReadDocument};
 use crate::ledger::LedgerFilter;
 use crate::people::NewPerson;
 use crate::{Clock, Store, StoreError};
-use madang_domain::{CollectionId, DepartmentId, DocumentId, Grade, PassageDraft, Role, Scope, Span};
+use madang_domain::{CollectionId, DepartmentId, DocumentId, Grade, PassageDraft, PassageId, Role, Scope, Span};
 use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 
@@ -195,12 +195,22 @@ async fn nothing_is_read_of_a_document_that_is_not_ready() {
         let ids = store.store_read_document(document, &read()).await.expect("stored").expect("wanted");
         assert_eq!(house.state(document).await, DocumentState::Indexing);
         assert!(store.passages(&house.writer, &ids).await.expect("query").is_empty(), "half a document");
+        assert!(store.passages_by_id(&ids).await.expect("query").is_empty(), "nor for the worker");
         assert!(store.surroundings(&house.writer, ids[0], 5).await.is_err());
         store.make_ready(document).await.expect("ready").expect("wanted");
         let reversed: Vec<_> = ids.iter().rev().copied().collect();
         let passages = store.passages(&house.writer, &reversed).await.expect("query");
         assert_eq!(passages.iter().map(|p| p.id).collect::<Vec<_>>(), reversed, "in the order asked");
         assert!(store.passages(&house.stranger, &ids).await.expect("query").is_empty(), "no right, no word");
+        let gone = PassageId::new();
+        let asked = [reversed.as_slice(), &[gone]].concat();
+        let stored = store.passages_by_id(&asked).await.expect("query");
+        assert_eq!(
+            stored.iter().map(|p| p.id).collect::<Vec<_>>(),
+            reversed,
+            "in the order asked, without what is gone"
+        );
+        assert!(stored.iter().zip(&passages).all(|(s, p)| s.text == p.text && s.document == p.document));
         let around = store.surroundings(&house.writer, ids[1], 4).await.expect("surroundings");
         assert_eq!((around.before.as_str(), around.after.as_str()), ("이다. ", "."));
         let original = store.delete_document(&house.writer, document).await.expect("deleted");

@@ -10,7 +10,7 @@ use madang_domain::{CollectionId, DocumentId, PassageDraft, PassageId};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 use sqlx::any::AnyRow;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 /// How often a document may take the server down, or be cut off by its end, before it counts as failed.
 const MAX_ATTEMPTS: i64 = 3;
@@ -321,6 +321,28 @@ impl Store {
         .fetch_all(&self.pool)
         .await?;
         rows.iter().map(stored_passage).collect()
+    }
+
+    /// Passages behind ids, in the order given; those that are gone or belong to a document that is not ready are left
+    /// out. For the worker, who makes vectors of them: readers ask [`Store::passages`].
+    pub async fn passages_by_id(&self, ids: &[PassageId]) -> Result<Vec<StoredPassage>> {
+        let mut found = HashMap::with_capacity(ids.len());
+        for batch in ids.chunks(BATCH) {
+            let sql = format!(
+                "SELECT g.id, g.document_id, x.collection_id, x.title, g.heading_path, g.text FROM passages g \
+                 JOIN documents x ON x.id = g.document_id WHERE x.state = 'ready' AND g.id IN ({})",
+                placeholders(1, batch.len())
+            );
+            let mut query = sqlx::query(AssertSqlSafe(sql));
+            for id in batch {
+                query = query.bind(id.to_string());
+            }
+            for row in query.fetch_all(&self.pool).await? {
+                let passage = stored_passage(&row)?;
+                found.insert(passage.id, passage);
+            }
+        }
+        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
     }
 
     /// Those of the digests that some document refers to.

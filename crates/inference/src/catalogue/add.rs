@@ -22,7 +22,7 @@ const LICENCE_UNKNOWN: &str = "확인 안 됨";
 pub struct AddOptions {
     /// Its name on the shelf; by default the catalogue's, else one made from the file's.
     pub name: Option<String>,
-    /// Expected hash (hex) of the GGUF file, or of the folder's main file.
+    /// Expected hash (hex) of the GGUF file, or of the folder's one file of weights.
     pub sha256: Option<String>,
     /// For screens.
     pub label: Option<String>,
@@ -46,7 +46,7 @@ pub enum Progress {
 pub struct Added {
     pub model: Installed,
     pub probe: Probe,
-    /// The hash was checked against one that was known before, not only computed.
+    /// The hash of all weights was checked against one that was known before, not only computed.
     pub checked: bool,
     /// Korean: what the admin should know.
     pub warnings: Vec<String>,
@@ -63,13 +63,16 @@ impl Shelf {
         options: &AddOptions,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Added, ShelfError> {
-        let source = Source::inspect(path)?;
+        let source = Source::inspect(path, options.name.as_deref())?;
         std::fs::create_dir_all(self.folder()).map_err(ShelfError::io(self.folder()))?;
         self.sweep()?;
         self.refresh()?;
         let name = self.name_for(path, &source, options)?;
         let expected = options.sha256.as_deref();
         let given = expected.map(|h| sha256_from(h).ok_or_else(|| ShelfError::NotAHash(h.to_owned()))).transpose()?;
+        if given.is_some() && !source.holds_weights() {
+            return Err(ShelfError::Sharded);
+        }
         let pinned = self.catalogue().find(&name).map(|e| e.sha256.clone()).filter(|h| !h.is_empty());
         room(self.folder(), source.bytes())?;
 
@@ -86,10 +89,11 @@ impl Shelf {
         progress(Progress::Trying);
         let known = self.catalogue().by_sha256(&sha256).or_else(|| self.catalogue().find(&name)).cloned();
         let kind = options.kind.or(known.as_ref().map(|k| k.kind)).unwrap_or(source.kind);
-        let probe = probe::probe(&source.loaded(staging.path()), kind, source.format)?;
+        let probe = probe::probe(&source.loaded(staging.path()), kind, &name)?;
         stopped(options)?;
 
-        let checked = given.is_some() || pinned.is_some();
+        // The hash of a list, or of some of the files, says nothing of the weights.
+        let checked = (given.is_some() || pinned.is_some()) && source.is_whole();
         let model = described(name, &source, kind, known.as_ref(), options, &probe, sha256, files);
         let warnings = warnings(&model, known.as_ref(), checked);
         let _lock = Lock::take(self.folder())?;

@@ -31,6 +31,10 @@ pub enum ShelfError {
     #[error("SHA-256은 16진수 64자리입니다: ‘{0}’")]
     NotAHash(String),
     #[error(
+        "가중치가 여러 파일로 나뉜 모델은 SHA-256 하나로 확인할 수 없습니다. --sha256 없이 넣은 뒤, models/installed.toml에 적힌 파일마다의 값을 출처의 값과 견주어 주세요."
+    )]
+    Sharded,
+    #[error(
         "{what}의 SHA-256이 다릅니다.\n  기대한 값 {expected}\n  실제 값   {found}\n파일이 바뀌었거나 옮기다 깨졌습니다. 들여놓지 않았으니 출처에서 다시 옮겨 주세요."
     )]
     Differs { what: String, expected: String, found: String },

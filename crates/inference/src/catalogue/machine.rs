@@ -12,6 +12,11 @@ pub fn resident_bytes() -> Option<u64> {
     kilobytes("/proc/self/status", "VmRSS:")
 }
 
+/// Largest resident memory of this process so far, bytes.
+pub fn peak_resident_bytes() -> Option<u64> {
+    kilobytes("/proc/self/status", "VmHWM:")
+}
+
 /// Bytes that this user may still write beside `path`; `None` where the system does not tell.
 pub(super) fn free_disk(path: &Path) -> Option<u64> {
     let found = rustix::fs::statvfs(path).ok()?;

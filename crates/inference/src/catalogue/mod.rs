@@ -22,7 +22,7 @@ mod wanted;
 pub use add::{AddOptions, Added, Progress};
 pub use entry::{Catalogue, Entry, is_permissive};
 pub use error::{ShelfError, human};
-pub use machine::{memory_bytes, resident_bytes};
+pub use machine::{memory_bytes, peak_resident_bytes, resident_bytes};
 pub use probe::Probe;
 pub use servers::NewServer;
 pub use shelf::{Shelf, Verified};

@@ -1,21 +1,17 @@
 //! The trial of a model before it comes onto the shelf: it is loaded as it will be, computes something, and tells how
 //! fast it was and how much memory it took.
 
-use super::{ModelFormat, ModelKind, ShelfError, machine};
-use crate::decoder::{Output, Piece, Place, Want, cache::BlockId};
+use super::{ModelKind, ShelfError, machine};
 use crate::embed::{EmbedSettings, TextKind, open_embedder, open_reranker};
-use crate::local::Loaded;
 use crate::{
     Asker, ChatError, ChatEvent, ChatModel, ChatRequest, LocalModel, Message, Options, Role, Sampling, ScopeKey, Usage,
 };
-use madang_kernels::{BLOCK, Pool};
 use std::path::Path;
-use std::sync::Arc;
 use std::thread;
 use std::time::Instant;
 
 const QUESTION: &str = "마당의 시험입니다. 한 낱말로 답해 주세요.";
-/// Tokens written, or read where the model writes none.
+/// Tokens written.
 const TOKENS: usize = 8;
 const CONTEXT: usize = 512;
 const CACHE_BYTES: usize = 64 << 20;
@@ -26,31 +22,26 @@ pub struct Probe {
     pub load_seconds: f64,
     /// From the question to the first token, vector or score.
     pub first_seconds: f64,
-    /// Tokens per second: written by a chat model, read by the others' decoders; texts per second for folders.
+    /// Tokens per second written by a chat model, texts per second read by the others.
     pub per_second: f64,
     /// Resident memory of this process with the model loaded, bytes; 0 where the system does not tell.
     pub memory: u64,
 }
 
-/// Loads and tries a model; blocks for as long as that takes.
+/// Loads and tries a model as it will be loaded under its name; blocks for as long as that takes.
 ///
 /// # Errors
 /// It cannot be loaded, or what it computes is no number.
-pub fn probe(path: &Path, kind: ModelKind, format: ModelFormat) -> Result<Probe, ShelfError> {
+pub fn probe(path: &Path, kind: ModelKind, name: &str) -> Result<Probe, ShelfError> {
     // A thread of its own: whoever calls may be on a thread of a runtime already.
     thread::scope(|scope| {
-        let trial = scope.spawn(|| match (kind, format) {
-            (ModelKind::Chat, _) => chat(path),
-            (_, ModelFormat::Gguf) => decoder(path),
-            (ModelKind::Embedding, ModelFormat::Safetensors) => embedder(path),
-            (ModelKind::Reranker, ModelFormat::Safetensors) => reranker(path),
+        let trial = scope.spawn(|| match kind {
+            ModelKind::Chat => chat(path),
+            ModelKind::Embedding => embedder(path, EmbedSettings::new(name, name)),
+            ModelKind::Reranker => reranker(path, EmbedSettings::new(name, name)),
         });
         trial.join().unwrap_or_else(|_| Err(ShelfError::Probe("시험하다 멈췄습니다".to_owned())))
     })
-}
-
-fn threads() -> usize {
-    thread::available_parallelism().map_or(1, usize::from)
 }
 
 fn chat(path: &Path) -> Result<Probe, ShelfError> {
@@ -93,45 +84,30 @@ async fn answer(model: &LocalModel) -> Result<Usage, ChatError> {
     Err(ChatError::Failed("답이 끝나지 않았습니다".to_owned()))
 }
 
-/// A decoder that writes no text: its states must be numbers.
-fn decoder(path: &Path) -> Result<Probe, ShelfError> {
+fn embedder(path: &Path, settings: EmbedSettings) -> Result<Probe, ShelfError> {
     let started = Instant::now();
-    let mut decoder = Loaded::load(path, Arc::new(Pool::new(threads())), Place::default())?.decoder;
-    let load_seconds = started.elapsed().as_secs_f64();
-    let vocab = decoder.config().vocab;
-    let tokens: Vec<u32> = (0..TOKENS).map(|i| (i * 31 % vocab.max(1)) as u32).collect();
-    let blocks: Vec<BlockId> = (0..TOKENS.div_ceil(BLOCK)).map(|i| BlockId(i as u32)).collect();
-    let mut cache = decoder.cache(blocks.len())?;
-    let asked = Instant::now();
-    let piece = Piece { tokens: &tokens, start: 0, blocks: &blocks, want: Want::Last };
-    let states = decoder.forward(&mut cache, &[piece], Output::Hidden)?;
-    finite(&states)?;
-    Ok(measured(load_seconds, asked, TOKENS))
-}
-
-fn embedder(path: &Path) -> Result<Probe, ShelfError> {
-    let started = Instant::now();
-    let model = open_embedder(path, EmbedSettings::new("probe", "probe"))?;
+    let model = open_embedder(path, settings)?;
     let load_seconds = started.elapsed().as_secs_f64();
     let asked = Instant::now();
     let vectors = model.embed(TextKind::Query, &[QUESTION], &|| false)?;
     finite(&vectors.into_iter().flat_map(|v| v.vector).collect::<Vec<_>>())?;
-    Ok(measured(load_seconds, asked, 1))
+    Ok(measured(load_seconds, asked))
 }
 
-fn reranker(path: &Path) -> Result<Probe, ShelfError> {
+fn reranker(path: &Path, settings: EmbedSettings) -> Result<Probe, ShelfError> {
     let started = Instant::now();
-    let model = open_reranker(path, EmbedSettings::new("probe", "probe"))?;
+    let model = open_reranker(path, settings)?;
     let load_seconds = started.elapsed().as_secs_f64();
     let asked = Instant::now();
     finite(&model.score(QUESTION, &[QUESTION], &|| false)?)?;
-    Ok(measured(load_seconds, asked, 1))
+    Ok(measured(load_seconds, asked))
 }
 
-fn measured(load_seconds: f64, asked: Instant, count: usize) -> Probe {
+/// Of one text.
+fn measured(load_seconds: f64, asked: Instant) -> Probe {
     let seconds = asked.elapsed().as_secs_f64();
     let memory = machine::resident_bytes().unwrap_or(0);
-    Probe { load_seconds, first_seconds: seconds, per_second: count as f64 / seconds.max(f64::EPSILON), memory }
+    Probe { load_seconds, first_seconds: seconds, per_second: 1.0 / seconds.max(f64::EPSILON), memory }
 }
 
 fn finite(numbers: &[f32]) -> Result<(), ShelfError> {

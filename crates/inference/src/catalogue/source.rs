@@ -3,8 +3,9 @@
 
 use super::{ModelFormat, ModelKind, ShelfError};
 use crate::decoder::config::Config;
+use crate::decoder::metadata::Metadata;
+use crate::decoder::shards::INDEX;
 use crate::decoder::weights::MappedFile;
-use candle_core::quantized::gguf_file::Value;
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 
@@ -12,7 +13,6 @@ use std::path::{Path, PathBuf};
 pub const GGUF_FILE: &str = "model.gguf";
 const MAGIC: &[u8; 4] = b"GGUF";
 const CONFIG: &str = "config.json";
-const INDEX: &str = "model.safetensors.index.json";
 /// Files of a model folder that are taken along; pickles, other runtimes' weights and programs are not.
 const TAKEN: [&str; 4] = ["safetensors", "json", "jinja", "txt"];
 /// Folders within a model folder go no deeper than `1_Pooling/config.json`.
@@ -45,13 +45,26 @@ pub struct Source {
 }
 
 impl Source {
-    /// Reads the header of a file or the settings of a folder.
+    /// Reads the header of a file or the settings of a folder. What the model does is told by these where they say it,
+    /// else by its names: the file's and the one it is given.
     ///
     /// # Errors
     /// It is no model, or of a kind that is not known here.
-    pub fn inspect(path: &Path) -> Result<Self, ShelfError> {
+    pub fn inspect(path: &Path, name: Option<&str>) -> Result<Self, ShelfError> {
         let metadata = path.metadata().map_err(ShelfError::io(path))?;
-        if metadata.is_dir() { folder(path) } else { gguf(path, metadata.len()) }
+        let file = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        let names = format!("{file} {}", name.unwrap_or_default()).to_lowercase();
+        if metadata.is_dir() { folder(path, &names) } else { gguf(path, metadata.len(), &names) }
+    }
+
+    /// One hash speaks for all weights: they lie in the main file.
+    pub fn is_whole(&self) -> bool {
+        self.main == GGUF_FILE || !self.files.iter().any(|f| is_weights(&f.to) && f.to != self.main)
+    }
+
+    /// The main file holds weights, and not only the list of the files that do.
+    pub fn holds_weights(&self) -> bool {
+        self.main == GGUF_FILE || is_weights(&self.main)
     }
 
     pub fn bytes(&self) -> u64 {
@@ -71,24 +84,29 @@ fn not_a_model(path: &Path, why: impl Into<String>) -> ShelfError {
     ShelfError::NotAModel { path: path.to_owned(), why: why.into() }
 }
 
-fn gguf(path: &Path, size: u64) -> Result<Source, ShelfError> {
+fn is_weights(name: &str) -> bool {
+    name.ends_with(".safetensors")
+}
+
+fn gguf(path: &Path, size: u64, names: &str) -> Result<Source, ShelfError> {
     let file = MappedFile::open(path)?;
     if !file.bytes().starts_with(MAGIC) {
         return Err(not_a_model(path, "GGUF 파일이나 safetensors가 든 폴더를 넣어 주세요."));
     }
     let content = file.gguf()?;
-    let number = |key: &str| content.metadata.get(key).and_then(whole);
-    let text =
-        |key: &str| content.metadata.get(key).and_then(|v| v.to_string().ok()).filter(|t| !t.is_empty()).cloned();
-    if number("split.count").is_some_and(|n| n > 1) {
+    let metadata = Metadata::new(&content);
+    // What the file says of itself for people may be missing or empty.
+    let text = |key: &str| metadata.text(key).ok().flatten().filter(|t| !t.is_empty()).map(str::to_owned);
+    if metadata.size("split.count")?.is_some_and(|n| n > 1) {
         return Err(not_a_model(path, "여러 조각으로 나뉜 GGUF입니다. 하나로 합친 파일을 넣어 주세요."));
     }
     let config = Config::from_gguf(&content)?;
     let architecture = text("general.architecture").unwrap_or_default();
     let title = text("general.name");
+    let names = format!("{} {names}", title.as_deref().unwrap_or_default().to_lowercase());
     Ok(Source {
         format: ModelFormat::Gguf,
-        kind: gguf_kind(number(&format!("{architecture}.pooling_type")), title.as_deref(), path),
+        kind: gguf_kind(metadata.size(&format!("{architecture}.pooling_type"))?, &names),
         context: config.context as u64,
         architecture,
         title,
@@ -98,14 +116,8 @@ fn gguf(path: &Path, size: u64) -> Result<Source, ShelfError> {
     })
 }
 
-fn whole(value: &Value) -> Option<u64> {
-    value.to_u64().ok().or_else(|| value.to_u32().ok().map(u64::from)).or_else(|| value.to_u16().ok().map(u64::from))
-}
-
 /// llama.cpp's pooling types: 1 mean, 2 first token, 3 last token, 4 rank. Files without one tell by their names.
-fn gguf_kind(pooling: Option<u64>, title: Option<&str>, path: &Path) -> ModelKind {
-    let stem = path.file_stem().map(|s| s.to_string_lossy().to_lowercase()).unwrap_or_default();
-    let names = format!("{} {stem}", title.unwrap_or_default().to_lowercase());
+fn gguf_kind(pooling: Option<usize>, names: &str) -> ModelKind {
     match pooling {
         Some(4) => ModelKind::Reranker,
         _ if names.contains("reranker") => ModelKind::Reranker,
@@ -124,7 +136,7 @@ struct FolderConfig {
     max_position_embeddings: Option<u64>,
 }
 
-fn folder(path: &Path) -> Result<Source, ShelfError> {
+fn folder(path: &Path, names: &str) -> Result<Source, ShelfError> {
     let file = path.join(CONFIG);
     let length = file.metadata().map_err(|_| not_a_model(path, format!("{CONFIG}이 없습니다.")))?.len();
     if length > MOST_CONFIG_BYTES {
@@ -138,7 +150,8 @@ fn folder(path: &Path) -> Result<Source, ShelfError> {
         ModelKind::Reranker
     } else if class.ends_with("ForCausalLM") && !path.join("modules.json").is_file() {
         Config::from_json(&text)?;
-        ModelKind::Chat
+        // A decoder that judges has the files of one that writes.
+        if names.contains("rerank") { ModelKind::Reranker } else { ModelKind::Chat }
     } else {
         ModelKind::Embedding
     };
@@ -146,7 +159,7 @@ fn folder(path: &Path) -> Result<Source, ShelfError> {
     gather(path, "", 0, &mut files)?;
     files.sort_by(|a, b| a.to.cmp(&b.to));
     let named = |name: &str| files.iter().any(|f| f.to == name).then(|| name.to_owned());
-    let weights = || files.iter().find(|f| f.to.ends_with(".safetensors")).map(|f| f.to.clone());
+    let weights = || files.iter().find(|f| is_weights(&f.to)).map(|f| f.to.clone());
     let main = named("model.safetensors").or_else(|| named(INDEX)).or_else(weights);
     let main =
         main.ok_or_else(|| not_a_model(path, "safetensors 파일이 없습니다. 다른 형식(bin, onnx)은 읽지 않습니다."))?;

@@ -2,7 +2,9 @@
 
 use super::disk::{self, Staging};
 use super::{AddOptions, Catalogue, ModelFormat, ModelKind, Shelf, ShelfError, is_name, name_from};
-use crate::embed::testing::{bert, with_head, write_model};
+use crate::decoder::testing::{HIDDEN, gguf_bytes, tiny};
+use crate::embed::testing::{bert, byte_tokenizer, with_head, write_json, write_model, write_modules};
+use candle_core::quantized::gguf_file::Value;
 use std::io::{Cursor, Error, Read};
 use std::path::Path;
 
@@ -149,4 +151,96 @@ fn folders_are_taken_without_what_is_no_model() {
         let refused = shelf.add(&carried, &AddOptions::default(), &mut |_| {});
         assert!(matches!(refused, Err(ShelfError::NotAModel { .. })));
     }
+}
+
+/// A file of the Qwen3 family, its tokenizer inside.
+fn decoder_file(path: &Path, pooling: Option<u32>, title: &str) {
+    let tokens = ["<|endoftext|>", "yes", "no"].map(|t| Value::String(t.to_owned()));
+    let bytes = byte_tokenizer();
+    let letters = bytes["model"]["vocab"].as_object().expect("a vocabulary");
+    let mut plain: Vec<_> = letters.iter().filter(|(t, _)| t.chars().count() == 1).map(|(t, _)| t.clone()).collect();
+    plain.sort();
+    let merges = ["y e", "ye s", "n o"].map(|m| Value::String(m.to_owned())).to_vec();
+    let all: Vec<Value> = plain.iter().cloned().chain(["ye".to_owned()]).map(Value::String).chain(tokens).collect();
+    let types = all.iter().map(|t| Value::I32(if t.to_string().is_ok_and(|t| t.starts_with("<|")) { 3 } else { 1 }));
+    let mut more = vec![
+        ("general.name", Value::String(title.to_owned())),
+        ("tokenizer.ggml.model", Value::String("gpt2".to_owned())),
+        ("tokenizer.ggml.pre", Value::String("qwen2".to_owned())),
+        ("tokenizer.ggml.token_type", Value::Array(types.collect())),
+        ("tokenizer.ggml.merges", Value::Array(merges)),
+        ("tokenizer.ggml.eos_token_id", Value::U32(257)),
+        ("tokenizer.ggml.tokens", Value::Array(all)),
+    ];
+    more.extend(pooling.map(|p| ("qwen3.pooling_type", Value::U32(p))));
+    std::fs::write(path, gguf_bytes("qwen3", 270, &more, &[])).expect("writes");
+}
+
+#[test]
+fn decoders_are_tried_as_what_they_are_for() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut shelf = Shelf::open(home.path()).expect("opens");
+    let add = |shelf: &mut Shelf, path: &Path, options: &AddOptions| shelf.add(path, options, &mut |_| {});
+    let rows = 300;
+    for (name, kind) in [("Qwen3-Embedding-0.6B", ModelKind::Embedding), ("Qwen3-Reranker-0.6B", ModelKind::Reranker)] {
+        let carried = home.path().join(name);
+        let mut decoder = tiny("qwen3", rows, 4);
+        decoder.config["architectures"] = serde_json::json!(["Qwen3ForCausalLM"]);
+        if kind == ModelKind::Embedding {
+            decoder.bare().write(&carried);
+            write_modules(&carried, HIDDEN, "pooling_mode_lasttoken");
+        } else {
+            decoder.write(&carried);
+        }
+        write_json(&carried, "tokenizer.json", &byte_tokenizer());
+        let added = add(&mut shelf, &carried, &AddOptions::default()).expect("added").model;
+        assert_eq!(added.kind, kind, "{name}");
+        shelf.use_role(kind, &added.name).expect("given");
+    }
+    let file = |name: &str, pooling: Option<u32>, title: &str| {
+        let path = home.path().join(name);
+        decoder_file(&path, pooling, title);
+        path
+    };
+    for (name, pooling, kind) in [("a.gguf", Some(3), ModelKind::Embedding), ("b.gguf", Some(4), ModelKind::Reranker)] {
+        let added = add(&mut shelf, &file(name, pooling, name), &AddOptions::default()).expect("added");
+        assert_eq!(added.model.kind, kind, "{name}");
+    }
+    // What calls itself so, but does not say how it embeds, is refused before it stands on the shelf.
+    for (name, pooling) in [("some-embedding.gguf", None), ("other-embedding.gguf", Some(1))] {
+        let refused = add(&mut shelf, &file(name, pooling, name), &AddOptions::default());
+        assert!(matches!(refused, Err(ShelfError::Model(_))), "{name}: {refused:?}");
+    }
+    let chat = file("plain.gguf", None, "plain");
+    let wrong = AddOptions { kind: Some(ModelKind::Embedding), ..AddOptions::default() };
+    assert!(matches!(add(&mut shelf, &chat, &wrong), Err(ShelfError::Model(_))));
+    assert_eq!(add(&mut shelf, &chat, &AddOptions::default()).expect("added").model.kind, ModelKind::Chat);
+}
+
+#[test]
+fn one_hash_checks_one_file_of_weights_and_no_list() {
+    let home = tempfile::tempdir().expect("a folder");
+    let mut shelf = Shelf::open(home.path()).expect("opens");
+    let carried = home.path().join("carried");
+    std::fs::create_dir(&carried).expect("creates");
+    write_model(&carried, &bert("bert", "", 64, 1), "pooling_mode_mean_tokens");
+    let known = AddOptions { name: Some("first".to_owned()), ..AddOptions::default() };
+    let first = shelf.add(&carried, &known, &mut |_| {}).expect("added");
+    assert!(!first.checked);
+    shelf.remove("first", true).expect("removed");
+    let given = |name: &str, sha256: &str| AddOptions {
+        name: Some(name.to_owned()),
+        sha256: Some(sha256.to_owned()),
+        ..AddOptions::default()
+    };
+    let again = shelf.add(&carried, &given("again", &first.model.sha256), &mut |_| {}).expect("added");
+    assert!(again.checked);
+    shelf.remove("again", true).expect("removed");
+    // The same weights as a shard: their list has a hash too, which says nothing of them.
+    std::fs::rename(carried.join("model.safetensors"), carried.join("part-1.safetensors")).expect("renames");
+    let index = r#"{"weight_map": {"w": "part-1.safetensors"}}"#;
+    std::fs::write(carried.join("model.safetensors.index.json"), index).expect("writes");
+    let refused = shelf.add(&carried, &given("cut", &first.model.sha256), &mut |_| {});
+    assert!(matches!(refused, Err(ShelfError::Sharded)), "{refused:?}");
+    assert!(!shelf.add(&carried, &AddOptions::default(), &mut |_| {}).expect("added").checked);
 }

@@ -1,5 +1,6 @@
-//! Memory of keys and values: blocks of positions, each with every layer's part. Who may use which block is decided in
-//! `local::blocks`; here is only the storage.
+//! Memory of keys and values, in blocks of positions. In main memory a block is one piece with every layer's part, taken
+//! when it is first written; on a graphics processor each layer has one tensor with its part of all blocks. Who may use
+//! which block is decided by the callers (`local::blocks`); here is only the storage.
 
 use crate::error::ModelError;
 use candle_core::Tensor;

@@ -6,15 +6,25 @@
 
 pub mod cache;
 pub mod config;
+mod head;
+pub(crate) mod metadata;
 mod packed;
 mod place;
+#[cfg(test)]
+mod reference;
 mod rope;
+pub(crate) mod shards;
 mod step;
 mod tensors;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
 pub mod weights;
 
 pub use place::Place;
 pub use step::{Piece, Want};
+pub use weights::Head;
 
 use crate::error::ModelError;
 use cache::{KvCache, block_bytes};
@@ -30,7 +40,7 @@ use weights::{Files, MappedFile, Packed, map_folder};
 /// What comes out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Output {
-    /// `[wanted][vocab]`
+    /// `[wanted][vocab]`, or `[wanted][2]` of a file with a head of two ([`weights::YES_NO`]).
     Logits,
     /// The last layer's state after the final norm, `[wanted][hidden]`.
     Hidden,
@@ -50,7 +60,21 @@ impl Decoder {
     /// # Errors
     /// A family, format or tensor that is not known, missing or of another size; a place that is not there.
     pub fn from_gguf(file: &MappedFile, content: &Content, pool: Arc<Pool>, place: Place) -> Result<Self, ModelError> {
-        Self::load(&Files::gguf(file, content)?, pool, place)
+        Self::gguf_with(Head::Vocabulary, file, content, pool, place)
+    }
+
+    /// As [`from_gguf`](Self::from_gguf), with what is wanted of the last state.
+    ///
+    /// # Errors
+    /// As [`from_gguf`](Self::from_gguf).
+    pub fn gguf_with(
+        head: Head,
+        file: &MappedFile,
+        content: &Content,
+        pool: Arc<Pool>,
+        place: Place,
+    ) -> Result<Self, ModelError> {
+        Self::load(&Files::gguf(file, content, head)?, pool, place)
     }
 
     /// Loads the decoder of a folder with `config.json` and one or more `.safetensors` files.
@@ -58,8 +82,16 @@ impl Decoder {
     /// # Errors
     /// As [`from_gguf`](Self::from_gguf).
     pub fn from_safetensors(folder: &Path, pool: Arc<Pool>, place: Place) -> Result<Self, ModelError> {
+        Self::safetensors_with(Head::Vocabulary, folder, pool, place)
+    }
+
+    /// As [`from_safetensors`](Self::from_safetensors), with what is wanted of the last state.
+    ///
+    /// # Errors
+    /// As [`from_gguf`](Self::from_gguf).
+    pub fn safetensors_with(head: Head, folder: &Path, pool: Arc<Pool>, place: Place) -> Result<Self, ModelError> {
         let maps = map_folder(folder)?;
-        Self::load(&Files::safetensors(folder, &maps)?, pool, place)
+        Self::load(&Files::safetensors(folder, &maps, head)?, pool, place)
     }
 
     fn load(files: &Files<'_>, pool: Arc<Pool>, place: Place) -> Result<Self, ModelError> {

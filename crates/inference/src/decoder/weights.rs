@@ -2,15 +2,48 @@
 //! that no weight is held twice.
 
 use super::config::{Config, Family};
+use super::{head, shards};
 use crate::error::ModelError;
 use candle_core::quantized::GgmlDType;
 use candle_core::quantized::gguf_file::Content;
 use madang_kernels::{Format, Matrix, Pool};
 use memmap2::{Mmap, UncheckedAdvice};
 use safetensors::{Dtype, SafeTensors};
+use std::collections::HashSet;
 use std::fs::File;
 use std::io::Cursor;
 use std::path::{Path, PathBuf};
+
+/// Tensors of a layer, in both spellings, and whether a bias may stand beside the weights. What a file has beyond these
+/// would be computed by somebody else's code and is refused.
+const PARTS: [(&str, &str, bool); 11] = [
+    ("attn_norm", "input_layernorm", false),
+    ("attn_q", "self_attn.q_proj", true),
+    ("attn_k", "self_attn.k_proj", true),
+    ("attn_v", "self_attn.v_proj", true),
+    ("attn_output", "self_attn.o_proj", true),
+    ("attn_q_norm", "self_attn.q_norm", false),
+    ("attn_k_norm", "self_attn.k_norm", false),
+    ("ffn_norm", "post_attention_layernorm", false),
+    ("ffn_gate", "mlp.gate_proj", false),
+    ("ffn_up", "mlp.up_proj", false),
+    ("ffn_down", "mlp.down_proj", false),
+];
+/// Ends of names of tensors that old converters wrote and nobody reads: they follow from the dimensions.
+const HARMLESS: [&str; 5] = ["rotary_emb.inv_freq", "attn_rot_embd.weight", "masked_bias", "attn.bias", "position_ids"];
+/// The rows of "yes" and "no", in this order, that llama.cpp's converter takes out of a reranker's output.
+pub const YES_NO: &str = "cls.output.weight";
+
+/// What becomes of the last state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// A logit for every token.
+    Vocabulary,
+    /// As `Vocabulary`, or where the file has [`YES_NO`], two logits: for yes and for no.
+    Judge,
+    /// Nothing: the states are wanted. Files may lack an output, and one that is there is not loaded.
+    None,
+}
 
 /// One layer; `M` is a matrix where it computes.
 pub struct Layer<M> {
@@ -40,7 +73,7 @@ pub struct Weights<M> {
     pub embedding: M,
     pub layers: Vec<Layer<M>>,
     pub norm: Vec<f32>,
-    /// `None`: the embedding serves.
+    /// `None`: the embedding serves, or no logits are wanted.
     pub output: Option<M>,
     pub rope_factors: Option<Vec<f32>>,
 }
@@ -97,10 +130,11 @@ impl MappedFile {
     /// The file's directory of metadata and tensors.
     ///
     /// # Errors
-    /// It is not a sound GGUF file.
+    /// It is not a sound GGUF file, or its head asks for more memory than any model needs.
     pub fn gguf(&self) -> Result<Content, ModelError> {
-        Content::read(&mut Cursor::new(self.bytes()))
-            .map_err(|e| ModelError::damaged(format!("{}: {e}", self.path.display())))
+        let damaged = |e: &dyn std::fmt::Display| ModelError::damaged(format!("{}: {e}", self.path.display()));
+        head::check(self.bytes()).map_err(|e| damaged(&e))?;
+        Content::read(&mut Cursor::new(self.bytes())).map_err(|e| damaged(&e))
     }
 }
 
@@ -135,7 +169,12 @@ impl Matrices for Packed<'_> {
 
 enum Source<'a> {
     Gguf(&'a Content),
-    Safetensors(Vec<SafeTensors<'a>>),
+    /// `prefix` stands before the names of all tensors but the output's: a model that was saved without an output has
+    /// none (Qwen3-Embedding as it is published).
+    Safetensors {
+        files: Vec<SafeTensors<'a>>,
+        prefix: &'static str,
+    },
 }
 
 /// A decoder's files, read so far as to know what it is.
@@ -143,6 +182,7 @@ pub struct Files<'a> {
     config: Config,
     source: Source<'a>,
     maps: &'a [MappedFile],
+    head: Head,
 }
 
 impl<'a> Files<'a> {
@@ -150,22 +190,26 @@ impl<'a> Files<'a> {
     ///
     /// # Errors
     /// A family or scaling that is not known, metadata that make no sense.
-    pub fn gguf(file: &'a MappedFile, content: &'a Content) -> Result<Self, ModelError> {
+    pub fn gguf(file: &'a MappedFile, content: &'a Content, head: Head) -> Result<Self, ModelError> {
         let config = Config::from_gguf(content)?;
-        Ok(Self { config, source: Source::Gguf(content), maps: std::slice::from_ref(file) })
+        Ok(Self { config, source: Source::Gguf(content), maps: std::slice::from_ref(file), head })
     }
 
     /// The mapped `.safetensors` files of a folder with `config.json`; see [`map_folder`].
     ///
     /// # Errors
     /// As [`gguf`](Self::gguf); a file is damaged.
-    pub fn safetensors(folder: &Path, maps: &'a [MappedFile]) -> Result<Self, ModelError> {
+    pub fn safetensors(folder: &Path, maps: &'a [MappedFile], head: Head) -> Result<Self, ModelError> {
         let path = folder.join("config.json");
         let config = Config::from_json(&std::fs::read_to_string(&path).map_err(ModelError::io(&path))?)?;
         let files = maps.iter().map(|m| {
             SafeTensors::deserialize(m.bytes()).map_err(|e| ModelError::damaged(format!("{}: {e}", m.path.display())))
         });
-        Ok(Self { config, source: Source::Safetensors(files.collect::<Result<_, _>>()?), maps })
+        let files = files.collect::<Result<Vec<_>, _>>()?;
+        let holds = |name: &str| files.iter().any(|f| f.tensor(name).is_ok());
+        let bare = holds("embed_tokens.weight") && !holds("model.embed_tokens.weight");
+        let prefix = if bare { "" } else { "model." };
+        Ok(Self { config, source: Source::Safetensors { files, prefix }, maps, head })
     }
 
     pub fn config(&self) -> &Config {
@@ -177,16 +221,62 @@ impl<'a> Files<'a> {
     /// # Errors
     /// A format or tensor that is not known, missing or of another size.
     pub fn weights<S: Matrices>(&self, to: &S) -> Result<Weights<S::Matrix>, ModelError> {
+        self.only_known()?;
         let config = &self.config;
         let embedding = self.matrix("token_embd.weight", config.vocab, config.hidden, to)?;
         let layers = (0..config.layers).map(|i| self.layer(i, to)).collect::<Result<Vec<_>, _>>()?;
         let norm = self.vector("output_norm.weight", config.hidden)?;
-        let output = match self.find("output.weight")? {
-            Some(_) => Some(self.matrix("output.weight", config.vocab, config.hidden, to)?),
-            None => None,
-        };
+        let output = self.output(to)?;
         let rope_factors = self.maybe_vector("rope_freqs.weight", config.rope_dim / 2)?;
         Ok(Weights { config: config.clone(), embedding, layers, norm, output, rope_factors })
+    }
+
+    fn output<S: Matrices>(&self, to: &S) -> Result<Option<S::Matrix>, ModelError> {
+        let Config { vocab, hidden, tied, .. } = self.config;
+        if self.head == Head::None {
+            return Ok(None);
+        }
+        if self.head == Head::Judge && self.find(YES_NO)?.is_some() {
+            return self.matrix(YES_NO, 2, hidden, to).map(Some);
+        }
+        match self.find("output.weight")? {
+            Some(_) => self.matrix("output.weight", vocab, hidden, to).map(Some),
+            None if tied => Ok(None),
+            None => Err(ModelError::damaged("텐서 lm_head.weight 없음")),
+        }
+    }
+
+    /// No tensor is left out of the computation without a word.
+    fn only_known(&self) -> Result<(), ModelError> {
+        let mut known = HashSet::from(
+            ["token_embd.weight", "output_norm.weight", "output.weight", "rope_freqs.weight"].map(str::to_owned),
+        );
+        if self.head == Head::Judge {
+            known.insert(YES_NO.to_owned());
+        }
+        for i in 0..self.config.layers {
+            for (part, _, bias) in PARTS {
+                let norm_of_heads = matches!(part, "attn_q_norm" | "attn_k_norm");
+                if !norm_of_heads || self.config.family == Family::Qwen3 {
+                    known.insert(format!("blk.{i}.{part}.weight"));
+                }
+                if bias {
+                    known.insert(format!("blk.{i}.{part}.bias"));
+                }
+            }
+        }
+        let mut names: Vec<&str> = match &self.source {
+            Source::Gguf(content) => content.tensor_infos.keys().map(String::as_str).collect(),
+            Source::Safetensors { files, prefix } => {
+                known = known.iter().filter_map(|name| hugging_face_name(prefix, name)).collect();
+                files.iter().flat_map(SafeTensors::names).collect()
+            }
+        };
+        names.retain(|name| !known.contains(*name) && !HARMLESS.iter().any(|end| name.ends_with(end)));
+        match names.into_iter().min() {
+            Some(name) => Err(ModelError::unsupported(format!("텐서 {name}"))),
+            None => Ok(()),
+        }
     }
 
     fn layer<S: Matrices>(&self, i: usize, to: &S) -> Result<Layer<S::Matrix>, ModelError> {
@@ -216,16 +306,18 @@ impl<'a> Files<'a> {
             up: self.matrix(&name("ffn_up.weight"), ffn, hidden, to)?,
             down: self.matrix(&name("ffn_down.weight"), hidden, ffn, to)?,
         };
-        if config.family == Family::Qwen2 && layer.q.bias.is_none() {
-            return Err(ModelError::damaged(format!("텐서 {} 없음", name("attn_q.bias"))));
+        let biases = [("attn_q.bias", &layer.q.bias), ("attn_k.bias", &layer.k.bias), ("attn_v.bias", &layer.v.bias)];
+        let missing = biases.into_iter().find(|(_, bias)| config.family == Family::Qwen2 && bias.is_none());
+        match missing.map(|(part, _)| part) {
+            Some(part) => Err(ModelError::damaged(format!("텐서 {} 없음", name(part)))),
+            None => Ok(layer),
         }
-        Ok(layer)
     }
 
     fn find(&self, name: &str) -> Result<Option<Raw<'_>>, ModelError> {
         match &self.source {
             Source::Gguf(content) => find_gguf(content, self.maps.first().map_or(&[], MappedFile::bytes), name),
-            Source::Safetensors(files) => find_safetensors(files, name),
+            Source::Safetensors { files, prefix } => find_safetensors(files, prefix, name),
         }
     }
 
@@ -289,8 +381,8 @@ fn find_gguf<'a>(content: &Content, bytes: &'a [u8], name: &str) -> Result<Optio
     Ok(Some(Raw { format, dims, bytes }))
 }
 
-fn find_safetensors<'a>(files: &[SafeTensors<'a>], name: &str) -> Result<Option<Raw<'a>>, ModelError> {
-    let Some(name) = hugging_face_name(name) else { return Ok(None) };
+fn find_safetensors<'a>(files: &[SafeTensors<'a>], prefix: &str, name: &str) -> Result<Option<Raw<'a>>, ModelError> {
+    let Some(name) = hugging_face_name(prefix, name) else { return Ok(None) };
     let Some(view) = files.iter().find_map(|f| f.tensor(&name).ok()) else { return Ok(None) };
     let format = match view.dtype() {
         Dtype::F32 => Format::F32,
@@ -302,45 +394,23 @@ fn find_safetensors<'a>(files: &[SafeTensors<'a>], name: &str) -> Result<Option<
 }
 
 /// What transformers call the tensor that GGUF calls `name`.
-fn hugging_face_name(name: &str) -> Option<String> {
-    let fixed = match name {
-        "token_embd.weight" => Some("model.embed_tokens.weight"),
-        "output_norm.weight" => Some("model.norm.weight"),
-        "output.weight" => Some("lm_head.weight"),
-        _ => None,
-    };
-    if let Some(fixed) = fixed {
-        return Some(fixed.to_owned());
+fn hugging_face_name(prefix: &str, name: &str) -> Option<String> {
+    match name {
+        "token_embd.weight" => return Some(format!("{prefix}embed_tokens.weight")),
+        "output_norm.weight" => return Some(format!("{prefix}norm.weight")),
+        "output.weight" => return Some("lm_head.weight".to_owned()),
+        _ => {}
     }
     let (layer, rest) = name.strip_prefix("blk.")?.split_once('.')?;
     let (part, kind) = rest.rsplit_once('.')?;
-    let part = match part {
-        "attn_norm" => "input_layernorm",
-        "attn_q" => "self_attn.q_proj",
-        "attn_k" => "self_attn.k_proj",
-        "attn_v" => "self_attn.v_proj",
-        "attn_output" => "self_attn.o_proj",
-        "attn_q_norm" => "self_attn.q_norm",
-        "attn_k_norm" => "self_attn.k_norm",
-        "ffn_norm" => "post_attention_layernorm",
-        "ffn_gate" => "mlp.gate_proj",
-        "ffn_up" => "mlp.up_proj",
-        "ffn_down" => "mlp.down_proj",
-        _ => return None,
-    };
-    Some(format!("model.layers.{layer}.{part}.{kind}"))
+    let (_, part, _) = PARTS.iter().find(|(gguf, _, _)| *gguf == part)?;
+    Some(format!("{prefix}layers.{layer}.{part}.{kind}"))
 }
 
-/// Maps the `.safetensors` files of a folder, in the order of their names.
+/// Maps the files of weights of a folder, in the order of their names.
 ///
 /// # Errors
-/// The folder or a file cannot be read.
+/// The folder or a file cannot be read, or a file is missing; see [`shards::weight_files`].
 pub fn map_folder(folder: &Path) -> Result<Vec<MappedFile>, ModelError> {
-    let mut paths: Vec<PathBuf> = std::fs::read_dir(folder)
-        .map_err(ModelError::io(folder))?
-        .filter_map(|entry| entry.ok().map(|e| e.path()))
-        .filter(|p| p.extension().is_some_and(|e| e == "safetensors"))
-        .collect();
-    paths.sort();
-    paths.iter().map(|p| MappedFile::open(p)).collect()
+    shards::weight_files(folder)?.iter().map(|p| MappedFile::open(p)).collect()
 }

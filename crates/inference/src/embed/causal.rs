@@ -10,17 +10,18 @@ use super::folder::Folder;
 use super::gate::Gate;
 use super::modules::{Modules, read_prefixes};
 use super::sentence::unit;
-use super::texts::{TEXTS_AT_ONCE, batches_of};
+use super::texts::{TEXTS_AT_ONCE, batches_of, guarded};
 use super::{
     Cancelled, EmbedError, EmbedSettings, Embedder, EmbedderCard, Embedding, Prefixes, Reranker, RerankerCard, TextKind,
 };
 use crate::ModelError;
 use crate::decoder::cache::BlockId;
 use crate::decoder::config::Family;
-use crate::decoder::weights::MappedFile;
-use crate::decoder::{Decoder, Output, Piece, Place, Want};
+use crate::decoder::metadata::Metadata;
+use crate::decoder::weights::{MappedFile, YES_NO};
+use crate::decoder::{Decoder, Head, Output, Piece, Place, Want};
 use crate::tokenizer::{Segment, Tokenizer};
-use candle_core::quantized::gguf_file::{Content, Value};
+use candle_core::quantized::gguf_file::Content;
 use madang_kernels::{BLOCK, Pool};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,8 +35,8 @@ const JUDGE: &str = "<|im_start|>system\nJudge whether the Document meets the re
                      Instruct provided. Note that the answer can only be \"yes\" or \"no\".<|im_end|>\n<|im_start|>user\n";
 const ANSWER: &str = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n";
 /// `pooling_type` of GGUF files (llama.cpp, `enum llama_pooling_type`).
-const LAST_TOKEN: u32 = 3;
-const RANK: u32 = 4;
+const LAST_TOKEN: usize = 3;
+const RANK: usize = 4;
 
 /// A decoder that computes whole texts, some at a time.
 struct Causal {
@@ -44,6 +45,8 @@ struct Causal {
     max_tokens: usize,
     hidden: usize,
     vocabulary: usize,
+    /// The file's head has the rows of yes and no alone.
+    two: bool,
     batch_tokens: usize,
     gate: Gate,
 }
@@ -53,26 +56,29 @@ struct Opened {
     causal: Causal,
     folder: Folder,
     /// Of a GGUF file that says so.
-    pooling: Option<u32>,
+    pooling: Option<usize>,
 }
 
 impl Causal {
     /// A GGUF file, or a folder with `config.json` and safetensors.
-    fn open(path: &Path, settings: &EmbedSettings) -> Result<Opened, ModelError> {
+    fn open(path: &Path, head: Head, settings: &EmbedSettings) -> Result<Opened, ModelError> {
         let pool = Arc::new(Pool::new(settings.threads));
+        let mut two = false;
         let (mut folder, tokenizer, decoder, pooling) = if path.is_dir() {
             let mut folder = Folder::new(path);
             folder.required("config.json")?;
             folder.weights("")?;
-            (folder, Tokenizer::open(path, None)?, Decoder::from_safetensors(path, pool, Place::default())?, None)
+            let decoder = Decoder::safetensors_with(head, path, pool, Place::default())?;
+            (folder, Tokenizer::open(path, None)?, decoder, None)
         } else {
             let file = MappedFile::open(path)?;
             let content = file.gguf()?;
             let mut folder = Folder::new(path.parent().unwrap_or(Path::new("")));
             folder.note("gguf", file.bytes());
             let tokenizer = Tokenizer::open(path, Some(&content))?;
-            let decoder = Decoder::from_gguf(&file, &content, pool, Place::default())?;
-            (folder, tokenizer, decoder, pooling_type(&content))
+            let decoder = Decoder::gguf_with(head, &file, &content, pool, Place::default())?;
+            two = head == Head::Judge && content.tensor_infos.contains_key(YES_NO);
+            (folder, tokenizer, decoder, pooling_type(&content)?)
         };
         folder.bytes("tokenizer.json")?;
         let config = decoder.config();
@@ -93,6 +99,7 @@ impl Causal {
             max_tokens,
             hidden: config.hidden,
             vocabulary: config.vocab,
+            two,
             batch_tokens: settings.batch_tokens,
             decoder: Mutex::new(decoder),
             gate: Gate::default(),
@@ -100,16 +107,22 @@ impl Causal {
         Ok(Opened { causal, folder, pooling })
     }
 
-    /// The last token's row of each sequence, computed batch by batch.
-    fn last_rows(
+    /// What `keep` takes of the last token's row of each sequence, computed batch by batch: the rows themselves are as
+    /// long as the vocabulary, and no more of them stand in memory than a batch has.
+    fn last_rows<T>(
         &self,
         kind: TextKind,
         sequences: &[Vec<u32>],
         output: Output,
         cancelled: Cancelled<'_>,
-    ) -> Result<Vec<Vec<f32>>, EmbedError> {
-        let width = if output == Output::Hidden { self.hidden } else { self.vocabulary };
-        let mut rows = Vec::with_capacity(sequences.len());
+        keep: impl Fn(&[f32]) -> Result<T, EmbedError>,
+    ) -> Result<Vec<T>, EmbedError> {
+        let width = match output {
+            Output::Hidden => self.hidden,
+            Output::Logits if self.two => 2,
+            Output::Logits => self.vocabulary,
+        };
+        let mut kept = Vec::with_capacity(sequences.len());
         for batch in batches_of(sequences.iter().map(Vec::len), self.batch_tokens) {
             if cancelled() {
                 return Err(EmbedError::Stopped);
@@ -118,12 +131,11 @@ impl Causal {
             let mut decoder = self.decoder.lock().unwrap_or_else(PoisonError::into_inner);
             let numbers = forward(&mut decoder, sequences.get(batch).unwrap_or_default(), output)
                 .map_err(|e| EmbedError::Failed(e.to_string()))?;
-            rows.extend(numbers.chunks(width).map(<[f32]>::to_vec));
+            for row in numbers.chunks(width) {
+                kept.push(keep(row)?);
+            }
         }
-        match rows.iter().flatten().all(|x| x.is_finite()) {
-            true => Ok(rows),
-            false => Err(EmbedError::Failed("수가 아닌 값이 나왔습니다".into())),
-        }
+        Ok(kept)
     }
 
     /// The number of a token that the text format needs.
@@ -184,10 +196,11 @@ fn shared_beginning(sequences: &[Vec<u32>]) -> usize {
     common.min(shortest.saturating_sub(1)) / BLOCK * BLOCK
 }
 
-/// The first of the file's `*.pooling_type`.
-fn pooling_type(content: &Content) -> Option<u32> {
-    let found = content.metadata.iter().find(|(key, _)| key.ends_with(".pooling_type"));
-    found.and_then(|(_, value): (_, &Value)| value.to_u32().ok())
+/// The architecture's `pooling_type`.
+fn pooling_type(content: &Content) -> Result<Option<usize>, ModelError> {
+    let metadata = Metadata::new(content);
+    let architecture = metadata.text("general.architecture")?.unwrap_or_default();
+    metadata.size(&format!("{architecture}.pooling_type"))
 }
 
 /// Qwen3-Embedding.
@@ -201,7 +214,7 @@ impl CausalEmbedder {
     /// # Errors
     /// As [`super::open_embedder`]; a decoder whose files do not say that it embeds by the last token is refused.
     pub fn open(path: &Path, settings: EmbedSettings) -> Result<Self, ModelError> {
-        let Opened { causal, mut folder, pooling } = Causal::open(path, &settings)?;
+        let Opened { causal, mut folder, pooling } = Causal::open(path, Head::None, &settings)?;
         let published = Prefixes { query: format!("Instruct: {TASK}\nQuery:"), passage: String::new() };
         let prefixes = if path.is_dir() {
             let modules = Modules::read(&mut folder, causal.hidden)?;
@@ -232,13 +245,13 @@ impl CausalEmbedder {
     }
 
     /// Tokens with the closing one, and whether something was cut.
-    fn tokens(&self, prefix: &str, text: &str) -> (Vec<u32>, bool) {
-        let mut ids = self.causal.tokenizer.encode(&format!("{prefix}{text}"));
+    fn tokens(&self, prefix: &str, text: &str) -> Result<(Vec<u32>, bool), EmbedError> {
+        let mut ids = guarded(|| self.causal.tokenizer.encode(&format!("{prefix}{text}")))?;
         let room = self.causal.max_tokens.saturating_sub(1);
         let cut = ids.len() > room;
         ids.truncate(room);
         ids.push(self.end);
-        (ids, cut)
+        Ok((ids, cut))
     }
 }
 
@@ -248,16 +261,15 @@ impl Embedder for CausalEmbedder {
     }
 
     fn embed(&self, kind: TextKind, texts: &[&str], cancelled: Cancelled<'_>) -> Result<Vec<Embedding>, EmbedError> {
-        let prefix = match kind {
-            TextKind::Query => &self.card.prefixes.query,
-            TextKind::Passage => &self.card.prefixes.passage,
-        };
+        let prefix = self.card.prefixes.of(kind);
         let mut out = Vec::with_capacity(texts.len());
         for some in texts.chunks(TEXTS_AT_ONCE) {
-            let (sequences, cut): (Vec<_>, Vec<_>) = some.iter().map(|t| self.tokens(prefix, t)).unzip();
-            let rows = self.causal.last_rows(kind, &sequences, Output::Hidden, cancelled)?;
-            for ((row, ids), truncated) in rows.into_iter().zip(&sequences).zip(cut) {
-                out.push(Embedding { vector: unit(row)?, tokens: ids.len(), truncated });
+            let tokens = some.iter().map(|t| self.tokens(prefix, t)).collect::<Result<Vec<_>, _>>()?;
+            let (sequences, cut): (Vec<_>, Vec<_>) = tokens.into_iter().unzip();
+            let keep = |row: &[f32]| unit(row.to_vec());
+            let vectors = self.causal.last_rows(kind, &sequences, Output::Hidden, cancelled, keep)?;
+            for ((vector, ids), truncated) in vectors.into_iter().zip(&sequences).zip(cut) {
+                out.push(Embedding { vector, tokens: ids.len(), truncated });
             }
         }
         Ok(out)
@@ -270,22 +282,19 @@ pub(super) struct CausalReranker {
     causal: Causal,
     before: Vec<u32>,
     after: Vec<u32>,
-    yes: u32,
-    no: u32,
+    /// Places of the two answers in a row of logits.
+    yes: usize,
+    no: usize,
 }
 
 impl CausalReranker {
     /// # Errors
     /// As [`super::open_reranker`]; a decoder whose files say that it does something else is refused.
     pub fn open(path: &Path, settings: EmbedSettings) -> Result<Self, ModelError> {
-        let Opened { causal, folder, pooling } = Causal::open(path, &settings)?;
-        if path.is_dir() {
-            let named = settings.name.to_lowercase().contains("rerank")
-                || path.file_name().is_some_and(|n| n.to_string_lossy().to_lowercase().contains("rerank"));
-            if !named {
-                return Err(ModelError::unsupported("이름에 rerank가 없는 디코더 폴더"));
-            }
-        } else if pooling.is_some_and(|p| p != RANK) {
+        let Opened { causal, folder, pooling } = Causal::open(path, Head::Judge, &settings)?;
+        // Nothing in the files of a decoder says that it judges; what the shelf calls it was decided when it came.
+        let embeds = path.join("modules.json").is_file() || pooling.is_some_and(|p| p != RANK);
+        if embeds {
             return Err(ModelError::unsupported("임베딩 모델은 재순위에 쓸 수 없음"));
         }
         let before = causal.tokenizer.encode_segments(&[Segment::Markup(JUDGE)]);
@@ -293,7 +302,10 @@ impl CausalReranker {
         if causal.max_tokens <= before.len() + after.len() {
             return Err(ModelError::unsupported(format!("최대 길이 {}토큰", causal.max_tokens)));
         }
-        let (yes, no) = (causal.token("yes")?, causal.token("no")?);
+        let (yes, no) = match causal.two {
+            true => (0, 1),
+            false => (causal.token("yes")? as usize, causal.token("no")? as usize),
+        };
         let card = RerankerCard {
             name: settings.name,
             label: settings.label,
@@ -305,11 +317,17 @@ impl CausalReranker {
     }
 
     /// The published frame around question and passage, the passage cut where all is too long.
-    fn tokens(&self, query: &str, passage: &str) -> Vec<u32> {
+    fn tokens(&self, query: &str, passage: &str) -> Result<Vec<u32>, EmbedError> {
         let text = format!("<Instruct>: {TASK}\n<Query>: {query}\n<Document>: {passage}");
-        let mut ids = self.causal.tokenizer.encode(&text);
+        let mut ids = guarded(|| self.causal.tokenizer.encode(&text))?;
         ids.truncate(self.causal.max_tokens.saturating_sub(self.before.len() + self.after.len()));
-        [self.before.as_slice(), &ids, &self.after].concat()
+        Ok([self.before.as_slice(), &ids, &self.after].concat())
+    }
+
+    /// Of one row of logits.
+    fn odds(&self, row: &[f32]) -> Result<f32, EmbedError> {
+        let both = row.get(self.yes).zip(row.get(self.no)).map(|(yes, no)| yes - no);
+        both.filter(|odds| odds.is_finite()).ok_or_else(|| EmbedError::Failed("점수에 수가 아닌 값이 있습니다".into()))
     }
 }
 
@@ -321,10 +339,9 @@ impl Reranker for CausalReranker {
     fn score(&self, query: &str, passages: &[&str], cancelled: Cancelled<'_>) -> Result<Vec<f32>, EmbedError> {
         let mut out = Vec::with_capacity(passages.len());
         for some in passages.chunks(TEXTS_AT_ONCE) {
-            let sequences: Vec<_> = some.iter().map(|p| self.tokens(query, p)).collect();
-            let rows = self.causal.last_rows(TextKind::Query, &sequences, Output::Logits, cancelled)?;
-            let odds = |row: &Vec<f32>| Some(row.get(self.yes as usize)? - row.get(self.no as usize)?);
-            out.extend(rows.iter().filter_map(odds));
+            let sequences = some.iter().map(|p| self.tokens(query, p)).collect::<Result<Vec<_>, _>>()?;
+            let keep = |row: &[f32]| self.odds(row);
+            out.extend(self.causal.last_rows(TextKind::Query, &sequences, Output::Logits, cancelled, keep)?);
         }
         Ok(out)
     }
@@ -337,9 +354,11 @@ pub(super) fn is_decoder(architecture: &Architecture) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::testing::{Numbers, Tensors, write_json, write_tensors};
+    use super::super::testing::{Numbers, byte_tokenizer, write_json, write_modules};
+    use super::super::{open_embedder, open_reranker};
     use super::*;
-    use serde_json::json;
+    use crate::decoder::testing::{HIDDEN, Tiny, gguf_bytes, tiny};
+    use candle_core::quantized::gguf_file::Value;
 
     #[test]
     fn only_whole_common_blocks_are_shared() {
@@ -352,48 +371,13 @@ mod tests {
         assert_eq!(shared_beginning(&[vec![1; 40], vec![1; 20]]), 0);
     }
 
-    /// Two layers of 4 heads over 2 pairs of keys and values, 60 tokens.
-    fn toy(folder: &Path) -> Decoder {
-        let (mut tensors, mut numbers) = (Tensors::new(), Numbers(31));
-        let mut put = |name: &str, shape: &[usize]| {
-            let norm = if shape.len() == 1 { 1.0 } else { 0.0 };
-            let values = (0..shape.iter().product()).map(|_| norm + 0.3 * numbers.signed()).collect();
-            tensors.insert(name.into(), (shape.to_vec(), values));
-        };
-        put("model.embed_tokens.weight", &[60, 32]);
-        put("model.norm.weight", &[32]);
-        for i in 0..2 {
-            let sizes: [(&str, &[usize]); 11] = [
-                ("input_layernorm", &[32]),
-                ("post_attention_layernorm", &[32]),
-                ("self_attn.q_proj", &[32, 32]),
-                ("self_attn.k_proj", &[16, 32]),
-                ("self_attn.v_proj", &[16, 32]),
-                ("self_attn.o_proj", &[32, 32]),
-                ("self_attn.q_norm", &[8]),
-                ("self_attn.k_norm", &[8]),
-                ("mlp.gate_proj", &[64, 32]),
-                ("mlp.up_proj", &[64, 32]),
-                ("mlp.down_proj", &[32, 64]),
-            ];
-            sizes.iter().for_each(|(part, shape)| put(&format!("model.layers.{i}.{part}.weight"), shape));
-        }
-        write_tensors(folder, &tensors);
-        let config = json!({
-            "model_type": "qwen3", "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4,
-            "num_key_value_heads": 2, "head_dim": 8, "intermediate_size": 64, "vocab_size": 60,
-            "max_position_embeddings": 512, "rms_norm_eps": 1e-6, "rope_theta": 1e6, "hidden_act": "silu",
-        });
-        write_json(folder, "config.json", &config);
-        let pool = Arc::new(Pool::new(2));
-        Decoder::from_safetensors(folder, pool, Place::Cpu).unwrap()
-    }
-
     /// With a shared beginning computed once, every sequence has the row that it has alone, to the last bit.
     #[test]
     fn shared_beginnings_change_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let mut decoder = toy(folder.path());
+        tiny("qwen3", 60, 31).write(folder.path());
+        let pool = Arc::new(Pool::new(2));
+        let mut decoder = Decoder::from_safetensors(folder.path(), pool, Place::Cpu).unwrap();
         let mut numbers = Numbers(7);
         let beginning: Vec<u32> = (0..70).map(|_| numbers.below(60) as u32).collect();
         let mut sequence = |more: usize| -> Vec<u32> {
@@ -409,5 +393,63 @@ mod tests {
                 assert_eq!(ours, forward(&mut decoder, std::slice::from_ref(alone), output).unwrap());
             }
         }
+    }
+
+    /// A folder of the family as it is published.
+    fn write(folder: &Path, decoder: &Tiny, embeds: bool) {
+        decoder.write(folder);
+        write_json(folder, "tokenizer.json", &byte_tokenizer());
+        if embeds {
+            write_modules(folder, HIDDEN, "pooling_mode_lasttoken");
+        }
+    }
+
+    fn settings() -> EmbedSettings {
+        EmbedSettings { threads: 2, ..EmbedSettings::new("toy", "장난감") }
+    }
+
+    const TEXTS: [&str; 3] = ["민원 처리 기한은 14일입니다.", "yes", ""];
+
+    #[test]
+    fn published_names_of_an_embedder_are_read() {
+        let (whole, bare) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let rows = byte_tokenizer()["added_tokens"][2]["id"].as_u64().unwrap() as usize + 5;
+        write(whole.path(), &tiny("qwen3", rows, 8), true);
+        write(bare.path(), &tiny("qwen3", rows, 8).bare(), true);
+        let vectors = |folder: &Path| {
+            let model = open_embedder(folder, settings()).unwrap();
+            model.embed(TextKind::Passage, &TEXTS, &|| false).unwrap()
+        };
+        assert_eq!(vectors(bare.path()), vectors(whole.path()));
+        assert!(open_reranker(whole.path(), settings()).err().unwrap().to_string().contains("재순위"));
+        // A model of another name judges as well: the shelf knows what it is.
+        std::fs::remove_file(whole.path().join("modules.json")).unwrap();
+        let model = open_reranker(whole.path(), settings()).unwrap();
+        let scores = model.score("기한", &TEXTS, &|| false).unwrap();
+        for (text, together) in TEXTS.iter().zip(&scores) {
+            assert_eq!(model.score("기한", &[text], &|| false).unwrap(), [*together]);
+        }
+    }
+
+    /// The rows of yes and no alone give what the whole vocabulary gives.
+    #[test]
+    fn a_head_of_two_gives_the_same_odds() {
+        let tokens = byte_tokenizer();
+        let id = |text: &str| tokens["model"]["vocab"][text].as_u64().unwrap() as usize;
+        let rows = tokens["added_tokens"][2]["id"].as_u64().unwrap() as usize + 5;
+        let folder = tempfile::tempdir().unwrap();
+        write_json(folder.path(), "tokenizer.json", &tokens);
+        let file = folder.path().join("model.gguf");
+        let rank = [("qwen3.pooling_type", Value::U32(4))];
+        let odds = || open_reranker(&file, settings()).unwrap().score("기한", &TEXTS, &|| false).unwrap();
+        std::fs::write(&file, gguf_bytes("qwen3", rows, &rank, &[])).unwrap();
+        let whole = odds();
+        let (shape, embedding) = &tiny("qwen3", rows, 5).tensors["model.embed_tokens.weight"];
+        let row = |id: usize| embedding[id * shape[1]..(id + 1) * shape[1]].to_vec();
+        let two = [row(id("yes")), row(id("no"))].concat();
+        std::fs::write(&file, gguf_bytes("qwen3", rows, &rank, &[(YES_NO, &[2, HIDDEN], Some(two))])).unwrap();
+        // The same sums, though the kernel may take two rows otherwise than many.
+        assert!(odds().iter().zip(&whole).all(|(two, all)| (two - all).abs() < 1e-4), "{whole:?}");
+        assert!(open_embedder(&file, settings()).err().unwrap().to_string().contains("지원하지 않습니다"));
     }
 }

@@ -1,10 +1,16 @@
 //! Texts as vectors: encoders (BERT, XLM-RoBERTa, ModernBERT), static token vectors and decoders that embed
 //! (Qwen3-Embedding); and rerankers that read question and passage together.
 //!
+//! What a model gives for a text depends on the text alone, whatever is computed beside it, with one exception: encoders
+//! multiply the rows of a batch together, and candle sums in an order that depends on how many there are. Alone and in
+//! a batch, their vectors differ in the last bits (up to 2e-6 per number); decoders and static vectors are the same to
+//! the last bit.
+//!
 //! What does not live here: the index that keeps the vectors (`search`), and the decoder itself.
 
 mod attention;
 mod bert;
+mod calibration;
 mod causal;
 mod config;
 mod cross_encoder;
@@ -22,6 +28,8 @@ pub(crate) mod testing;
 mod tests;
 mod texts;
 mod weights;
+
+pub use calibration::least_similarity;
 
 use crate::ModelError;
 use serde::{Deserialize, Serialize};
@@ -41,6 +49,16 @@ pub enum TextKind {
 pub struct Prefixes {
     pub query: String,
     pub passage: String,
+}
+
+impl Prefixes {
+    /// Before texts of this kind.
+    pub fn of(&self, kind: TextKind) -> &str {
+        match kind {
+            TextKind::Query => &self.query,
+            TextKind::Passage => &self.passage,
+        }
+    }
 }
 
 /// What an embedding model says of itself.
@@ -112,7 +130,7 @@ pub struct RerankerCard {
     pub name: String,
     pub label: String,
     pub architecture: String,
-    /// For question and passage together; the longer of them is cut.
+    /// For question and passage together. Encoders cut the longer of the two, decoders the end of the passage.
     pub max_tokens: usize,
     pub fingerprint: String,
 }

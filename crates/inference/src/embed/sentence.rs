@@ -59,10 +59,7 @@ impl SentenceEncoder {
     }
 
     fn input(&self, kind: TextKind, text: &str) -> String {
-        let prefix = match kind {
-            TextKind::Query => &self.card.prefixes.query,
-            TextKind::Passage => &self.card.prefixes.passage,
-        };
+        let prefix = self.card.prefixes.of(kind);
         let text = format!("{prefix}{text}");
         if self.lower_case { text.to_lowercase() } else { text }
     }

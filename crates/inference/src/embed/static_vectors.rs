@@ -108,10 +108,7 @@ impl Embedder for StaticEmbedder {
     }
 
     fn embed(&self, kind: TextKind, texts: &[&str], cancelled: Cancelled<'_>) -> Result<Vec<Embedding>, EmbedError> {
-        let prefix = match kind {
-            TextKind::Query => &self.card.prefixes.query,
-            TextKind::Passage => &self.card.prefixes.passage,
-        };
+        let prefix = self.card.prefixes.of(kind);
         let mut out = Vec::with_capacity(texts.len());
         for some in texts.chunks(TEXTS_AT_ONCE) {
             if cancelled() {

@@ -13,7 +13,7 @@ pub(crate) type Tensors = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 pub(super) const WORDS: usize = 40;
 
 /// Deterministic numbers (xorshift64*).
-pub(super) struct Numbers(pub u64);
+pub(crate) struct Numbers(pub u64);
 
 impl Numbers {
     fn next(&mut self) -> u64 {
@@ -126,7 +126,7 @@ pub(crate) fn with_head(mut toy: Toy, outputs: usize) -> Toy {
 }
 
 /// `[UNK] [CLS] [SEP] [PAD] w4 w5 …`, one token per word.
-pub(super) fn tokenizer() -> Value {
+pub(crate) fn tokenizer() -> Value {
     let special = ["[UNK]", "[CLS]", "[SEP]", "[PAD]"];
     let names: Vec<_> = (0..WORDS).map(|i| special.get(i).map_or(format!("w{i}"), |s| (*s).to_owned())).collect();
     let vocab: serde_json::Map<_, _> = names.iter().enumerate().map(|(i, n)| (n.clone(), json!(i))).collect();
@@ -153,13 +153,13 @@ pub(super) fn tokenizer() -> Value {
     })
 }
 
-pub(super) fn write_json(folder: &Path, name: &str, value: &Value) {
+pub(crate) fn write_json(folder: &Path, name: &str, value: &Value) {
     let path = folder.join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, serde_json::to_vec(value).unwrap()).unwrap();
 }
 
-pub(super) fn write_tensors(folder: &Path, tensors: &Tensors) {
+pub(crate) fn write_tensors(folder: &Path, tensors: &Tensors) {
     std::fs::create_dir_all(folder).unwrap();
     let tensor = |(shape, numbers): &(Vec<usize>, Vec<f32>)| {
         Tensor::from_vec(numbers.clone(), shape.as_slice(), &Device::Cpu).unwrap()
@@ -173,11 +173,45 @@ pub(crate) fn write_model(folder: &Path, toy: &Toy, pooling: &str) {
     write_tensors(folder, &toy.tensors);
     write_json(folder, "config.json", &toy.config);
     write_json(folder, "tokenizer.json", &tokenizer());
+    write_modules(folder, 16, pooling);
+}
+
+/// What sentence-transformers says beside the weights.
+pub(crate) fn write_modules(folder: &Path, dimension: usize, pooling: &str) {
     let module = |name: &str, path: &str| json!({"path": path, "type": format!("sentence_transformers.models.{name}")});
     let modules =
         json!([module("Transformer", ""), module("Pooling", "1_Pooling"), module("Normalize", "2_Normalize")]);
     write_json(folder, "modules.json", &modules);
-    write_json(folder, "1_Pooling/config.json", &json!({"word_embedding_dimension": 16, pooling: true}));
+    write_json(folder, "1_Pooling/config.json", &json!({"word_embedding_dimension": dimension, pooling: true}));
+}
+
+/// One token for each byte, the answers of a reranker, and the marks of the Qwen3 family; the last three are added.
+pub(crate) fn byte_tokenizer() -> Value {
+    let plain = |b: &u32| matches!(b, 33..=126 | 161..=172 | 174..=255);
+    let mut letters: Vec<char> = (0..256).filter(plain).filter_map(char::from_u32).collect();
+    letters.extend((256..256 + (256 - letters.len() as u32)).filter_map(char::from_u32));
+    let words = ["ye", "yes", "no"].map(str::to_owned);
+    let names: Vec<String> = letters.iter().map(char::to_string).chain(words).collect();
+    let vocab: serde_json::Map<_, _> = names.iter().enumerate().map(|(i, n)| (n.clone(), json!(i))).collect();
+    let marks = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+    let added: Vec<_> = marks
+        .iter()
+        .enumerate()
+        .map(|(i, n)| {
+            json!({
+                "id": names.len() + i, "content": n, "single_word": false, "lstrip": false, "rstrip": false,
+                "normalized": false, "special": true,
+            })
+        })
+        .collect();
+    let bytes = json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true});
+    json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null,
+        "pre_tokenizer": bytes, "post_processor": null, "decoder": bytes,
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+            "vocab": vocab, "merges": ["y e", "ye s", "n o"]},
+    })
 }
 
 /// `count` texts of 0 to `longest` words.

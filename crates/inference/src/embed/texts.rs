@@ -2,7 +2,9 @@
 
 use super::{Cancelled, EmbedError};
 use crate::ModelError;
+use crate::tokenizer::SAMPLE;
 use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use tokenizers::{EncodeInput, PostProcessor, Tokenizer, TruncationParams, TruncationStrategy};
 
 /// Texts tokenised at a time: bounds memory where there are many.
@@ -27,7 +29,8 @@ impl Texts {
     /// `special_tokens`: frame each text as the tokenizer's post-processor says.
     ///
     /// # Errors
-    /// [`ModelError::Damaged`] for a file that is no tokenizer or names more tokens than `vocabulary`,
+    /// [`ModelError::Damaged`] for a file that is no tokenizer, panics at a plain text or names more tokens than
+    /// `vocabulary`,
     /// [`ModelError::Unsupported`] for a length that leaves no room for text.
     pub fn new(json: &[u8], vocabulary: usize, max_tokens: usize, special_tokens: bool) -> Result<Self, ModelError> {
         let damaged = |e: &dyn std::fmt::Display| ModelError::damaged(format!("tokenizer.json ({e})"));
@@ -49,6 +52,8 @@ impl Texts {
         tokenizer.with_truncation(Some(cut)).map_err(|e| damaged(&e))?;
         // Marks such as `</s>` inside a text are text.
         tokenizer.set_encode_special_tokens(true);
+        // A letter that it does not know is no reason to refuse it.
+        guarded(|| tokenizer.encode_fast(SAMPLE, special_tokens).is_ok()).map_err(|e| damaged(&e))?;
         Ok(Self { tokenizer, special_tokens })
     }
 
@@ -59,7 +64,7 @@ impl Texts {
     /// # Errors
     /// [`EmbedError::Failed`] where the tokenizer refuses the text.
     pub fn read<'s, I: Into<EncodeInput<'s>> + Send>(&self, inputs: Vec<I>) -> Result<Vec<Tokens>, EmbedError> {
-        let encodings = self.tokenizer.encode_batch_fast(inputs, self.special_tokens);
+        let encodings = guarded(|| self.tokenizer.encode_batch_fast(inputs, self.special_tokens))?;
         let encodings = encodings.map_err(|e| EmbedError::Failed(e.to_string()))?;
         let tokens = encodings.into_iter().map(|e| Tokens {
             ids: e.get_ids().to_vec(),
@@ -68,6 +73,16 @@ impl Texts {
         });
         Ok(tokens.collect())
     }
+}
+
+/// Splits texts into tokens. A crafted `tokenizer.json` may hold tables that the `tokenizers` crate's normalisers look up
+/// unchecked; what such a text panics at ends here, so that a search falls back to words.
+///
+/// # Errors
+/// [`EmbedError::Failed`] in place of a panic.
+pub(super) fn guarded<T>(split: impl FnOnce() -> T) -> Result<T, EmbedError> {
+    // Nothing of what was begun is looked at again; a tokenizer's cache only forgets.
+    catch_unwind(AssertUnwindSafe(split)).map_err(|_| EmbedError::Failed("tokenizer.json이 글을 나누지 못함".into()))
 }
 
 /// Texts one after another without padding: no token is computed for nothing, and none sees another text.
@@ -135,8 +150,39 @@ pub(super) fn in_batches<T>(
 
 #[cfg(test)]
 mod tests {
+    use super::super::testing;
     use super::*;
     use proptest::prelude::*;
+    use serde_json::json;
+
+    /// A tokenizer whose normaliser has a table of that many numbers, all zero.
+    fn with_table(numbers: usize) -> Vec<u8> {
+        assert_eq!(numbers * 4 % 3, 1, "so that the base64 text below ends as it does");
+        let bytes = numbers * 4;
+        // The table's length in four bytes, then zeros.
+        let length = [bytes as u8, (bytes >> 8) as u8, 0];
+        let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let [a, b, c] = length.map(usize::from);
+        let first = [a >> 2, (a & 3) << 4 | b >> 4, (b & 15) << 2 | c >> 6, c & 63].map(|i| char::from(digits[i]));
+        let zeros = 1 + bytes;
+        let text = format!("{}{}AAA=", String::from_iter(first), "AAAA".repeat(zeros / 3));
+        let mut tokenizer = testing::tokenizer();
+        tokenizer["normalizer"] = json!({"type": "Precompiled", "precompiled_charsmap": text});
+        serde_json::to_vec(&tokenizer).unwrap()
+    }
+
+    #[test]
+    fn a_crafted_normaliser_is_an_error_and_no_panic() {
+        let mut empty = testing::tokenizer();
+        empty["normalizer"] = json!({"type": "Precompiled", "precompiled_charsmap": "AAAAAA=="});
+        let open = |json: &[u8]| Texts::new(json, testing::WORDS, 16, true);
+        assert!(matches!(open(&serde_json::to_vec(&empty).unwrap()), Err(ModelError::Damaged { .. })));
+        // Reaches to the sample's signs, but not to the rarest.
+        let texts = open(&with_table(241)).ok().unwrap();
+        assert!(texts.read(vec!["w4 w5"]).is_ok());
+        assert!(matches!(texts.read(vec!["\u{40000}"]), Err(EmbedError::Failed(_))));
+        assert!(texts.read(vec!["w4 w5"]).is_ok(), "the next text is read again");
+    }
 
     proptest! {
         /// Every text is in exactly one batch, in order, and no batch of several exceeds the budget.

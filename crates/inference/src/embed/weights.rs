@@ -3,14 +3,15 @@
 //! Files are read, not mapped: each tensor is converted while it streams in, so that no weight is held twice.
 
 use crate::ModelError;
+use crate::decoder::shards::weight_files;
 use candle_core::{Device, Tensor};
 use half::{bf16, f16};
 use safetensors::Dtype;
 use safetensors::tensor::{Metadata, TensorInfo};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 /// The format's own bound (safetensors 0.8, `MAX_HEADER_SIZE`).
@@ -28,11 +29,6 @@ struct Place {
 pub(super) struct Weights {
     files: BTreeSet<PathBuf>,
     places: HashMap<String, Place>,
-}
-
-#[derive(serde::Deserialize)]
-struct Shards {
-    weight_map: BTreeMap<String, String>,
 }
 
 impl Weights {
@@ -146,32 +142,6 @@ impl Place {
             left -= block.len();
         }
         Ok(elements)
-    }
-}
-
-/// One file, or the shards that an index names.
-fn weight_files(directory: &Path) -> Result<Vec<PathBuf>, ModelError> {
-    let single = directory.join("model.safetensors");
-    if single.exists() {
-        return Ok(vec![single]);
-    }
-    let index = directory.join("model.safetensors.index.json");
-    match std::fs::read(&index) {
-        Ok(bytes) => {
-            let damaged =
-                |e: &dyn std::fmt::Display| ModelError::damaged(format!("model.safetensors.index.json ({e})"));
-            let shards: Shards = serde_json::from_slice(&bytes).map_err(|e| damaged(&e))?;
-            let names: BTreeSet<_> = shards.weight_map.into_values().collect();
-            match names.iter().find(|n| Path::new(n).file_name() != Some(n.as_ref())) {
-                Some(name) => Err(damaged(name)),
-                None => Ok(names.iter().map(|n| directory.join(n)).collect()),
-            }
-        }
-        Err(e) if e.kind() != ErrorKind::NotFound => Err(ModelError::io(&index)(e)),
-        Err(_) if directory.join("pytorch_model.bin").exists() => {
-            Err(ModelError::unsupported("pytorch_model.bin (safetensors 형식의 가중치가 필요합니다)"))
-        }
-        Err(_) => Err(ModelError::damaged("model.safetensors 없음")),
     }
 }
 

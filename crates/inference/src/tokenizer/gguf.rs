@@ -6,14 +6,18 @@ use super::spm::ScoreMerges;
 use super::vocabulary::{Ends, Entry, Kind, Strip, Vocabulary};
 use super::{Encoder, Tokenizer};
 use crate::ModelError;
+use crate::decoder::metadata::{Metadata, whole};
 use candle_core::quantized::gguf_file::{Content, Value};
 use std::collections::HashSet;
 use tokenizers::models::bpe::{BPE, Vocab as VocabularyMap};
 
+/// `token_type` of a row that stands for nothing.
+const UNUSED: i128 = 5;
+
 /// Reads the tokenizer of a GGUF file.
 pub(super) fn open(content: &Content) -> Result<Tokenizer, ModelError> {
-    let metadata = Metadata(content);
-    match metadata.string("tokenizer.ggml.model")? {
+    let metadata = Keys(Metadata::new(content));
+    match metadata.0.text("tokenizer.ggml.model")? {
         Some("gpt2") => byte_level(&metadata),
         Some("llama") => sentence_piece(&metadata),
         Some(other) => Err(ModelError::unsupported(format!("토크나이저 종류 {other}"))),
@@ -21,8 +25,34 @@ pub(super) fn open(content: &Content) -> Result<Tokenizer, ModelError> {
     }
 }
 
-fn byte_level(metadata: &Metadata<'_>) -> Result<Tokenizer, ModelError> {
-    let name = metadata.string("tokenizer.ggml.pre")?.ok_or_else(|| {
+/// Whether these are the file's own tokens, number by number; rows that a converter filled up aside. A file without a
+/// vocabulary contradicts none.
+pub(super) fn same_vocabulary(content: &Content, entries: &[Entry]) -> Result<bool, ModelError> {
+    let metadata = Metadata::new(content);
+    let Some(tokens) = metadata.array("tokenizer.ggml.tokens")? else { return Ok(true) };
+    let types = metadata.array("tokenizer.ggml.token_type")?.unwrap_or_default();
+    // Converters write the blanks of added tokens plainly.
+    let plain = |text: &str| text.replace('▁', " ");
+    let alike = |id: usize| {
+        let theirs = entries.get(id).map(|e| plain(&e.text)).filter(|t| !t.is_empty());
+        match tokens.get(id) {
+            Some(Value::String(text)) if is_padding(id, text) => theirs.is_none(),
+            Some(Value::String(_)) if types.get(id).and_then(whole) == Some(UNUSED) => true,
+            Some(Value::String(text)) => theirs == Some(plain(text)),
+            Some(_) => false,
+            None => theirs.is_none(),
+        }
+    };
+    Ok((0..tokens.len().max(entries.len())).all(alike))
+}
+
+/// Rows beyond the tokens, to which converters give names of their own.
+fn is_padding(id: usize, text: &str) -> bool {
+    text.strip_prefix("[PAD").and_then(|t| t.strip_suffix(']')).is_some_and(|n| n.parse() == Ok(id))
+}
+
+fn byte_level(metadata: &Keys<'_>) -> Result<Tokenizer, ModelError> {
+    let name = metadata.0.text("tokenizer.ggml.pre")?.ok_or_else(|| {
         ModelError::unsupported("글을 자르는 방식(tokenizer.ggml.pre)이 적혀 있지 않은 오래된 GGUF 파일")
     })?;
     let pre = PreTokenizer::named(name)
@@ -37,7 +67,7 @@ fn byte_level(metadata: &Metadata<'_>) -> Result<Tokenizer, ModelError> {
 }
 
 /// The merges among ordinary tokens. A merge into anything else is left out, so that text cannot grow into markup.
-fn merges(metadata: &Metadata<'_>, entries: &[Entry], ignore_merges: bool) -> Result<BPE, ModelError> {
+fn merges(metadata: &Keys<'_>, entries: &[Entry], ignore_merges: bool) -> Result<BPE, ModelError> {
     let vocabulary: HashSet<&str> =
         entries.iter().filter(|e| e.kind == Kind::Normal).map(|e| e.text.as_str()).collect();
     let missing = byte_letters().into_iter().zip(0u8..).find(|(letter, byte)| {
@@ -48,7 +78,7 @@ fn merges(metadata: &Metadata<'_>, entries: &[Entry], ignore_merges: bool) -> Re
         return Err(ModelError::damaged(format!("바이트 {byte:#04x}의 토큰이 어휘에 없습니다")));
     }
     let mut merges = Vec::new();
-    for merge in metadata.array("tokenizer.ggml.merges")?.unwrap_or_default() {
+    for merge in metadata.0.array("tokenizer.ggml.merges")?.unwrap_or_default() {
         let Value::String(merge) = merge else {
             return Err(ModelError::damaged("tokenizer.ggml.merges가 글이 아닙니다"));
         };
@@ -71,9 +101,10 @@ fn merges(metadata: &Metadata<'_>, entries: &[Entry], ignore_merges: bool) -> Re
         .map_err(|e| ModelError::damaged(format!("어휘와 병합 규칙({e})")))
 }
 
-fn sentence_piece(metadata: &Metadata<'_>) -> Result<Tokenizer, ModelError> {
+fn sentence_piece(metadata: &Keys<'_>) -> Result<Tokenizer, ModelError> {
     let entries = metadata.entries(|text| text.replace('▁', " ").into_bytes())?;
     let scores = metadata
+        .0
         .array("tokenizer.ggml.scores")?
         .ok_or_else(|| ModelError::damaged("어휘에 점수(tokenizer.ggml.scores)가 없습니다"))?
         .iter()
@@ -82,7 +113,7 @@ fn sentence_piece(metadata: &Metadata<'_>) -> Result<Tokenizer, ModelError> {
             _ => Err(ModelError::damaged("tokenizer.ggml.scores가 수가 아닙니다")),
         })
         .collect::<Result<Vec<f32>, _>>()?;
-    let prefix = metadata.boolean("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
+    let prefix = metadata.0.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
     let merges = ScoreMerges::new(&entries, &scores, prefix)?;
     let vocabulary = Vocabulary::new(entries, metadata.ends(true)?)?;
     Ok(Tokenizer { encoder: Encoder::Scores(merges), vocabulary })
@@ -93,63 +124,28 @@ fn letters_to_bytes(text: &str) -> Vec<u8> {
     text.chars().map(letter_byte).collect::<Option<Vec<u8>>>().unwrap_or_else(|| text.as_bytes().to_vec())
 }
 
-struct Metadata<'a>(&'a Content);
+/// The keys of the tokenizer.
+struct Keys<'a>(Metadata<'a>);
 
-impl<'a> Metadata<'a> {
-    fn wrong(key: &str) -> ModelError {
-        ModelError::damaged(format!("{key} 값의 종류"))
-    }
-
-    fn string(&self, key: &str) -> Result<Option<&'a str>, ModelError> {
-        match self.0.metadata.get(key) {
-            None => Ok(None),
-            Some(Value::String(s)) => Ok(Some(s)),
-            Some(_) => Err(Self::wrong(key)),
-        }
-    }
-
-    fn array(&self, key: &str) -> Result<Option<&'a [Value]>, ModelError> {
-        match self.0.metadata.get(key) {
-            None => Ok(None),
-            Some(Value::Array(values)) => Ok(Some(values)),
-            Some(_) => Err(Self::wrong(key)),
-        }
-    }
-
-    fn boolean(&self, key: &str) -> Result<Option<bool>, ModelError> {
-        match self.0.metadata.get(key) {
-            None => Ok(None),
-            Some(Value::Bool(b)) => Ok(Some(*b)),
-            Some(_) => Err(Self::wrong(key)),
-        }
-    }
-
-    fn id(&self, key: &str) -> Result<Option<u32>, ModelError> {
-        match self.0.metadata.get(key) {
-            None => Ok(None),
-            Some(Value::U32(id)) => Ok(Some(*id)),
-            // Some writers keep -1 for "none".
-            Some(Value::I32(id)) => Ok(u32::try_from(*id).ok()),
-            Some(_) => Err(Self::wrong(key)),
-        }
-    }
-
+impl<'a> Keys<'a> {
     fn ends(&self, add_bos: bool) -> Result<Ends, ModelError> {
         let mut eos = Vec::new();
         for name in ["eos", "eot", "eom"] {
-            eos.extend(self.id(&format!("tokenizer.ggml.{name}_token_id"))?);
+            eos.extend(self.0.id(&format!("tokenizer.ggml.{name}_token_id"))?);
         }
-        let bos = self.id("tokenizer.ggml.bos_token_id")?;
-        let add_bos = self.boolean("tokenizer.ggml.add_bos_token")?.unwrap_or(add_bos && bos.is_some());
+        let bos = self.0.id("tokenizer.ggml.bos_token_id")?;
+        let add_bos = self.0.flag("tokenizer.ggml.add_bos_token")?.unwrap_or(add_bos && bos.is_some());
         Ok(Ends { bos, add_bos, eos })
     }
 
     /// All tokens; `plain_bytes` tells what an ordinary token stands for.
     fn entries(&self, plain_bytes: impl Fn(&str) -> Vec<u8>) -> Result<Vec<Entry>, ModelError> {
         let tokens = self
+            .0
             .array("tokenizer.ggml.tokens")?
             .ok_or_else(|| ModelError::damaged("어휘(tokenizer.ggml.tokens)가 없습니다"))?;
         let types = self
+            .0
             .array("tokenizer.ggml.token_type")?
             .ok_or_else(|| ModelError::unsupported("토큰의 종류(tokenizer.ggml.token_type)가 적혀 있지 않은 파일"))?;
         if types.len() != tokens.len() {
@@ -160,9 +156,9 @@ impl<'a> Metadata<'a> {
             .zip(types)
             .enumerate()
             .map(|(id, pair)| match pair {
-                (Value::String(text), Value::I32(kind)) => entry(id, text, *kind, &plain_bytes),
-                (Value::String(text), Value::U32(kind)) => {
-                    entry(id, text, i32::try_from(*kind).unwrap_or_default(), &plain_bytes)
+                (Value::String(text), kind) => {
+                    let kind = whole(kind).ok_or_else(|| ModelError::damaged(format!("{id}번 토큰의 종류")))?;
+                    entry(id, text, kind, &plain_bytes)
                 }
                 _ => Err(ModelError::damaged(format!("{id}번 토큰의 값"))),
             })
@@ -170,15 +166,15 @@ impl<'a> Metadata<'a> {
     }
 }
 
-fn entry(id: usize, text: &str, kind: i32, plain_bytes: &impl Fn(&str) -> Vec<u8>) -> Result<Entry, ModelError> {
+fn entry(id: usize, text: &str, kind: i128, plain_bytes: &impl Fn(&str) -> Vec<u8>) -> Result<Entry, ModelError> {
     let kind = match kind {
         1 => Kind::Normal,
         2 => Kind::Unknown,
         3 => Kind::Control,
         // Rows that a converter filled up with names of its own.
-        4 if text == format!("[PAD{id}]") => Kind::Unused,
+        4 if is_padding(id, text) => Kind::Unused,
         4 => Kind::UserDefined,
-        5 => Kind::Unused,
+        UNUSED => Kind::Unused,
         6 => Kind::Byte,
         other => return Err(ModelError::damaged(format!("{id}번 토큰의 종류 {other}"))),
     };

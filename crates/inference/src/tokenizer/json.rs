@@ -9,7 +9,7 @@ use crate::ModelError;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::HashSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// Highest id taken: a file that names a greater one is broken, not large.
 const MAX_ID: u32 = 1 << 22;
@@ -35,8 +35,16 @@ enum Spelling {
     Blanks,
 }
 
-/// Reads `file` and, for ends and beginnings, the `tokenizer_config.json` and `generation_config.json` beside it.
-pub(super) fn open(file: &Path) -> Result<Tokenizer, ModelError> {
+/// A file that was read; its pipeline is yet to be built.
+pub(super) struct Parsed {
+    file: PathBuf,
+    root: Value,
+    added: Vec<AddedToken>,
+    entries: Vec<Entry>,
+}
+
+/// Reads `file`.
+pub(super) fn parse(file: &Path) -> Result<Parsed, ModelError> {
     let mut root = read(file)?;
     let added: Vec<AddedToken> = match root.get_mut("added_tokens").map(Value::take) {
         Some(tokens) => serde_json::from_value(tokens).map_err(|e| broken(file, &e))?,
@@ -53,18 +61,31 @@ pub(super) fn open(file: &Path) -> Result<Tokenizer, ModelError> {
             strip: Strip { left: token.lstrip, right: token.rstrip },
         };
     }
-    let ends = ends(file, &root, &added)?;
-    remove_markup(&mut root, &entries);
-    let first_prefix = take_first_prefix(&mut root);
-    for key in ["truncation", "padding", "post_processor"] {
-        set(&mut root, key, Value::Null);
+    Ok(Parsed { file: file.to_owned(), root, added, entries })
+}
+
+impl Parsed {
+    /// All tokens, holes included.
+    pub fn entries(&self) -> &[Entry] {
+        &self.entries
     }
-    set(&mut root, "added_tokens", Value::Array(Vec::new()));
-    let pipeline = serde_json::to_vec(&root)
-        .map_err(|e| broken(file, &e))
-        .and_then(|bytes| tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| broken(file, &e)))?;
-    let vocabulary = Vocabulary::new(entries, ends)?;
-    Ok(Tokenizer { encoder: Encoder::Pipeline { pipeline: Box::new(pipeline), first_prefix }, vocabulary })
+
+    /// The tokenizer; ends and beginnings are read from `tokenizer_config.json` and `generation_config.json` beside it.
+    pub fn build(self) -> Result<Tokenizer, ModelError> {
+        let Self { file, mut root, added, entries } = self;
+        let ends = ends(&file, &root, &added)?;
+        remove_markup(&mut root, &entries);
+        let first_prefix = take_first_prefix(&mut root);
+        for key in ["truncation", "padding", "post_processor"] {
+            set(&mut root, key, Value::Null);
+        }
+        set(&mut root, "added_tokens", Value::Array(Vec::new()));
+        let pipeline = serde_json::to_vec(&root)
+            .map_err(|e| broken(&file, &e))
+            .and_then(|bytes| tokenizers::Tokenizer::from_bytes(bytes).map_err(|e| broken(&file, &e)))?;
+        let vocabulary = Vocabulary::new(entries, ends)?;
+        Ok(Tokenizer { encoder: Encoder::Pipeline { pipeline: Box::new(pipeline), first_prefix }, vocabulary })
+    }
 }
 
 fn broken(file: &Path, error: &dyn std::fmt::Display) -> ModelError {

@@ -1,4 +1,6 @@
 //! Text to tokens and back, as the model was trained: `tokenizer.json` beside the model, else the GGUF's own metadata.
+//! Beside a GGUF file it serves only where it holds the file's own vocabulary: in a folder of several models it is
+//! another's.
 //!
 //! Markup (the template's special tokens) and text are kept apart: plain text never yields a special token. How a
 //! conversation becomes segments lives in `template`, how tokens become a stream of text in `stream`.
@@ -14,6 +16,7 @@ pub use stream::TextStream;
 
 use crate::ModelError;
 use candle_core::quantized::gguf_file::Content;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use vocabulary::Vocabulary;
 
@@ -26,31 +29,9 @@ pub enum Segment<'a> {
     Text(&'a str),
 }
 
-/// A part of a prompt that owns its text.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum OwnedSegment {
-    /// See [`Segment::Markup`].
-    Markup(String),
-    /// See [`Segment::Text`].
-    Text(String),
-}
-
-impl OwnedSegment {
-    /// Borrowed.
-    pub fn as_segment(&self) -> Segment<'_> {
-        match self {
-            Self::Markup(s) => Segment::Markup(s),
-            Self::Text(s) => Segment::Text(s),
-        }
-    }
-
-    /// The text of either kind.
-    pub fn as_str(&self) -> &str {
-        match self {
-            Self::Markup(s) | Self::Text(s) => s,
-        }
-    }
-}
+/// Letters, figures and signs of many scripts: a tokenizer that does not come through them is refused when it is opened.
+pub(crate) const SAMPLE: &str = "마당 가나다 ㄱㅏ\u{1112}\u{1161}\u{11ab} 韓國 ①㎡ﬁ 제3조(목적)\t1,234.5% \r\n A–z! \
+    ~`@#$^&*()_+={}[]|\\:;\"'<>,.?/ äßñ Ωя ひらカナ ไทย עברית عربي \u{200b}\u{feff} 🙂👩‍👩‍👧";
 
 /// Splits text without special tokens into token ids.
 enum Encoder {
@@ -78,14 +59,39 @@ impl Tokenizer {
     ///
     /// # Errors
     /// [`ModelError::Unsupported`] names the kind, pre-tokenizer or step that is not known here; nothing is guessed.
-    /// [`ModelError::Damaged`] where the vocabulary contradicts itself.
+    /// [`ModelError::Damaged`] where the vocabulary contradicts itself, or the tokenizer fails at a plain text.
     pub fn open(model_path: &Path, gguf: Option<&Content>) -> Result<Self, ModelError> {
         let folder = if model_path.is_dir() { Some(model_path) } else { model_path.parent() };
         let beside = folder.map(|f| f.join("tokenizer.json")).filter(|f| f.is_file());
-        match (beside, gguf) {
-            (Some(file), _) => json::open(&file),
-            (None, Some(content)) => gguf::open(content),
-            (None, None) => Err(ModelError::unsupported("모델 옆에 tokenizer.json이 없습니다")),
+        let tokenizer = match (beside, gguf) {
+            (Some(file), None) => json::parse(&file)?.build()?,
+            (Some(file), Some(content)) => Self::beside(&file, content)?,
+            (None, Some(content)) => gguf::open(content)?,
+            (None, None) => return Err(ModelError::unsupported("모델 옆에 tokenizer.json이 없습니다")),
+        };
+        // Crafted tables of the `tokenizers` crate's normalisers are looked up unchecked.
+        match catch_unwind(AssertUnwindSafe(|| tokenizer.encode(SAMPLE))) {
+            Ok(_) => Ok(tokenizer),
+            Err(_) => Err(ModelError::damaged("tokenizer.json (글을 토큰으로 나누지 못함)")),
+        }
+    }
+
+    /// Beside a GGUF file: its tokens are the file's own, or it is not this model's.
+    fn beside(file: &Path, content: &Content) -> Result<Self, ModelError> {
+        let own = json::parse(file).and_then(|parsed| {
+            let same = gguf::same_vocabulary(content, parsed.entries())?;
+            if same {
+                Ok(parsed)
+            } else {
+                Err(ModelError::damaged("tokenizer.json의 어휘가 모델의 것과 다름"))
+            }
+        });
+        match own {
+            Ok(parsed) => parsed.build(),
+            Err(error) => {
+                tracing::warn!(file = %file.display(), %error, "the model's own tokenizer is used");
+                gguf::open(content)
+            }
         }
     }
 
@@ -170,7 +176,8 @@ impl Tokenizer {
     }
 
     /// How a markup token is written in templates.
-    pub fn markup_name(&self, id: u32) -> Option<&str> {
+    #[cfg(test)]
+    pub(crate) fn markup_name(&self, id: u32) -> Option<&str> {
         self.vocabulary.markup_text(id)
     }
 

@@ -158,8 +158,9 @@ def reranker(root, name, arch, kind, **more):
     write(folder, {"query": query, "passages": passages, "max_tokens": 190, "logits": logits.tolist()})
 
 
-def qwen(root, name, tok, rows):
-    """A decoder folder of the Qwen3 family; returns the model. Its files name the base as published ones do."""
+def qwen(root, name, tok, rows, head):
+    """A decoder folder of the Qwen3 family; returns the model. Embedders are published without an output (as Qwen3Model
+    saves them, no `model.` before the names), and files name the base as published ones do."""
     from transformers import Qwen3Config, Qwen3ForCausalLM
 
     torch.manual_seed(5)
@@ -170,10 +171,11 @@ def qwen(root, name, tok, rows):
     )
     model = Qwen3ForCausalLM(config).eval()
     randomise(model)
-    model.save_pretrained(root / name)
+    (model if head else model.model).save_pretrained(root / name)
     tok.save_pretrained(root / name)
     file = root / name / "config.json"
-    file.write_text(json.dumps({**json.loads(file.read_text()), "rope_theta": 1000000.0}))
+    published = {"rope_theta": 1000000.0, "architectures": ["Qwen3ForCausalLM"]}
+    file.write_text(json.dumps({**json.loads(file.read_text()), **published}))
     return model
 
 
@@ -198,7 +200,7 @@ def qwen_embedder(root, name):
     tok = qwen_tokenizer()
     rows = tok.get_vocab_size()
     fast = PreTrainedTokenizerFast(tokenizer_object=tok, pad_token="<|endoftext|>")
-    model = qwen(root, name, fast, rows)
+    model = qwen(root, name, fast, rows, head=False)
     (root / name / "1_Pooling").mkdir()
     pooling = {"word_embedding_dimension": 64, "pooling_mode_lasttoken": True, "include_prompt": True}
     (root / name / "1_Pooling/config.json").write_text(json.dumps(pooling))
@@ -223,7 +225,7 @@ def qwen_embedder(root, name):
 def qwen_reranker(root, name):
     tok = qwen_tokenizer()
     fast = PreTrainedTokenizerFast(tokenizer_object=tok, pad_token="<|endoftext|>")
-    model = qwen(root, name, fast, tok.get_vocab_size())
+    model = qwen(root, name, fast, tok.get_vocab_size(), head=True)
     task = "Given a web search query, retrieve relevant passages that answer the query"
     before = (
         "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and the Instruct "
