@@ -93,7 +93,7 @@ async fn the_model_is_served(world: &World) -> Test {
     let ids: Vec<&str> = models["data"].as_array().context("data")?.iter().filter_map(|m| m["id"].as_str()).collect();
     ensure!(ids.contains(&world.model.as_str()), "{models}");
     ensure!(ids.iter().any(|id| id.starts_with("app:")), "the bundled apps are there: {models}");
-    for id in [world.model.as_str(), ids.iter().find(|id| id.starts_with("app:")).context("an app")?] {
+    for id in [world.model.as_str(), ids.iter().copied().find(|id| id.starts_with("app:")).context("an app")?] {
         let one = world.script.json(&format!("/v1/models/{id}")).await?;
         ensure!(one["id"] == id && one["object"] == "model", "{one}");
     }
