@@ -57,9 +57,11 @@ fn least(embedder: &dyn Embedder) -> Result<f32, EmbedError> {
 }
 
 /// How far the vectors of the loaded model have come; `None` without one.
-pub fn coverage(app: &App) -> Option<Coverage> {
+pub async fn coverage(app: &App) -> Option<Coverage> {
     let embedder = app.engines.embedder()?;
-    app.index.vector_coverage(&embedder.card().fingerprint).ok()
+    let index = Arc::clone(&app.index);
+    // Counting can wait for whoever writes the index.
+    blocking::run(move || index.vector_coverage(&embedder.card().fingerprint).ok()).await.ok().flatten()
 }
 
 /// Gives passages their vectors until the server stops.

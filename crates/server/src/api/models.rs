@@ -4,6 +4,7 @@
 use super::body::Body;
 use crate::app::App;
 use crate::auth::Admin;
+use crate::blocking;
 use crate::error::{Failure, Handled};
 use crate::shelf::take_up_models;
 use crate::views::Lang;
@@ -85,7 +86,8 @@ struct Choice {
 #[utoipa::path(put, path = "/api/v1/models/choice", tag = "models", request_body = Choice, responses((status = 204), (status = 403), (status = 422)))]
 async fn choose(State(app): State<App>, Admin(reader): Admin, Body(body): Body<Choice>) -> Handled<StatusCode> {
     let choice: EngineChoice = body.choice.parse().map_err(|e: String| Failure::invalid("choice", e))?;
-    app.shelf.lock().set_choice(choice.clone()).map_err(refused)?;
+    let chosen = choice.clone();
+    on_shelf(&app, move |shelf| shelf.set_choice(chosen).map_err(refused)).await?;
     app.engines.router().choose(choice);
     let detail = json!({ "choice": body.choice });
     app.store.record(Event::new("engine_chosen", Some(reader.scope().person()), detail)).await?;
@@ -95,10 +97,12 @@ async fn choose(State(app): State<App>, Admin(reader): Admin, Body(body): Body<C
 /// Gives a model its role and loads it; answers when it is ready.
 #[utoipa::path(post, path = "/api/v1/models/{name}/load", tag = "models", params(("name" = String, Path)), responses((status = 204), (status = 403), (status = 404), (status = 422)))]
 async fn load(State(app): State<App>, Admin(reader): Admin, Path(name): Path<String>) -> Handled<StatusCode> {
-    let before = change_role(&app, &name, |shelf, kind| {
+    let wanted = name.clone();
+    let before = change_role(&app, &name, move |shelf, kind| {
         let before = shelf.role(kind).map(|m| m.name.clone());
-        shelf.use_role(kind, &name).map(|()| (kind, before)).map_err(refused)
-    })?;
+        shelf.use_role(kind, &wanted).map(|()| (kind, before)).map_err(refused)
+    });
+    let before = before.await?;
     if let Err(failure) = put_in_force(&app).await {
         restore(&app, &name, before).await;
         return Err(failure);
@@ -111,36 +115,54 @@ async fn load(State(app): State<App>, Admin(reader): Admin, Path(name): Path<Str
 /// Takes a model's role away and gives its memory back.
 #[utoipa::path(delete, path = "/api/v1/models/{name}/load", tag = "models", params(("name" = String, Path)), responses((status = 204), (status = 403), (status = 404), (status = 409)))]
 async fn unload(State(app): State<App>, Admin(reader): Admin, Path(name): Path<String>) -> Handled<StatusCode> {
-    change_role(&app, &name, |shelf, kind| match shelf.role(kind) {
-        Some(model) if model.name == name => shelf.free_role(kind).map_err(refused),
+    let unwanted = name.clone();
+    let change = change_role(&app, &name, move |shelf, kind| match shelf.role(kind) {
+        Some(model) if model.name == unwanted => shelf.free_role(kind).map_err(refused),
         _ => Err(Failure::conflict("지금 쓰고 있는 모델이 아닙니다. 화면을 새로 고쳐 확인해 주세요.")),
-    })?;
+    });
+    change.await?;
     put_in_force(&app).await?;
     let detail = json!({ "model": name });
     app.store.record(Event::new("model_unloaded", Some(reader.scope().person()), detail)).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn change_role<T>(app: &App, name: &str, change: impl FnOnce(&mut Shelf, ModelKind) -> Handled<T>) -> Handled<T> {
-    let mut shelf = app.shelf.fresh().map_err(refused)?;
-    let kind = shelf.find(name).ok_or_else(|| refused(ShelfError::Unknown(name.to_owned())))?.kind;
-    change(&mut shelf, kind)
+/// Changes the list off the async threads: it waits for other programs, and for the disk.
+async fn on_shelf<T: Send + 'static>(
+    app: &App,
+    change: impl FnOnce(&mut Shelf) -> Handled<T> + Send + 'static,
+) -> Handled<T> {
+    let app = app.clone();
+    let changed = blocking::run(move || change(&mut *app.shelf.fresh().map_err(refused)?));
+    changed.await.map_err(Failure::internal)?
+}
+
+async fn change_role<T: Send + 'static>(
+    app: &App,
+    name: &str,
+    change: impl FnOnce(&mut Shelf, ModelKind) -> Handled<T> + Send + 'static,
+) -> Handled<T> {
+    let name = name.to_owned();
+    let change = move |shelf: &mut Shelf| {
+        let kind = shelf.find(&name).ok_or_else(|| refused(ShelfError::Unknown(name.clone())))?.kind;
+        change(shelf, kind)
+    };
+    on_shelf(app, change).await
 }
 
 /// A model that could not be loaded gives its role back to the one that had it, unless somebody chose another meanwhile.
 async fn restore(app: &App, name: &str, (kind, before): (ModelKind, Option<String>)) {
-    let restored = {
-        let mut shelf = app.shelf.lock();
-        if shelf.role(kind).is_none_or(|m| m.name != name) {
-            return;
-        }
-        match before.filter(|b| b != name) {
+    let name = name.to_owned();
+    let restored = on_shelf(app, move |shelf| {
+        let restored = match before.filter(|b| *b != name) {
+            _ if shelf.role(kind).is_none_or(|m| m.name != name) => return Ok(()),
             Some(before) => shelf.use_role(kind, &before),
             None => shelf.free_role(kind),
-        }
-    };
-    if let Err(error) = restored {
-        tracing::warn!(%error, "role of a model that could not be loaded");
+        };
+        restored.map_err(refused)
+    });
+    if let Err(failure) = restored.await {
+        tracing::warn!(why = failure.message, "role of a model that could not be loaded");
         return;
     }
     // What goes wrong now stands on the screen.

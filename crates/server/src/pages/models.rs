@@ -50,7 +50,7 @@ async fn models(State(app): State<App>, Admin(reader): Admin, uri: Uri) -> Page 
         options: options(&choice, &installed),
         loaded: running.iter().map(|l| loaded_row(&l.label, &l.metrics)).collect(),
         rows,
-        vectors: coverage(&app).map(|c| (c.done, c.total)),
+        vectors: coverage(&app).await.map(|c| (c.done, c.total)),
         servers: servers_view(&app, reader.lang),
         trouble: app.shelf.trouble(reader.lang),
     })
