@@ -227,9 +227,12 @@ async fn the_file_may_be_written_by_others_meanwhile() -> Test {
         added?;
     }
     other.join().map_err(|_| anyhow::anyhow!("the other program panicked"))??;
-    let all = world.servers().await?;
+    let all = eventually("the other program's last change is taken up", || async {
+        let all = world.servers().await?;
+        Ok((all["networks"][1] == "10.0.9.0/24").then_some(all))
+    })
+    .await?;
     assert_eq!(all["servers"].as_array().map(Vec::len), Some(11), "{all}");
-    assert_eq!(all["networks"][1], "10.0.9.0/24");
     let text = std::fs::read_to_string(world.list())?;
     ensure!(text.contains("# 별관 전산실") && text.contains("weight = 3 # 큰 기계"), "{text}");
     ensure!(text.contains("grammar = \"llama_cpp\""), "{text}");
