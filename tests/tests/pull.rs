@@ -3,9 +3,10 @@
 
 use anyhow::{Context, ensure};
 use madang_store::{Clock, Store};
-use madang_tests::{Asked, Authority, FileHost, Madang, binary, eventually, model, reply, serve_file};
+use madang_tests::{Asked, Authority, FileHost, Madang, Postgres, binary, eventually, model, reply, serve_file};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -499,5 +500,86 @@ async fn without_a_network_the_way_by_hand_is_told() -> Test {
     let told = site.pull()?;
     ensure!(told.status.code() == Some(1) && said(&told).contains("madang models add"), "{}", said(&told));
     assert_eq!(site.outcomes().await?.len(), 1);
+    Ok(())
+}
+
+/// The smallest model that is a folder: two words with two numbers each.
+fn folder() -> anyhow::Result<BTreeMap<&'static str, Vec<u8>>> {
+    let shard = json!({ "embeddings": { "dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16] } }).to_string();
+    let numbers: Vec<u8> = [0.0_f32, 1.0, 1.0, 0.0].iter().flat_map(|n| n.to_le_bytes()).collect();
+    let weights = [&(shard.len() as u64).to_le_bytes()[..], shard.as_bytes(), &numbers].concat();
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
+        "pre_tokenizer": { "type": "WhitespaceSplit" }, "post_processor": null, "decoder": null,
+        "model": { "type": "WordLevel", "vocab": { "[UNK]": 0, "a": 1 }, "unk_token": "[UNK]" },
+    });
+    let config = json!({ "model_type": "model2vec", "architectures": ["StaticModel"] });
+    let index = json!({ "weight_map": { "embeddings": "model-00001-of-00001.safetensors" } });
+    Ok(BTreeMap::from([
+        ("config.json", serde_json::to_vec(&config)?),
+        ("tokenizer.json", serde_json::to_vec(&tokenizer)?),
+        ("model.safetensors.index.json", serde_json::to_vec(&index)?),
+        ("model-00001-of-00001.safetensors", weights),
+    ]))
+}
+
+#[tokio::test]
+async fn a_folder_is_fetched_file_by_file() -> Test {
+    let (site, files) = (Site::new()?, folder()?);
+    let ready = Arc::new(AtomicBool::new(false));
+    let served = (files.clone(), Arc::clone(&ready));
+    let host = FileHost::start(&site.authority, move |asked, out| {
+        let name = asked.target.strip_prefix("/hub/maker/tiny/resolve/main/").context("path")?;
+        match served.0.get(name) {
+            Some(_) if name.starts_with("model-") && !served.1.load(Ordering::SeqCst) => {
+                reply(out, "503 Service Unavailable", &[("content-length", "0")])
+            }
+            Some(bytes) => serve_file(asked, out, bytes),
+            None => reply(out, "404 Not Found", &[("content-length", "0")]),
+        }
+    })?;
+    site.knows(&host.url("/hub"), "")?;
+    let list = site.home.path().join("models/catalogue.toml");
+    let text = std::fs::read_to_string(&list)?.replace("\"gguf\"", "\"safetensors\"");
+    let text = text.replace("tiny.gguf", "model.safetensors.index.json").replace("\"chat\"", "\"embedding\"");
+    std::fs::write(&list, text.replace("\"qwen3\"", "\"model2vec\""))?;
+    site.allow(&host.name())?;
+    let broken = site.pull()?;
+    ensure!(!broken.status.success() && said(&broken).contains("503"), "{}", said(&broken));
+    let before = host.connections();
+    ready.store(true, Ordering::SeqCst);
+    let told = site.pull()?;
+    ensure!(told.status.success(), "{}", said(&told));
+    for (name, bytes) in &files {
+        ensure!(std::fs::read(site.home.path().join("models/tiny").join(name))? == *bytes, "{name}");
+        let times = host.asked().iter().filter(|a| a.target.ends_with(&format!("/{name}"))).count();
+        assert_eq!(
+            times,
+            if name.starts_with("model-") { 2 } else { 1 },
+            "{name}: what is here is not asked for again"
+        );
+    }
+    ensure!(host.connections() > before && site.run(&["models", "verify", "tiny"])?.status.success());
+    ensure!(!site.home.path().join("models/incoming/tiny.files").exists(), "what was copied does not stay");
+    Ok(())
+}
+
+#[tokio::test]
+async fn postgresql_keeps_the_same_record() -> Test {
+    let Some(cluster) = Postgres::start()? else { return Ok(()) };
+    let (site, bytes, url) = (Site::new()?, gguf()?, cluster.database("pull")?);
+    let host = serving(&site, &bytes)?;
+    site.knows_exactly(&host, &bytes)?;
+    let refused = site.pulling(&["--database-url", &url])?.output()?;
+    ensure!(!refused.status.success() && host.connections() == 0, "{}", said(&refused));
+    ensure!(site.run(&["models", "allow-host", &host.name(), "--database-url", &url])?.status.success());
+    let told = site.pulling(&["--database-url", &url])?.output()?;
+    ensure!(told.status.success() && site.installed(), "{}", said(&told));
+    let store = Store::open(&url, Clock::System).await?;
+    let kept: Vec<String> = store.ledger_chain(1, 100).await?.into_iter().map(|e| e.payload).collect();
+    store.close().await;
+    for action in ["_refused", "_host_allowed", "_download_intent", "_download_outcome"] {
+        ensure!(kept.iter().filter(|payload| payload.contains(action)).count() == 1, "{action}: {kept:?}");
+    }
     Ok(())
 }

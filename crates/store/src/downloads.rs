@@ -99,7 +99,7 @@ pub struct NewDownload<'a> {
     pub host: &'a str,
     /// Without the query, in which content hosts carry signatures.
     pub path: &'a str,
-    /// The address that the connection is pinned to.
+    /// The addresses that the connection is pinned to, in their order.
     pub address: &'a str,
     /// 0, and one more for every redirect followed.
     pub hop: usize,

@@ -3,7 +3,7 @@
 //! the outcome after. A redirect that is followed is a request of its own, checked and recorded like the first.
 //!
 //! Order of a fetch: list → address → intent → connection → outcome, again for each redirect. The name is resolved after
-//! the list was asked, once, and the connection goes to the address that was checked and recorded.
+//! the list was asked, once, and the connection goes to an address that was checked and recorded.
 
 mod error;
 mod part;
@@ -21,6 +21,7 @@ use madang_store::{Store, StoreError};
 use part::Part;
 use reqwest::Certificate;
 use std::fs::{File, OpenOptions, TryLockError};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -29,6 +30,8 @@ use wire::{Failed, Step};
 /// Below `HOME/models`.
 const INCOMING: &str = "incoming";
 const LOCK: &str = ".lock";
+/// Addresses of one name that are tried, one of which may be out of reach.
+const MOST_ADDRESSES: usize = 8;
 
 /// Bounds of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -218,9 +221,8 @@ impl Downloads {
         }
         let resolved = destination.resolve().await.map_err(DownloadError::address);
         let addresses = self.or_refused(ask.model, destination.url().as_str(), resolved).await?;
-        // One address, the one that is recorded.
-        let addresses = addresses.get(..1).unwrap_or_default();
-        let id = self.begin(ask, destination, addresses.first().map(ToString::to_string), hop, part).await?;
+        let addresses = addresses.get(..MOST_ADDRESSES.min(addresses.len())).unwrap_or_default();
+        let id = self.begin(ask, destination, addresses, hop, part).await?;
         let trust = self.authority.as_deref();
         let got = wire::get(ask, (destination, addresses), (&self.limits, trust), part, on, stop).await;
         self.store.finish_download(id, &end(ask, &got), &self.by).await?;
@@ -231,18 +233,19 @@ impl Downloads {
         &self,
         ask: &Ask<'_>,
         destination: &Destination,
-        address: Option<String>,
+        addresses: &[SocketAddr],
         hop: usize,
         part: &Part,
     ) -> Result<DownloadId, DownloadError> {
         let id = DownloadId::new();
         let host = destination.authority();
+        let pinned: Vec<String> = addresses.iter().map(ToString::to_string).collect();
         let new = NewDownload {
             id,
             model: ask.model,
             host: &host,
             path: destination.url().path(),
-            address: &address.unwrap_or_default(),
+            address: &pinned.join(", "),
             hop,
             resumed_from: part.etag().map_or(0, |_| part.length()),
             by: &self.by,
