@@ -218,7 +218,7 @@ impl Bench {
         let fresh_seconds = timed(|| self.prefill(prefix + question, 0))?;
         // Whole blocks are shared, the one that the beginning ends in is copied.
         let mut blocks = ids(0, prefix + question);
-        let (cut, spare) = (prefix / BLOCK, BlockId(self.cache.len() as u32 - 1));
+        let (cut, spare) = (prefix / BLOCK, BlockId(self.cache.blocks() as u32 - 1));
         let shared_seconds = timed(|| {
             if let Some(block) = blocks.get_mut(cut) {
                 self.cache.copy(*block, spare)?;

@@ -63,7 +63,7 @@ impl Thinking {
                     }
                 }
                 State::Inside => {
-                    let Some(at) = self.held.find(CLOSE) else { return None };
+                    let at = self.held.find(CLOSE)?;
                     self.held.drain(..at + CLOSE.len());
                     self.state = State::Gap;
                 }

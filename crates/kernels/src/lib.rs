@@ -7,6 +7,9 @@
 //!
 //! What does not live here: files, models, tokens. The only crate of ours where `unsafe` is at home.
 
+// Kernels name every dimension they work on, and their tiles are indexed as the registers are.
+#![allow(clippy::too_many_arguments, clippy::needless_range_loop)]
+
 mod activations;
 #[cfg(all(test, target_arch = "x86_64"))]
 mod agreement;

@@ -24,7 +24,7 @@ impl KvCache {
     }
 
     /// Number of blocks.
-    pub fn len(&self) -> usize {
+    pub fn blocks(&self) -> usize {
         match self {
             Self::Host(cache) => cache.blocks.len(),
             Self::Device(cache) => cache.blocks,
@@ -71,7 +71,7 @@ impl KvCache {
     pub fn resident(&self) -> usize {
         match self {
             Self::Host(cache) => cache.blocks.iter().map(|b| b.len() * 2).sum(),
-            Self::Device(_) => self.len() * self.block_bytes(),
+            Self::Device(_) => self.blocks() * self.block_bytes(),
         }
     }
 }

@@ -50,7 +50,7 @@ pub enum Output {
 pub struct Decoder(Home);
 
 enum Home {
-    Packed(PackedDecoder),
+    Packed(Box<PackedDecoder>),
     Tensors(Box<TensorDecoder>),
 }
 
@@ -96,7 +96,7 @@ impl Decoder {
 
     fn load(files: &Files<'_>, pool: Arc<Pool>, place: Place) -> Result<Self, ModelError> {
         Ok(Self(match place.device()? {
-            None => Home::Packed(PackedDecoder::new(files.weights(&Packed(&pool))?, pool)),
+            None => Home::Packed(Box::new(PackedDecoder::new(files.weights(&Packed(&pool))?, pool))),
             Some(device) => Home::Tensors(Box::new(TensorDecoder::load(files, device)?)),
         }))
     }

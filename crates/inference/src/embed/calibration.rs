@@ -81,7 +81,7 @@ mod tests {
             let vector = |i: usize| match kind {
                 TextKind::Query => vec![1.0, 0.0],
                 TextKind::Passage => {
-                    let cosine = self.middle + if i % 2 == 0 { self.spread } else { -self.spread };
+                    let cosine = self.middle + if i.is_multiple_of(2) { self.spread } else { -self.spread };
                     vec![cosine, (1.0 - cosine * cosine).sqrt()]
                 }
             };

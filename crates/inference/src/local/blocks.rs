@@ -82,7 +82,7 @@ pub struct Blocks {
 
 impl Blocks {
     pub fn new(cache: KvCache) -> Self {
-        let len = cache.len();
+        let len = cache.blocks();
         Self {
             cache,
             uses: vec![Use::default(); len],

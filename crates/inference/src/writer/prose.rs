@@ -124,12 +124,12 @@ pub(super) fn without_marks(text: &str) -> (String, Vec<usize>) {
     let (mut out, mut numbers) = (String::with_capacity(text.len()), Vec::new());
     let mut rest = text;
     while let Some(c) = rest.chars().next() {
-        if c == '[' || c.is_whitespace() {
-            if let Some((found, length)) = mark(rest) {
-                numbers.extend(found);
-                rest = rest.get(length..).unwrap_or_default();
-                continue;
-            }
+        if (c == '[' || c.is_whitespace())
+            && let Some((found, length)) = mark(rest)
+        {
+            numbers.extend(found);
+            rest = rest.get(length..).unwrap_or_default();
+            continue;
         }
         out.push(c);
         rest = rest.get(c.len_utf8()..).unwrap_or_default();
