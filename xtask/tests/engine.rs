@@ -1,5 +1,5 @@
 //! The engine of local models from outside: small models of random weights, many requests at once. What the decoder
-//! computes is compared with llama.cpp in `logits.rs`.
+//! computes is compared with llama.cpp in `peer.rs`.
 
 mod common;
 

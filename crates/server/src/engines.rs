@@ -1,6 +1,7 @@
 //! The engines of this installation: models loaded on this machine, servers inside the network, and the router that picks
 //! one of them or the quoting engine for each answer. What an engine does lives in `inference` and `registry`.
 
+use crate::meaning::MeaningModel;
 use madang_inference::embed::{EmbedSettings, Embedder, open_embedder};
 use madang_inference::remote::{InternalNetworks, ModelServers, ServerConfig, ServersStatus};
 
@@ -50,7 +51,7 @@ pub struct Loaded {
 struct Models {
     loaded: Vec<Loaded>,
     servers: Option<ModelServers>,
-    embedder: Option<Arc<dyn Embedder>>,
+    meaning: Option<MeaningModel>,
 }
 
 /// All engines; shared by handlers.
@@ -114,25 +115,30 @@ impl Engines {
     ///
     /// # Errors
     /// The files cannot be used; the one before stays.
-    pub async fn embed_with(&self, file: ModelFile) -> Result<Arc<dyn Embedder>, ModelError> {
+    pub async fn embed_with(&self, file: ModelFile) -> Result<(), ModelError> {
         let settings = EmbedSettings::new(file.name, file.label);
-        let embedder = tokio::task::spawn_blocking(move || open_embedder(&file.path, settings))
-            .await
-            .map_err(|e| ModelError::Damaged { what: e.to_string() })??;
-        let before = self.models().embedder.replace(Arc::clone(&embedder));
+        let opened =
+            tokio::task::spawn_blocking(move || open_embedder(&file.path, settings).map(MeaningModel::measured));
+        let model = opened.await.map_err(|e| ModelError::Damaged { what: e.to_string() })??;
+        let before = self.models().meaning.replace(model);
         drop_apart(before);
-        Ok(embedder)
+        Ok(())
     }
 
     /// No model turns texts into vectors any more: searches go by words.
     pub fn forget_embedder(&self) {
-        let before = self.models().embedder.take();
+        let before = self.models().meaning.take();
         drop_apart(before);
     }
 
     /// The model that turns texts into vectors.
     pub fn embedder(&self) -> Option<Arc<dyn Embedder>> {
-        self.models().embedder.clone()
+        self.meaning().map(|m| m.embedder)
+    }
+
+    /// The same, with what the search needs to know of it.
+    pub fn meaning(&self) -> Option<MeaningModel> {
+        self.models().meaning.clone()
     }
 
     /// Leave to have texts embedded through the routes for clients.

@@ -45,9 +45,9 @@ pub async fn passages(
     let query: String = query.chars().take(MAX_QUERY).collect();
     let index = Arc::clone(&app.index);
     let options = SearchOptions { limit: limit.saturating_add(SPARE), documents: None };
-    let embedder = app.engines.embedder();
+    let model = app.engines.meaning();
     let hits = blocking::run(move || {
-        let meaning = meaning::of_questions(embedder.as_ref(), &[&query]).pop().flatten();
+        let meaning = meaning::of_questions(model.as_ref(), &[&query]).pop().flatten();
         index.search_with(&query, meaning.as_ref(), &readable, &options)
     })
     .await

@@ -9,7 +9,7 @@ use madang_inference::embed::{EmbedError, Embedder, TextKind, least_similarity};
 use madang_search::{Coverage, Filled, PassageVector, QueryVector, VectorModel, Waiting};
 use madang_store::Store;
 use madang_store::ingest::StoredPassage;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
@@ -19,39 +19,41 @@ const BATCH: usize = 32;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Every model can read this; one that cannot is at fault itself.
 const PLAIN: &str = "마당";
-/// The bound of the model that was asked last, by its fingerprint.
-static LEAST: Mutex<Option<(String, f32)>> = Mutex::new(None);
+
+/// A model that turns texts into vectors, and from where on two texts are near to it.
+#[derive(Clone)]
+pub struct MeaningModel {
+    pub embedder: Arc<dyn Embedder>,
+    /// Cosine below which a passage is not found by meaning alone; `None`: the model failed when it was measured.
+    least: Option<f32>,
+}
+
+impl MeaningModel {
+    /// Measures the bound, for which the model computes some short texts: before it serves, not when the first question
+    /// waits for it. Blocks.
+    pub fn measured(embedder: Arc<dyn Embedder>) -> Self {
+        let least = least_similarity(embedder.as_ref());
+        match &least {
+            Ok(least) => tracing::info!(model = %embedder.card().name, least, "least similarity"),
+            Err(error) => tracing::warn!(model = %embedder.card().name, %error, "least similarity"),
+        }
+        Self { embedder, least: least.ok() }
+    }
+}
 
 /// Vectors of questions, where a model makes them; a model that fails leaves the search to the words. Blocks.
-pub fn of_questions(embedder: Option<&Arc<dyn Embedder>>, questions: &[&str]) -> Vec<Option<QueryVector>> {
+pub fn of_questions(model: Option<&MeaningModel>, questions: &[&str]) -> Vec<Option<QueryVector>> {
     let none = || questions.iter().map(|_| None).collect();
-    let Some(embedder) = embedder else { return none() };
+    let Some((embedder, least_similarity)) = model.and_then(|m| Some((&m.embedder, m.least?))) else { return none() };
     let fingerprint = &embedder.card().fingerprint;
-    let made =
-        least(embedder.as_ref()).and_then(|least| Ok((least, embedder.embed(TextKind::Query, questions, &|| false)?)));
-    match made {
-        Ok((least_similarity, made)) => made
+    match embedder.embed(TextKind::Query, questions, &|| false) {
+        Ok(made) => made
             .into_iter()
             .map(|e| Some(QueryVector { fingerprint: fingerprint.clone(), vector: e.vector, least_similarity }))
             .collect(),
         Err(error) => {
             tracing::warn!(%error, "no vectors of questions");
             none()
-        }
-    }
-}
-
-/// Cosine below which a passage is not found by meaning alone; measured once for a model, which takes it a moment.
-fn least(embedder: &dyn Embedder) -> Result<f32, EmbedError> {
-    let mut known = LEAST.lock().unwrap_or_else(PoisonError::into_inner);
-    let fingerprint = &embedder.card().fingerprint;
-    match known.as_ref() {
-        Some((of, least)) if of == fingerprint => Ok(*least),
-        _ => {
-            let least = least_similarity(embedder)?;
-            tracing::info!(model = %embedder.card().name, least, "least similarity");
-            *known = Some((fingerprint.clone(), least));
-            Ok(least)
         }
     }
 }
@@ -67,8 +69,9 @@ pub async fn coverage(app: &App) -> Option<Coverage> {
 /// Gives passages their vectors until the server stops.
 pub async fn follow(app: App) {
     loop {
-        if let Some(embedder) = app.engines.embedder()
-            && let Err(error) = fill(&app, embedder).await
+        // One that failed when it was measured was told of in the log, and gives nobody vectors.
+        if let Some(model) = app.engines.meaning().filter(|m| m.least.is_some())
+            && let Err(error) = fill(&app, model.embedder).await
         {
             tracing::warn!(error = format!("{error:#}"), "vectors of passages");
         }
@@ -85,8 +88,6 @@ async fn fill(app: &App, embedder: Arc<dyn Embedder>) -> anyhow::Result<Filled> 
     let (work, handle) = (app.clone(), Handle::current());
     blocking::run(move || -> anyhow::Result<Filled> {
         work.index.choose_vectors(Some(model.clone()))?;
-        // Before the first question needs it.
-        least(embedder.as_ref()).context("임베딩")?;
         let make = |waiting: &[Waiting]| -> anyhow::Result<Vec<PassageVector>> {
             let passages = handle.block_on(texts(&work.store, waiting))?;
             let texts: Vec<_> = passages.iter().map(|p| (p.id, read(p))).collect();
@@ -201,10 +202,7 @@ mod tests {
 
     #[test]
     fn a_failing_model_leaves_questions_to_the_words() {
-        let ask = |word| {
-            let embedder: Arc<dyn Embedder> = Arc::new(Picky::new(word));
-            of_questions(Some(&embedder), &["주차", "여권"])
-        };
+        let ask = |word| of_questions(Some(&MeaningModel::measured(Arc::new(Picky::new(word)))), &["주차", "여권"]);
         assert_eq!(ask(""), [None, None]);
         // Every pair of this one is alike, so only the highest bound tells anything apart.
         let found = ask("고장");

@@ -264,11 +264,11 @@ impl Work {
             return Ok(Vec::new());
         }
         let (index, queries, readable) = (Arc::clone(&self.app.index), queries.to_vec(), sources.readable.clone());
-        let embedder = self.app.engines.embedder();
+        let model = self.app.engines.meaning();
         let rankings = tokio::task::spawn_blocking(move || {
             let options = SearchOptions { limit: HITS, documents: None };
             let words: Vec<&str> = queries.iter().map(String::as_str).collect();
-            let meanings = meaning::of_questions(embedder.as_ref(), &words);
+            let meanings = meaning::of_questions(model.as_ref(), &words);
             queries
                 .iter()
                 .zip(&meanings)

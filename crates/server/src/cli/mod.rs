@@ -39,7 +39,7 @@ enum Command {
     /// Check the record.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
-    /// Local models: list, add, use, remove, verify, try and measure.
+    /// Local models: list, add, fetch, use, remove, verify, try and measure.
     #[command(subcommand)]
     Models(models::Models),
     /// Copy database, originals and keys into a new folder, also while the server runs.
