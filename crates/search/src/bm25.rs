@@ -2,10 +2,11 @@
 //! engine: Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), §3.1 and, for the
 //! weighted fields, §3.6 (BM25F).
 //!
-//! Terms are hashed to 32 bits. Among 200,000 distinct terms about five pairs are expected to collide; a
-//! collision can lift a wrong passage slightly and can never hide one.
+//! Terms are hashed to 32 bits; a collision can lift a wrong passage slightly and can never hide one.
 
-use madang_korean::{Token, analyse, analyse_query};
+use crate::Synonyms;
+use crate::synonyms::SYNONYM;
+use madang_korean::{analyse, analyse_query};
 use std::collections::HashMap;
 
 /// How fast repeats of a term stop counting.
@@ -46,7 +47,7 @@ impl Counted {
 
     fn add(&mut self, text: &str, field: f32) {
         for token in analyse(text) {
-            *self.frequencies.entry(dimension(&token)).or_default() += field;
+            *self.frequencies.entry(token.term()).or_default() += field;
             self.length += field * token.kind.weight();
         }
     }
@@ -58,24 +59,24 @@ impl Counted {
     }
 }
 
-/// Weights of a query's terms: the root of the summed weights of their kinds, so that a long question does not turn on
+/// Weights of a query's terms and, less, of those of its synonyms: the root of the summed weights of their kinds, so that a long question does not turn on
 /// the word it repeats. Empty when the query asks for nothing.
-pub(crate) fn query_weights(query: &str) -> Sparse {
+pub(crate) fn query_weights(query: &str, synonyms: &Synonyms) -> Sparse {
     let mut sums: HashMap<u32, f32> = HashMap::new();
     for token in analyse_query(query) {
-        let term = dimension(&token);
+        let term = token.term();
         if sums.len() < MOST_QUERY_TERMS || sums.contains_key(&term) {
             *sums.entry(term).or_default() += token.kind.weight();
         }
     }
-    sums.into_iter().map(|(term, sum)| (term, sum.sqrt())).collect()
-}
-
-/// 64-bit FNV-1a of the token's name space and text, folded to 32 bits. Stable across machines and versions.
-fn dimension(token: &Token) -> u32 {
-    let bytes = std::iter::once(token.kind.tag()).chain(token.text.bytes());
-    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3));
-    ((hash >> 32) ^ (hash & 0xffff_ffff)) as u32
+    let mut weights: HashMap<u32, f32> = sums.into_iter().map(|(term, sum)| (term, sum.sqrt())).collect();
+    for token in synonyms.of_question(query).iter().flat_map(|word| analyse_query(word)) {
+        if weights.len() < MOST_QUERY_TERMS {
+            // What the question says itself keeps its weight.
+            weights.entry(token.term()).or_insert(SYNONYM * token.kind.weight().sqrt());
+        }
+    }
+    weights.into_iter().collect()
 }
 
 /// Running average length of what was ever added.
@@ -108,7 +109,7 @@ mod tests {
     use super::*;
 
     fn weight(counted: &Counted, term: &str) -> f32 {
-        let query = query_weights(term);
+        let query = query_weights(term, &Synonyms::default());
         let stored: HashMap<u32, f32> = counted.weights(100.0).into_iter().collect();
         query.iter().filter_map(|(t, _)| stored.get(t)).sum()
     }
@@ -124,16 +125,16 @@ mod tests {
 
     #[test]
     fn nothing_asked_nothing_weighed() {
-        assert!(query_weights("  ?!  어떻게 ").is_empty());
-        assert!(query_weights(&"가나다라마바사 ".repeat(10_000)).len() <= MOST_QUERY_TERMS);
+        assert!(query_weights("  ?!  어떻게 ", &Synonyms::default()).is_empty());
+        assert!(query_weights(&"가나다라마바사 ".repeat(10_000), &Synonyms::default()).len() <= MOST_QUERY_TERMS);
     }
 
     #[test]
     fn dimensions_are_distinct_and_fixed() {
         let all = Counted::of("", &[], "여권 발급 수수료는 얼마인가요 2026년 3월");
         assert_eq!(all.frequencies.len(), analyse("여권 발급 수수료는 얼마인가요 2026년 3월").len());
-        let stem = Token { text: "여권".into(), kind: madang_korean::TokenKind::Stem };
-        let bigram = Token { text: "여권".into(), kind: madang_korean::TokenKind::Bigram };
-        assert_ne!(dimension(&stem), dimension(&bigram));
+        let stem = madang_korean::Token { text: "여권".into(), kind: madang_korean::TokenKind::Stem };
+        let bigram = madang_korean::Token { text: "여권".into(), kind: madang_korean::TokenKind::Bigram };
+        assert_ne!(stem.term(), bigram.term());
     }
 }

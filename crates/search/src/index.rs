@@ -1,13 +1,13 @@
 //! The index as the rest of Madang sees it: add, remove, search, copy; durable when a call returns.
 
-use crate::SearchError;
 use crate::bm25::{Counted, query_weights};
 use crate::engine::{Dense, Engine, Point, Which};
 use crate::files::{Folder, Meta, Unsettled};
 use crate::vectors::{QueryVector, VectorModels, agree_on_vectors};
+use crate::{SearchError, Synonyms};
 use madang_domain::{CollectionId, DocumentId, PassageId, ReadableCollections};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
 
 /// Most hits of one search.
 const MOST_HITS: usize = 1000;
@@ -34,11 +34,13 @@ pub struct SearchOptions {
     pub limit: usize,
     /// Only in these documents; an empty list finds nothing.
     pub documents: Option<Vec<DocumentId>>,
+    /// Other words to look for.
+    pub synonyms: Arc<Synonyms>,
 }
 
 impl Default for SearchOptions {
     fn default() -> Self {
-        Self { limit: 10, documents: None }
+        Self { limit: 10, documents: None, synonyms: Arc::default() }
     }
 }
 
@@ -212,7 +214,8 @@ impl Index {
         let name = meaning.map(|m| models.serving_name(m)).transpose()?.flatten();
         let dense = meaning.zip(name.as_deref());
         let dense = dense.map(|(m, name)| Dense { name, vector: &m.vector, least: m.least_similarity });
-        let found = engine.query(query_weights(query), dense, &which, options.limit.min(MOST_HITS))?;
+        let found =
+            engine.query(query_weights(query, &options.synonyms), dense, &which, options.limit.min(MOST_HITS))?;
         let mut hits: Vec<_> = found
             .into_iter()
             // The filter has seen to this; a fault of the engine must not open a door.

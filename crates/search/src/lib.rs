@@ -8,10 +8,16 @@ mod bm25;
 mod engine;
 mod error;
 pub mod eval;
+mod explain;
 mod files;
+mod fold;
 mod index;
+mod synonyms;
 mod vectors;
 
 pub use error::SearchError;
+pub use explain::{Explanation, Field, Word, explain};
+pub use fold::fold;
 pub use index::{Health, Hit, Index, IndexedPassage, SearchOptions};
+pub use synonyms::{BadLine, MOST_GROUPS, Synonyms};
 pub use vectors::{Coverage, Filled, PassageVector, QueryVector, VectorModel, VectorModels, Waiting};

@@ -76,7 +76,7 @@ fn readers_see_their_collections_only() {
         .collect();
     index.upsert(&passages).expect("upsert");
     let readable = ReadableCollections::resolved(vec![mine]);
-    let options = SearchOptions { limit: 100, documents: None };
+    let options = SearchOptions { limit: 100, ..SearchOptions::default() };
     let hits = index.search("징계 의결", &readable, &options).expect("search");
     assert_eq!(hits.len(), 10);
     assert!(hits.iter().all(|h| h.collection == mine));
@@ -85,10 +85,10 @@ fn readers_see_their_collections_only() {
 
     // A document of a collection that is not readable stays closed when asked for by id.
     let closed = passages.iter().find(|p| p.collection == theirs).expect("one").document;
-    let options = SearchOptions { limit: 10, documents: Some(vec![closed]) };
+    let options = SearchOptions { documents: Some(vec![closed]), ..SearchOptions::default() };
     assert!(index.search("징계", &readable, &options).expect("search").is_empty());
     let open = passages.iter().find(|p| p.collection == mine).expect("one").document;
-    let options = SearchOptions { limit: 10, documents: Some(vec![open]) };
+    let options = SearchOptions { documents: Some(vec![open]), ..SearchOptions::default() };
     assert_eq!(index.search("징계", &readable, &options).expect("search").len(), 1);
 }
 
@@ -102,7 +102,7 @@ fn removal_is_seen_at_once_and_stays() {
     index.optimise().expect("optimise");
     index.remove_documents(&documents[1..2]).expect("remove");
     let readable = ReadableCollections::resolved(vec![collection]);
-    let options = SearchOptions { limit: 100, documents: None };
+    let options = SearchOptions { limit: 100, ..SearchOptions::default() };
     let left: HashSet<_> =
         index.search("여권", &readable, &options).expect("search").into_iter().map(|h| h.document).collect();
     assert_eq!(left, documents[2..].iter().copied().collect());
@@ -376,9 +376,9 @@ fn nothing_to_look_for_finds_nothing() {
         assert!(search(&SHARED.1, query, &[SHARED.2]).is_empty(), "{query:?}");
     }
     let readable = ReadableCollections::resolved(vec![SHARED.2]);
-    let none = SearchOptions { limit: 0, documents: None };
+    let none = SearchOptions { limit: 0, ..SearchOptions::default() };
     assert!(SHARED.1.search("여권", &readable, &none).expect("search").is_empty());
-    let huge = SearchOptions { limit: usize::MAX, documents: None };
+    let huge = SearchOptions { limit: usize::MAX, ..SearchOptions::default() };
     assert!(SHARED.1.search(&"여권 ".repeat(100_000), &readable, &huge).expect("search").len() <= 40);
 }
 

@@ -113,7 +113,8 @@ fn meaning_stays_behind_the_same_filter() {
     assert!(search(&index, query, Some(&model), &[CollectionId::new()]).is_empty());
     assert!(search(&index, query, Some(&model), &[]).is_empty());
     let readable = ReadableCollections::resolved(vec![passages[0].collection]);
-    let options = SearchOptions { limit: 10, documents: Some(vec![other.document, passages[3].document]) };
+    let options =
+        SearchOptions { documents: Some(vec![other.document, passages[3].document]), ..SearchOptions::default() };
     let hits = index.search_with(query, Some(&meaning(&model, query)), &readable, &options).expect("search");
     assert!(hits.is_empty());
 }

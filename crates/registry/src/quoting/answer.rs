@@ -24,7 +24,7 @@ pub(super) async fn write(
     let units = if material.passage_units.is_empty() { &material.input_units } else { &material.passage_units };
     let asked = material.question(task);
     let ranking = rank(&Question::read(&asked), units);
-    if ranking.coverage < ANSWER_THRESHOLD || ranking.best.is_empty() {
+    if ranking.confidence < ANSWER_THRESHOLD || ranking.best.is_empty() {
         no_answer(task, &ranking, units, writer).await?;
         return Ok(Finish { answered: false, unfilled: vec![] });
     }

@@ -14,11 +14,9 @@ mod table;
 mod units;
 mod writer;
 
-pub use rank::ANSWER_THRESHOLD;
-
 use crate::checks;
 use async_trait::async_trait;
-use madang_domain::{OutputForm, Passage, TaskKind};
+use madang_domain::{OutputForm, TaskKind};
 use madang_inference::{EngineCard, EngineError, EngineEvent, EngineTask, Finish, MAX_PASTED, TextEngine};
 use std::collections::HashSet;
 use tokio::sync::mpsc;
@@ -43,13 +41,6 @@ impl TextEngine for QuotingEngine {
         }
         write(task, &material, &mut writer).await
     }
-}
-
-/// How much of the question the best sentence of the passages and its surroundings cover, from 0 to 1; answers are
-/// refused below [`ANSWER_THRESHOLD`].
-pub fn coverage(question: &str, passages: &[Passage]) -> f32 {
-    let units: Vec<Unit> = passages.iter().enumerate().flat_map(|(i, p)| units::of_passage(i, p)).collect();
-    rank::rank(&question::Question::read(question), &units).coverage
 }
 
 async fn write(task: &EngineTask, material: &Material, writer: &mut Writer<'_>) -> Result<Finish, EngineError> {

@@ -2,7 +2,8 @@
 
 use super::units::Unit;
 use crate::phrases::unspaced;
-use madang_korean::{TokenKind, analyse_query, content_words, normalise};
+use madang_korean::{TokenKind, analyse_query, content_words, normalise, stem};
+use std::collections::BTreeMap;
 
 /// Kind of answer that a question word asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +13,7 @@ pub(crate) enum Asked {
     Number,
     Who,
     Place,
+    Article,
     How,
     Why,
     Meaning,
@@ -23,6 +25,8 @@ pattern!(ASKS_AMOUNT, r"얼마|예산|금액|비용|사업비|지원금|수수�
 pattern!(ASKS_NUMBER, r"몇|수는|개수|인원|명수|비율|규모|횟수|면적|얼마나|퍼센트|몇 ?%");
 pattern!(ASKS_WHO, r"누구|누가|담당|부서|어느\s*과|어느\s*팀|기관은|인물|사람은|이름은|주관|소관|어디서\s*담당");
 pattern!(ASKS_PLACE, r"어디|장소|위치|주소|어느\s*(?:곳|지역|도시|나라|국가)");
+pattern!(ASKS_ARTICLE, r"몇\s*조|어느\s*(?:조|조항|규정|법)|조항은|법적\s*근거|근거\s*(?:법령|법률|조항|규정|조례)");
+pattern!(COUNTED, r"몇\s*([가-힣]{1,6})");
 pattern!(ASKS_HOW, r"어떻게|방법|절차|신청하려면|하려면|서류");
 pattern!(ASKS_WHY, r"왜|이유|까닭|원인|때문");
 pattern!(ASKS_MEANING, r"무엇|뭐|뜻|의미|정의|이란");
@@ -44,6 +48,7 @@ pattern!(
     HAS_PLACE,
     r"[가-힣0-9]+(?:시|군|구|동|로|길|층|호|관|센터|역|면|읍|청|공원|도|산|강|국)(?:[^가-힣]|에|의|로|을|를|은|는|이|가|$)"
 );
+pattern!(HAS_ARTICLE, r"제\s*[0-9]{1,4}\s*조|「[^」]{2,40}」|(?:법|시행령|시행규칙|조례|규칙)\s*제");
 pattern!(HAS_HOW, r"신청|방문|온라인|접수|제출|통해|이용|절차|서류|작성");
 pattern!(HAS_WHY, r"때문|위해|위하여|인해|따라|이유|원인|므로|어서|아서");
 pattern!(HAS_MEANING, r"이란|란 |말한다|뜻|의미|이다|입니다|일컫|불린|불리");
@@ -52,6 +57,7 @@ impl Asked {
     /// The kind asked for; the more telling words first.
     pub fn of(question: &str) -> Asked {
         let kinds = [
+            (&ASKS_ARTICLE, Asked::Article),
             (&ASKS_DATE, Asked::Date),
             (&ASKS_AMOUNT, Asked::Amount),
             (&ASKS_WHO, Asked::Who),
@@ -72,6 +78,7 @@ impl Asked {
             Asked::Number => HAS_NUMBER.is_match(text),
             Asked::Who => HAS_BODY.is_match(text),
             Asked::Place => HAS_PLACE.is_match(text),
+            Asked::Article => HAS_ARTICLE.is_match(text),
             Asked::How => HAS_HOW.is_match(text),
             Asked::Why => HAS_WHY.is_match(text),
             Asked::Meaning => HAS_MEANING.is_match(text),
@@ -85,7 +92,11 @@ impl Asked {
 pub(crate) struct Question {
     /// Content words and figures, each once.
     pub words: Vec<String>,
+    /// Terms of the analyser with their weights, which add up to 1.
+    pub terms: Vec<(u32, f32)>,
     pub asked: Asked,
+    /// "몇 명": the unit that a figure in the answer carries.
+    counted: Option<String>,
 }
 
 impl Question {
@@ -100,8 +111,41 @@ impl Question {
                 words.push(word);
             }
         }
-        Question { words, asked: Asked::of(text) }
+        Question { words, terms: weighted(text), asked: Asked::of(text), counted: counted(text) }
     }
+
+    /// Does the text hold something of the kind asked for?
+    pub fn answered_in(&self, text: &str) -> bool {
+        match &self.counted {
+            Some(unit) => has_count(text, unit),
+            None => self.asked.held_by(text),
+        }
+    }
+}
+
+/// As the index weighs a query: the root of the summed weights of a term's kinds.
+fn weighted(text: &str) -> Vec<(u32, f32)> {
+    let mut sums: BTreeMap<u32, f32> = BTreeMap::new();
+    for token in analyse_query(text) {
+        *sums.entry(token.term()).or_default() += token.kind.weight();
+    }
+    let total: f32 = sums.values().map(|w| w.sqrt()).sum();
+    sums.into_iter().map(|(term, weight)| (term, weight.sqrt() / total.max(f32::EPSILON))).collect()
+}
+
+/// The unit behind "몇": at most two syllables, particles and endings off.
+fn counted(question: &str) -> Option<String> {
+    let unit = COUNTED.captures(question)?.get(1)?.as_str();
+    let whole = stem(unit);
+    Some(whole.chars().take(2).collect()).filter(|u: &String| !matches!(u.as_str(), "가지" | "번째"))
+}
+
+/// A figure with this unit behind it.
+fn has_count(text: &str, unit: &str) -> bool {
+    text.match_indices(unit).any(|(at, _)| {
+        let before = text.get(..at).unwrap_or("").trim_end();
+        before.ends_with(|c: char| c.is_ascii_digit() || matches!(c, '천' | '만' | '억' | '백' | '여'))
+    })
 }
 
 /// Adverbs of manner ("늦게") and bare nouns of time ("날이"): documents say these in other words.

@@ -151,7 +151,7 @@ async fn write_sentences(
     let ranking = rank(&Question::read(&material.question(task)), units);
     let chosen = if own && material.query.is_empty() {
         super::summary::central(units, task.plan.max_items.max(1), &Wanted::of(&task.instructions))
-    } else if ranking.coverage < ANSWER_THRESHOLD {
+    } else if ranking.confidence < ANSWER_THRESHOLD {
         return nothing(task, material, writer).await;
     } else {
         choose(&ranking, units, task.plan.max_items.max(1))
@@ -232,7 +232,7 @@ fn passages_about(task: &EngineTask, material: &Material) -> HashSet<usize> {
     let covers = |i: &usize| {
         let units: Vec<Unit> =
             material.passage_units.iter().filter(|u| u.origin == Origin::Passage(*i)).cloned().collect();
-        rank(&question, &units).coverage >= ANSWER_THRESHOLD
+        rank(&question, &units).confidence >= ANSWER_THRESHOLD
     };
     let direct: Vec<usize> = all.clone().filter(covers).collect();
     let section = |i: usize| {

@@ -4,7 +4,7 @@
 
 use crate::phrases::unspaced;
 use madang_domain::Passage;
-use madang_korean::{content_words, normalise, sentences, without_marker};
+use madang_korean::{Token, analyse, content_words, normalise, sentences, without_marker};
 use std::collections::HashSet;
 
 pattern!(ARTICLE, r"^제[0-9]+(?:조|장|절|편)(?:의[0-9]+)?\s*(?:\([^()]{1,40}\)|[^.다]{1,30})?$");
@@ -40,6 +40,10 @@ pub(crate) struct Unit {
     pub position: usize,
     /// Particle-stripped words.
     pub words: HashSet<String>,
+    /// Terms of the analyser in the unit's own text.
+    pub terms: HashSet<u32>,
+    /// Terms of the headings above.
+    pub terms_above: HashSet<u32>,
     /// Normalised text without spaces.
     pub flat: String,
     /// Normalised headings above, document title included, without spaces.
@@ -174,11 +178,17 @@ fn unit(
         heading,
         position,
         words: content_words(words_of).into_iter().collect(),
+        terms: terms(words_of),
+        terms_above: terms(&all.join(" ")),
         flat: unspaced(&normalise(words_of)),
         flat_above: unspaced(&normalise(&all.join(" "))),
         above: all,
         row,
     }
+}
+
+fn terms(text: &str) -> HashSet<u32> {
+    analyse(text).iter().map(Token::term).collect()
 }
 
 enum RowReading {

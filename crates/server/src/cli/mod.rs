@@ -84,7 +84,7 @@ pub fn main() -> ExitCode {
         Command::Serve(command) => block_on(command.run()),
         Command::User(command) => block_on(command.run()),
         Command::Extract(command) => block_on(command.run()),
-        Command::Eval(command) => command.run(),
+        Command::Eval(command) => block_on(command.run()),
         Command::Pii(command) => command.run(),
         Command::Ledger(command) => block_on(command.run()),
         Command::Models(command) => block_on(command.run()),
