@@ -284,7 +284,99 @@ async fn a_replacement_takes_over_when_it_is_read() -> Test {
     assert_eq!(end_of(client, &new).await?.0, "ready");
     let found = hits(client, "대강당 신청").await?;
     assert!(!found.is_empty() && found.iter().all(|h| h["document"] == new.as_str()), "{found:?}");
-    assert_eq!(client.get(&format!("/api/v1/documents/{old}")).await?.status(), StatusCode::NOT_FOUND);
+    let before = client.json(&format!("/api/v1/documents/{old}")).await?;
+    assert_eq!((&before["state"], &before["superseded_by"]), (&json!("superseded"), &json!(new)));
+    Ok(())
+}
+
+/// Writes a file that nobody seems to be writing any more.
+fn put(path: &std::path::Path, text: &str, age: u64) -> anyhow::Result<()> {
+    std::fs::create_dir_all(path.parent().context("parent")?)?;
+    std::fs::write(path, text)?;
+    let then = std::time::SystemTime::now() - std::time::Duration::from_secs(age);
+    Ok(std::fs::File::options().write(true).open(path)?.set_modified(then)?)
+}
+
+#[tokio::test]
+async fn a_collection_follows_a_folder_of_its_departments_share() -> Test {
+    let share = tempfile::tempdir()?;
+    let root = share.path().join("share");
+    put(&root.join("규정/당직.md"), "# 당직 규정\n\n당직 근무는 저녁 여섯 시에 시작한다.", 900)?;
+    put(&root.join("규정/사진.jpg"), "그림", 900)?;
+    put(&root.join("규정/~$당직.docx"), "잠금", 900)?;
+    put(&root.join("밖.md"), "# 다른 폴더\n\n이 글은 연결한 폴더 밖에 있다.", 900)?;
+    let home = tempfile::tempdir()?;
+    let server = Madang::start_in(home.path(), &["--share", &format!("정보통신과={}", root.display())])?;
+    let city = City::build(&server).await?;
+    let collection = city.collection("규정", "O", true).await?;
+    let client = &city.ict_official.client;
+    let path = format!("/api/v1/collections/{collection}/folder");
+    assert_eq!(client.json(&path).await?["choices"], json!(["", "규정"]));
+    for out in ["..", "/etc", "없는 폴더"] {
+        let refused = client.send(Method::PUT, &path, json!({ "path": out })).await?;
+        assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "{out}");
+    }
+    let stranger = &city.civil_official.client;
+    let refused = stranger.send(Method::PUT, &path, json!({ "path": "규정" })).await?;
+    assert_eq!(refused.status(), StatusCode::FORBIDDEN, "a reader of the collection is not its owner");
+    client.ok(Method::PUT, &path, json!({ "path": "규정" })).await?;
+    let documents = format!("/api/v1/collections/{collection}/documents");
+    let listed = async || -> anyhow::Result<Vec<Value>> {
+        Ok(client.json(&documents).await?["documents"].as_array().cloned().unwrap_or_default())
+    };
+    // Looks now, until the list is as wanted and all of it is ready.
+    let until = async |wanted: &[&str]| {
+        eventually(&format!("{wanted:?} is listed"), || async {
+            client.ok(Method::POST, &format!("{path}/look"), json!({})).await?;
+            let listed = listed().await?;
+            let names: Vec<_> = listed.iter().filter_map(|d| d["file_name"].as_str()).collect();
+            let ready = listed.iter().all(|d| d["state"] == "ready");
+            Ok((ready && names == wanted).then_some(listed.clone()))
+        })
+        .await
+    };
+    let first = until(&["당직.md"]).await?[0]["id"].clone();
+    let cited = hits(client, "당직 근무 시작").await?;
+    assert_eq!(cited[0]["document"], first);
+    let folder = client.json(&path).await?;
+    assert_eq!(folder["folder"]["summary"]["files"], 2, "{folder}");
+    assert_eq!(folder["skipped"][0][1], 1, "the picture: {folder}");
+
+    put(&root.join("규정/당직.md"), "# 당직 규정\n\n당직 근무는 저녁 일곱 시에 시작한다.", 600)?;
+    let changed = eventually("the change is followed", || async {
+        client.ok(Method::POST, &format!("{path}/look"), json!({})).await?;
+        let hits = hits(client, "당직 근무 시작").await?;
+        Ok(hits.iter().any(|h| h["text"].as_str().is_some_and(|t| t.contains("일곱"))).then_some(hits))
+    })
+    .await?;
+    assert!(changed.iter().all(|h| h["document"] != first), "the newest version alone is found");
+    let old = client.json(&format!("/api/v1/passages/{}", cited[0]["id"].as_str().context("id")?)).await?;
+    assert!(old["text"].as_str().is_some_and(|t| t.contains("여섯")), "what was cited still opens: {old}");
+
+    std::fs::create_dir_all(root.join("규정/2026"))?;
+    std::fs::rename(root.join("규정/당직.md"), root.join("규정/2026/야간 근무.md"))?;
+    let moved = until(&["야간 근무.md"]).await?;
+    assert_eq!(moved[0]["title"], "야간 근무");
+    assert_eq!(moved[0]["id"], changed[0]["document"], "the same document under another name");
+
+    std::fs::rename(&root, share.path().join("away"))?;
+    let lost = eventually("the lost share is told of", || async {
+        client.ok(Method::POST, &format!("{path}/look"), json!({})).await?;
+        let folder = client.json(&path).await?["folder"].clone();
+        Ok(folder["error"].is_string().then_some(folder))
+    })
+    .await?;
+    assert!(lost["error"].as_str().is_some_and(|e| e.contains("그대로")), "{lost}");
+    assert_eq!(listed().await?.len(), 1, "an unmounted share deletes nothing");
+    std::fs::rename(share.path().join("away"), &root)?;
+
+    put(&root.join("규정/새 지침.md"), "# 새 지침\n\n민원실은 점심에도 연다.", 600)?;
+    std::fs::remove_file(root.join("규정/2026/야간 근무.md"))?;
+    until(&["새 지침.md"]).await?;
+    assert!(hits(client, "당직 근무 시작").await?.is_empty(), "a file that is gone is found no more");
+    client.ok(Method::DELETE, &path, json!({})).await?;
+    assert_eq!(client.json(&path).await?["folder"], Value::Null);
+    assert_eq!(listed().await?.len(), 1, "documents stay when following ends");
     Ok(())
 }
 

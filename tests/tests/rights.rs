@@ -401,6 +401,8 @@ impl World {
                 json!({ "inputs": { "question": "감사 통보" } })
             }
             "POST /api/v1/apps/{id}/rollback" => json!({ "version": 1, "reason": "되돌림" }),
+            "PUT /api/v1/collections/{id}/folder" => json!({ "path": "" }),
+            "PUT /api/v1/synonyms" => json!({ "text": "쓰레기, 폐기물" }),
             "PUT /api/v1/models/choice" => json!({ "choice": "quoting" }),
             "PUT /api/v1/models/networks" => json!({ "networks": ["127.0.0.0/8"] }),
             "POST /api/v1/models/servers" | "POST /api/v1/models/servers/try" => {

@@ -7,17 +7,18 @@ use crate::engines::Engines;
 use crate::ingest::{self, Ingest};
 use crate::settings::Settings;
 use crate::shelf::ModelShelf;
+use crate::watch::Watch;
 use anyhow::Context;
 use madang_documents::Limits;
 use madang_documents::child::Sandbox;
 use madang_gateway::{Gateway, MasterKey, Policy};
 use madang_inference::TextEngine;
 use madang_registry::quoting::QuotingEngine;
-use madang_search::Index;
+use madang_search::{Index, Synonyms};
 use madang_store::{Clock, Originals, Store};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use tokio_util::sync::CancellationToken;
 
 /// Shared by all handlers and background work; cheap to clone.
@@ -33,6 +34,10 @@ pub struct Inner {
     pub index: Arc<Index>,
     /// Switchboard of the background work on documents, which `ingest::start` begins.
     pub ingest: Ingest,
+    /// Words of one meaning, for questions.
+    synonyms: RwLock<Arc<Synonyms>>,
+    /// Wakes the looking into followed folders, which `watch::follow` does.
+    pub watch: Watch,
     /// Reads untrusted files in a child process.
     pub sandbox: Sandbox,
     pub passwords: Passwords,
@@ -86,6 +91,7 @@ impl App {
         bundled::load(&store).await?;
         store.fail_interrupted_runs().await?;
         let gateway = open_gateway(&settings, &store).await?;
+        let synonyms = Synonyms::parse(&store.synonyms().await?);
         let originals = Originals::open(&settings.home.join("originals"))?;
         originals.clear_incoming()?;
         let passwords = Passwords::new()?;
@@ -96,6 +102,8 @@ impl App {
             originals,
             index,
             ingest: Ingest::new(todo),
+            watch: Watch::default(),
+            synonyms: RwLock::new(Arc::new(synonyms)),
             passwords,
             engine: Arc::clone(engines.router()) as Arc<dyn TextEngine>,
             engines,
@@ -105,6 +113,16 @@ impl App {
             shutdown: CancellationToken::new(),
         };
         Ok(Self(Arc::new(inner)))
+    }
+
+    /// Words of one meaning that questions are widened by.
+    pub fn synonyms(&self) -> Arc<Synonyms> {
+        Arc::clone(&self.synonyms.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts others in their place, from the next search on. They were stored before.
+    pub fn set_synonyms(&self, synonyms: Synonyms) {
+        *self.synonyms.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(synonyms);
     }
 
     /// Name of the session cookie: the `__Host-` prefix where browsers accept it.

@@ -5,8 +5,8 @@ use crate::blocking;
 use crate::error::{Failure, Handled};
 use crate::meaning;
 use madang_domain::{CollectionId, Passage, Scope};
-use madang_search::SearchOptions;
-use std::collections::HashMap;
+use madang_search::{Explanation, SearchOptions, explain, fold};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,8 +19,10 @@ const SPARE: usize = 20;
 #[derive(Debug, Clone)]
 pub struct Found {
     pub passage: Passage,
-    /// Of BM25, or of fused ranks where meaning counts too: comparable within one answer alone.
+    /// Of BM25, or of both fused where meaning counts too: comparable within one answer alone.
     pub score: f32,
+    /// Passages further down that say the same, best first.
+    pub also: Vec<Passage>,
 }
 
 /// What was found, best first.
@@ -44,7 +46,8 @@ pub async fn passages(
     let readable = within.map_or_else(|| readable.clone(), |wanted| readable.narrowed(wanted));
     let query: String = query.chars().take(MAX_QUERY).collect();
     let index = Arc::clone(&app.index);
-    let options = SearchOptions { limit: limit.saturating_add(SPARE), documents: None };
+    let options =
+        SearchOptions { limit: limit.saturating_add(SPARE), synonyms: app.synonyms(), ..SearchOptions::default() };
     let model = app.engines.meaning();
     let hits = blocking::run(move || {
         let meaning = meaning::of_questions(model.as_ref(), &[&query]).pop().flatten();
@@ -56,10 +59,31 @@ pub async fn passages(
     let ids: Vec<_> = hits.iter().map(|h| h.passage).collect();
     let scores: HashMap<_, _> = hits.iter().map(|h| (h.passage, h.score)).collect();
     let passages = app.store.passages(scope, &ids).await?;
-    let hits = passages
-        .into_iter()
-        .take(limit)
-        .map(|passage| Found { score: scores.get(&passage.id).copied().unwrap_or_default(), passage })
-        .collect();
+    let found = |(passage, also): (Passage, Vec<Passage>)| Found {
+        score: scores.get(&passage.id).copied().unwrap_or_default(),
+        passage,
+        also,
+    };
+    let hits = folded(passages).into_iter().take(limit).map(found).collect();
     Ok(Findings { hits, ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) })
+}
+
+/// Which words of the question stand where in a passage.
+pub fn why(app: &App, query: &str, passage: &Passage) -> Explanation {
+    explain(query, &passage.document_title, &passage.heading_path, &passage.text, &app.synonyms())
+}
+
+/// Passages that say the same behind the best of them. Grouped only inside what this reader may read.
+fn folded(passages: Vec<Passage>) -> Vec<(Passage, Vec<Passage>)> {
+    let texts: Vec<&str> = passages.iter().map(|p| p.text.as_str()).collect();
+    let firsts = fold(&texts);
+    let mut groups: BTreeMap<usize, Vec<Passage>> = BTreeMap::new();
+    for (passage, first) in passages.into_iter().zip(firsts) {
+        groups.entry(first).or_default().push(passage);
+    }
+    let groups = groups.into_values().map(|group| {
+        let mut group = group.into_iter();
+        (group.next(), group.collect())
+    });
+    groups.filter_map(|(first, also)| Some((first?, also))).collect()
 }

@@ -23,6 +23,7 @@ pub mod http;
 pub mod ingest;
 pub mod markdown;
 pub mod meaning;
+mod names;
 pub mod pages;
 pub mod record_words;
 pub mod running;
@@ -31,6 +32,7 @@ pub mod shelf;
 pub mod snippet;
 pub mod views;
 pub mod waiting;
+pub mod watch;
 
 pub use app::App;
 pub use settings::Settings;

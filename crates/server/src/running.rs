@@ -264,9 +264,9 @@ impl Work {
             return Ok(Vec::new());
         }
         let (index, queries, readable) = (Arc::clone(&self.app.index), queries.to_vec(), sources.readable.clone());
-        let model = self.app.engines.meaning();
+        let (model, synonyms) = (self.app.engines.meaning(), self.app.synonyms());
         let rankings = tokio::task::spawn_blocking(move || {
-            let options = SearchOptions { limit: HITS, documents: None };
+            let options = SearchOptions { limit: HITS, synonyms, ..SearchOptions::default() };
             let words: Vec<&str> = queries.iter().map(String::as_str).collect();
             let meanings = meaning::of_questions(model.as_ref(), &words);
             queries

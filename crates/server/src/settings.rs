@@ -22,6 +22,8 @@ pub struct Settings {
     pub parser: Option<PathBuf>,
     /// Largest upload, bytes.
     pub max_upload: usize,
+    /// Departments' shares on the disk, below which their collections may follow folders.
+    pub shares: Vec<crate::watch::Share>,
 }
 
 impl Settings {
@@ -36,6 +38,7 @@ impl Settings {
             allow_loopback_providers: false,
             parser: None,
             max_upload: 100 * 1024 * 1024,
+            shares: Vec::new(),
         }
     }
 

@@ -4,9 +4,10 @@
 use crate::collection_changes::{CollectionChange, NewCollection};
 use crate::collections::Because;
 use crate::documents::{DocumentState, NewDocument};
-use crate::ingest::{Job, ReadDocument};
+use crate::ingest::{Job, MadeReady, ReadDocument};
 use crate::ledger::LedgerFilter;
 use crate::people::NewPerson;
+use crate::watched::WatchedFile;
 use crate::{Clock, Store, StoreError};
 use madang_domain::{CollectionId, DepartmentId, DocumentId, Grade, PassageDraft, PassageId, Role, Scope, Span};
 use std::sync::Arc;
@@ -213,8 +214,8 @@ async fn nothing_is_read_of_a_document_that_is_not_ready() {
         assert!(stored.iter().zip(&passages).all(|(s, p)| s.text == p.text && s.document == p.document));
         let around = store.surroundings(&house.writer, ids[1], 4).await.expect("surroundings");
         assert_eq!((around.before.as_str(), around.after.as_str()), ("이다. ", "."));
-        let original = store.delete_document(&house.writer, document).await.expect("deleted");
-        assert_eq!(original, "a".repeat(64));
+        let originals = store.delete_document(&house.writer, document).await.expect("deleted");
+        assert_eq!(originals, ["a".repeat(64)]);
         assert!(store.passages(&house.writer, &ids).await.expect("query").is_empty());
         assert!(store.pending_index_removals(10).await.expect("queue").contains(&document));
         store.index_removals_done(&[document]).await.expect("done");
@@ -241,8 +242,92 @@ async fn the_same_bytes_enter_once_and_replacement_waits_for_the_new_one() {
         house.claim(new).await;
         store.store_read_document(new, &read()).await.expect("stored").expect("wanted");
         let made = store.make_ready(new).await.expect("ready").expect("wanted");
-        assert_eq!(made.replaced_original, Some("b".repeat(64)));
-        assert!(matches!(store.document(&house.writer, old).await, Err(StoreError::NotFound)));
+        assert_eq!(made, MadeReady { replaced: true, unused_original: None });
+        assert_eq!(house.state(old).await, DocumentState::Superseded);
+    }
+}
+
+#[tokio::test]
+async fn older_versions_stay_open_to_those_who_cited_them_and_are_found_no_more() {
+    for house in houses().await {
+        let (store, collection) = (&house.store, house.collection(Grade::Open).await);
+        let first = house.document(collection, 'b').await;
+        house.ready(first).await;
+        let cited = store.document_passages(&house.writer, first, 0, 9).await.expect("passages");
+        let replace = |old, digest| {
+            store.add_document(&house.writer, collection, NewDocument { replaces: Some(old), ..new_document(digest) })
+        };
+        let second = replace(first, 'c').await.expect("added").id;
+        // Meant for the first as well, and read after the second.
+        let third = replace(first, 'd').await.expect("added").id;
+        house.ready(second).await;
+        house.ready(third).await;
+        let listed = store.documents(&house.writer, collection, 0, 9).await.expect("list");
+        assert_eq!(listed.iter().map(|d| d.id).collect::<Vec<_>>(), [third]);
+        assert_eq!(store.collection_summary(&house.writer, collection).await.expect("summary").documents, 1);
+        let older = store.document_versions(&house.writer, third).await.expect("versions");
+        assert_eq!(
+            older.iter().map(|d| (d.id, d.superseded_by)).collect::<Vec<_>>(),
+            [(second, Some(third)), (first, Some(second))]
+        );
+        let ids: Vec<_> = cited.iter().map(|p| p.id).collect();
+        assert!(
+            store.passages(&house.writer, &ids).await.expect("query").is_empty(),
+            "a search finds the newest alone"
+        );
+        assert!(store.passages_to_index(first).await.expect("query").is_empty());
+        assert!(store.pending_index_removals(9).await.expect("queue").contains(&first));
+        for passage in &cited {
+            let around = store.surroundings(&house.writer, passage.id, 4).await.expect("still open");
+            assert_eq!(around.passage.text, passage.text);
+            let strange = store.surroundings(&house.stranger, passage.id, 4).await;
+            assert!(matches!(strange, Err(StoreError::NotFound)), "to its readers alone");
+        }
+        // The bytes of an older version may come back as the newest.
+        let back = replace(third, 'b').await.expect("added");
+        assert!(!back.duplicate);
+        house.ready(back.id).await;
+        let gone = store.delete_document(&house.writer, back.id).await.expect("deleted");
+        assert_eq!(gone.len(), 4, "with all its versions");
+        assert!(matches!(store.document(&house.writer, first).await, Err(StoreError::NotFound)));
+    }
+}
+
+#[tokio::test]
+async fn a_followed_folder_keeps_its_documents_in_step() {
+    for house in houses().await {
+        let (store, collection) = (&house.store, house.collection(Grade::Open).await);
+        let refused = store.connect_folder(&house.stranger, collection, "계획").await;
+        assert!(matches!(refused, Err(StoreError::NotFound)));
+        store.connect_folder(&house.writer, collection, "계획").await.expect("connected");
+        let folder = store.folder_to_look_at(collection).await.expect("query").expect("followed");
+        let file = |path: &str, digest: char| WatchedFile {
+            path: path.into(),
+            bytes: 10,
+            modified: 1,
+            original: Some(digest.to_string().repeat(64)),
+            document: None,
+            reason: None,
+        };
+        let added = store.take_in_file(&folder, file("가.md", 'a'), new_document('a')).await;
+        let first = added.expect("query").expect("followed").id;
+        house.ready(first).await;
+        let known = store.watched_files(collection).await.expect("files");
+        assert_eq!(known, [WatchedFile { document: Some(first), ..file("가.md", 'a') }]);
+        let moved = WatchedFile { path: "나/다.md".into(), ..known[0].clone() };
+        store.move_file(&folder, "가.md", &moved, "다").await.expect("moved");
+        let view = store.document(&house.writer, first).await.expect("document");
+        assert_eq!((view.title.as_str(), view.file_name.as_str(), view.state), ("다", "다.md", DocumentState::Ready));
+        store.remove_file(&folder, &moved).await.expect("removed");
+        assert_eq!(house.state(first).await, DocumentState::Superseded);
+        assert!(store.watched_files(collection).await.expect("files").is_empty());
+        store.disconnect_folder(&house.writer, collection).await.expect("ended");
+        let late = store.take_in_file(&folder, file("라.md", 'd'), new_document('d')).await.expect("query");
+        assert_eq!(late, None, "a look that was under way adds nothing any more");
+        let own =
+            NewCollection { name: "내 것".into(), description: String::new(), department: None, grade: Grade::Open };
+        let own = store.create_collection(&house.writer, own).await.expect("made");
+        assert!(matches!(store.connect_folder(&house.writer, own, "").await, Err(StoreError::Conflict(_))));
     }
 }
 

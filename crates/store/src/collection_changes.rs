@@ -53,7 +53,7 @@ pub struct DeletedCollection {
 
 /// A collection about to be changed.
 pub(crate) struct Held {
-    owner_department: Option<DepartmentId>,
+    pub(crate) owner_department: Option<DepartmentId>,
     grade: Grade,
     everyone: bool,
 }
@@ -220,6 +220,8 @@ impl Store {
              WHERE collection_id = $1 ON CONFLICT (document_id) DO NOTHING",
             "DELETE FROM documents WHERE collection_id = $1",
             "DELETE FROM collection_readers WHERE collection_id = $1",
+            "DELETE FROM watched_files WHERE collection_id = $1",
+            "DELETE FROM watched_folders WHERE collection_id = $1",
         ] {
             sqlx::query(statement).bind(id.to_string()).execute(&mut *tx.tx).await?;
         }

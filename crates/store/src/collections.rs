@@ -92,14 +92,28 @@ const SUMMARY: &str = concat!(
        COUNT(CASE WHEN state IN ('waiting', 'processing') THEN 1 END) AS waiting, \
        COUNT(CASE WHEN state = 'failed' THEN 1 END) AS failed, \
        CAST(SUM(CASE WHEN state = 'ready' THEN passages ELSE 0 END) AS BIGINT) AS passages, \
-       CAST(SUM(bytes) AS BIGINT) AS bytes FROM documents GROUP BY collection_id) n ON n.collection_id = c.id WHERE ",
+       CAST(SUM(bytes) AS BIGINT) AS bytes FROM documents WHERE state <> 'superseded' GROUP BY collection_id) n ON n.collection_id = c.id WHERE ",
     readable!()
 );
 
 /// Columns of a passage with its document and collection; see [`passage`].
-pub(crate) const PASSAGE_COLUMNS: &str = "SELECT g.id, g.document_id, x.title, c.id AS collection_id, c.name AS collection_name, \
-     c.grade, g.heading_path, g.page, g.page_estimated, g.span_start, g.span_end, g.text FROM passages g \
-     JOIN documents x ON x.id = g.document_id AND x.state = 'ready' JOIN collections c ON c.id = x.collection_id WHERE ";
+macro_rules! passage_columns {
+    ($states:literal) => {
+        concat!(
+            "SELECT g.id, g.document_id, x.title, c.id AS collection_id, c.name AS collection_name, c.grade, \
+             g.heading_path, g.page, g.page_estimated, g.span_start, g.span_end, g.text FROM passages g \
+             JOIN documents x ON x.id = g.document_id AND x.state IN (",
+            $states,
+            ") JOIN collections c ON c.id = x.collection_id WHERE ",
+            crate::rights::readable!()
+        )
+    };
+}
+
+/// Of documents that a search may find, of those the reader may read.
+const FOUND: &str = passage_columns!("'ready'");
+/// Of documents that a run may have cited: also of older versions.
+pub(crate) const CITED: &str = passage_columns!("'ready', 'superseded'");
 
 impl Store {
     /// Collections that the reader may read now: the filter of every query to the index.
@@ -141,7 +155,7 @@ impl Store {
     pub async fn passages(&self, scope: &Scope, ids: &[PassageId]) -> Result<Vec<Passage>> {
         let mut found: HashMap<PassageId, Passage> = HashMap::with_capacity(ids.len());
         for batch in ids.chunks(BATCH) {
-            let sql = format!("{PASSAGE_COLUMNS}{} AND g.id IN ({})", readable!(), placeholders(2, batch.len()));
+            let sql = format!("{FOUND} AND g.id IN ({})", placeholders(2, batch.len()));
             let mut query = sqlx::query(AssertSqlSafe(sql)).bind(scope.person().to_string());
             for id in batch {
                 query = query.bind(id.to_string());
@@ -233,7 +247,7 @@ fn summary(row: &AnyRow) -> Result<CollectionSummary> {
     })
 }
 
-/// A passage from a row with the columns of [`PASSAGE_COLUMNS`].
+/// A passage from a row with the columns of `passage_columns!`.
 pub(crate) fn passage(row: &AnyRow) -> Result<Passage> {
     let page = row.opt_int("page")?.map(u32::try_from).transpose().map_err(|_| StoreError::Corrupt("page"))?;
     Ok(Passage {

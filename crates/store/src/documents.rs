@@ -1,12 +1,12 @@
 //! Documents as their readers see them: adding, listing, reading, cancelling, retrying, deleting. What the worker does
 //! with a waiting document is `ingest`; bytes of originals are `originals`.
 
-use crate::collections::{PASSAGE_COLUMNS, passage};
+use crate::collections::{CITED, passage};
 use crate::ledger::Event;
 use crate::rights::{changeable, readable};
 use crate::row::RowExt;
 use crate::{Result, Store, StoreError, WriteTx};
-use madang_domain::{CollectionId, DocumentId, Grade, Passage, PassageId, Scope};
+use madang_domain::{CollectionId, DocumentId, Grade, Passage, PassageId, PersonId, Scope};
 use serde::Serialize;
 use serde_json::json;
 use sqlx::AssertSqlSafe;
@@ -28,11 +28,13 @@ pub enum DocumentState {
     Ready,
     Failed,
     Cancelled,
+    /// A newer version took its place, or its file is gone: no search finds it, the runs that cited it open it.
+    Superseded,
 }
 
 impl DocumentState {
-    const ALL: [Self; 6] =
-        [Self::Waiting, Self::Processing, Self::Indexing, Self::Ready, Self::Failed, Self::Cancelled];
+    const ALL: [Self; 7] =
+        [Self::Waiting, Self::Processing, Self::Indexing, Self::Ready, Self::Failed, Self::Cancelled, Self::Superseded];
 
     pub fn as_str(self) -> &'static str {
         match self {
@@ -42,6 +44,7 @@ impl DocumentState {
             Self::Ready => "ready",
             Self::Failed => "failed",
             Self::Cancelled => "cancelled",
+            Self::Superseded => "superseded",
         }
     }
 
@@ -70,7 +73,7 @@ pub struct NewDocument {
     /// SHA-256 of the bytes.
     pub original: String,
     pub bytes: i64,
-    /// Document of the same collection to be deleted when this one is ready.
+    /// Document of the same collection whose newer version this is: superseded when this one is ready.
     pub replaces: Option<DocumentId>,
 }
 
@@ -106,6 +109,8 @@ pub struct DocumentView {
     pub passages: usize,
     pub created_at: i64,
     pub updated_at: i64,
+    /// The version that took its place.
+    pub superseded_by: Option<DocumentId>,
     pub can_change: bool,
 }
 
@@ -120,10 +125,10 @@ pub struct Surroundings {
     pub after: String,
 }
 
-const VIEW: &str = concat!(
+pub(crate) const VIEW: &str = concat!(
     "SELECT x.id, x.collection_id, c.name AS collection_name, c.grade, x.title, x.file_name, x.format, x.original, \
      x.bytes, x.state, x.stage, x.error, x.warnings, x.pages, x.pages_estimated, x.characters, x.passages, \
-     x.created_at, x.updated_at, CASE WHEN ",
+     x.created_at, x.updated_at, x.superseded_by, CASE WHEN ",
     changeable!(),
     " THEN 1 ELSE 0 END AS can_change FROM documents x JOIN collections c ON c.id = x.collection_id WHERE ",
     readable!()
@@ -144,40 +149,9 @@ impl Store {
     ) -> Result<AddedDocument> {
         let mut tx = self.write().await?;
         tx.changeable_collection(scope, collection).await?;
-        tx.room_to_wait().await?;
-        if let Some(old) = new.replaces {
-            tx.document_of(collection, old).await?;
-        }
-        let id = DocumentId::new();
-        let done = sqlx::query(
-            "INSERT INTO documents (id, collection_id, title, file_name, original, bytes, format, state, stage, warnings, \
-             pages_estimated, characters, passages, attempts, replaces, created_by, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', '', '[]', 0, 0, 0, 0, $8, $9, $10, $10) \
-             ON CONFLICT (collection_id, original) DO NOTHING",
-        )
-        .bind(id.to_string())
-        .bind(collection.to_string())
-        .bind(&new.title)
-        .bind(&new.file_name)
-        .bind(&new.original)
-        .bind(new.bytes)
-        .bind(&new.format)
-        .bind(new.replaces.map(|d| d.to_string()))
-        .bind(scope.person().to_string())
-        .bind(tx.now)
-        .execute(&mut *tx.tx)
-        .await?;
-        if done.rows_affected() == 0 {
-            let id = tx.duplicate_of(collection, &new.original).await?;
-            tx.commit().await?;
-            return Ok(AddedDocument { id, duplicate: true });
-        }
-        tx.touch(collection).await?;
-        let detail = json!({ "collection": collection, "document": id, "sha256": new.original, "bytes": new.bytes,
-            "replaces": new.replaces });
-        tx.append(Event::new("document_added", Some(scope.person()), detail)).await?;
+        let added = tx.insert_document(collection, new, scope.person()).await?;
         tx.commit().await?;
-        Ok(AddedDocument { id, duplicate: false })
+        Ok(added)
     }
 
     /// May the reader add to this collection? Asked before bytes are taken in.
@@ -189,7 +163,7 @@ impl Store {
         }
     }
 
-    /// Documents of a collection, latest first.
+    /// Documents of a collection, latest first; older versions are left out.
     pub async fn documents(
         &self,
         scope: &Scope,
@@ -197,7 +171,9 @@ impl Store {
         offset: usize,
         limit: usize,
     ) -> Result<Vec<DocumentView>> {
-        let sql = format!("{VIEW} AND c.id = $2 ORDER BY x.created_at DESC, x.id DESC LIMIT $3 OFFSET $4");
+        let sql = format!(
+            "{VIEW} AND c.id = $2 AND x.state <> 'superseded' ORDER BY x.created_at DESC, x.id DESC LIMIT $3 OFFSET $4"
+        );
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(scope.person().to_string())
             .bind(collection.to_string())
@@ -218,7 +194,7 @@ impl Store {
         view(&row)
     }
 
-    /// Passages of a ready document in order, from number `from` (0-based) on.
+    /// Passages of a ready or superseded document in order, from number `from` (0-based) on.
     pub async fn document_passages(
         &self,
         scope: &Scope,
@@ -226,8 +202,7 @@ impl Store {
         from: usize,
         limit: usize,
     ) -> Result<Vec<Passage>> {
-        let sql =
-            format!("{PASSAGE_COLUMNS}{} AND x.id = $2 AND g.ordinal >= $3 ORDER BY g.ordinal LIMIT $4", readable!());
+        let sql = format!("{CITED} AND x.id = $2 AND g.ordinal >= $3 ORDER BY g.ordinal LIMIT $4");
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(scope.person().to_string())
             .bind(id.to_string())
@@ -241,7 +216,7 @@ impl Store {
     /// Position of a passage in its document, 0-based.
     pub async fn passage_position(&self, scope: &Scope, document: DocumentId, id: PassageId) -> Result<usize> {
         let sql = concat!(
-            "SELECT g.ordinal FROM passages g JOIN documents x ON x.id = g.document_id AND x.state = 'ready' \
+            "SELECT g.ordinal FROM passages g JOIN documents x ON x.id = g.document_id AND x.state IN ('ready', 'superseded') \
              JOIN collections c ON c.id = x.collection_id WHERE ",
             readable!(),
             " AND x.id = $2 AND g.id = $3"
@@ -255,9 +230,14 @@ impl Store {
         row.count("ordinal")
     }
 
-    /// A passage with up to `around` characters of stored text on each side.
+    /// A passage, also of an older version, with up to `around` characters of stored text on each side.
     pub async fn surroundings(&self, scope: &Scope, id: PassageId, around: usize) -> Result<Surroundings> {
-        let passage = self.passages(scope, &[id]).await?.pop().ok_or(StoreError::NotFound)?;
+        let row = sqlx::query(AssertSqlSafe(format!("{CITED} AND g.id = $2")))
+            .bind(scope.person().to_string())
+            .bind(id.to_string())
+            .fetch_one(&self.pool)
+            .await?;
+        let passage = passage(&row)?;
         let start = passage.span.start.saturating_sub(around);
         let row = sqlx::query(
             "SELECT substr(text, CAST($2 AS INTEGER), CAST($3 AS INTEGER)) AS before_text, \
@@ -305,21 +285,25 @@ impl Store {
         tx.commit().await
     }
 
-    /// Deletes a document and its passages at once; the index follows. Returns the digest of its original, which may
-    /// now be without a document.
-    pub async fn delete_document(&self, scope: &Scope, id: DocumentId) -> Result<String> {
+    /// Deletes a document with its older versions and their passages at once; the index follows. Returns the digests
+    /// of the originals, which may now be without a document.
+    pub async fn delete_document(&self, scope: &Scope, id: DocumentId) -> Result<Vec<String>> {
         let mut tx = self.write().await?;
         let collection = tx.changeable_document(scope, id).await?;
-        let original = tx.remove_document(id).await?;
+        let mut originals = Vec::new();
+        for version in tx.with_older_versions(id).await? {
+            let original = tx.remove_document(version).await?;
+            let detail = json!({ "collection": collection, "document": version, "sha256": original });
+            tx.append(Event::new("document_deleted", Some(scope.person()), detail)).await?;
+            originals.push(original);
+        }
         tx.touch(collection).await?;
-        let detail = json!({ "collection": collection, "document": id, "sha256": original });
-        tx.append(Event::new("document_deleted", Some(scope.person()), detail)).await?;
         tx.commit().await?;
-        Ok(original)
+        Ok(originals)
     }
 }
 
-fn view(row: &AnyRow) -> Result<DocumentView> {
+pub(crate) fn view(row: &AnyRow) -> Result<DocumentView> {
     let state: DocumentState = row.parsed("state")?;
     let indexing = state == DocumentState::Processing && row.text("stage")? == "indexing";
     let pages = row.opt_int("pages")?.map(u32::try_from).transpose().map_err(|_| StoreError::Corrupt("pages"))?;
@@ -342,11 +326,53 @@ fn view(row: &AnyRow) -> Result<DocumentView> {
         passages: row.count("passages")?,
         created_at: row.int("created_at")?,
         updated_at: row.int("updated_at")?,
+        superseded_by: row.opt_parsed("superseded_by")?,
         can_change: row.flag("can_change")?,
     })
 }
 
 impl WriteTx {
+    /// Adds a document to wait for reading, as [`Store::add_document`], for somebody whose right to do so was checked.
+    pub(crate) async fn insert_document(
+        &mut self,
+        collection: CollectionId,
+        new: NewDocument,
+        by: PersonId,
+    ) -> Result<AddedDocument> {
+        self.room_to_wait().await?;
+        if let Some(old) = new.replaces {
+            self.document_of(collection, old).await?;
+        }
+        let id = DocumentId::new();
+        let done = sqlx::query(
+            "INSERT INTO documents (id, collection_id, title, file_name, original, bytes, format, state, stage, warnings, \
+             pages_estimated, characters, passages, attempts, replaces, created_by, created_at, updated_at) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', '', '[]', 0, 0, 0, 0, $8, $9, $10, $10) \
+             ON CONFLICT (collection_id, original) WHERE state <> 'superseded' DO NOTHING",
+        )
+        .bind(id.to_string())
+        .bind(collection.to_string())
+        .bind(&new.title)
+        .bind(&new.file_name)
+        .bind(&new.original)
+        .bind(new.bytes)
+        .bind(&new.format)
+        .bind(new.replaces.map(|d| d.to_string()))
+        .bind(by.to_string())
+        .bind(self.now)
+        .execute(&mut *self.tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            let id = self.duplicate_of(collection, &new.original).await?;
+            return Ok(AddedDocument { id, duplicate: true });
+        }
+        self.touch(collection).await?;
+        let detail = json!({ "collection": collection, "document": id, "sha256": new.original, "bytes": new.bytes,
+            "replaces": new.replaces });
+        self.append(Event::new("document_added", Some(by), detail)).await?;
+        Ok(AddedDocument { id, duplicate: false })
+    }
+
     /// The document's collection, if the reader may change it.
     async fn changeable_document(&mut self, scope: &Scope, id: DocumentId) -> Result<CollectionId> {
         let row = sqlx::query("SELECT collection_id FROM documents WHERE id = $1")
@@ -379,11 +405,13 @@ impl WriteTx {
 
     /// The document that already holds these bytes, set waiting again if it had come to nothing.
     async fn duplicate_of(&mut self, collection: CollectionId, original: &str) -> Result<DocumentId> {
-        let row = sqlx::query("SELECT id FROM documents WHERE collection_id = $1 AND original = $2")
-            .bind(collection.to_string())
-            .bind(original)
-            .fetch_one(&mut *self.tx)
-            .await?;
+        let row = sqlx::query(
+            "SELECT id FROM documents WHERE collection_id = $1 AND original = $2 AND state <> 'superseded'",
+        )
+        .bind(collection.to_string())
+        .bind(original)
+        .fetch_one(&mut *self.tx)
+        .await?;
         let id = row.parsed("id")?;
         self.wait_again(id).await?;
         Ok(id)

@@ -66,8 +66,10 @@ pub struct StoredPassage {
 /// What a document that became ready took the place of.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MadeReady {
-    /// Digest of the replaced document's original.
-    pub replaced_original: Option<String>,
+    /// An older version left the index.
+    pub replaced: bool,
+    /// Digest of the original of an older version that nobody could ever cite.
+    pub unused_original: Option<String>,
 }
 
 impl Store {
@@ -160,7 +162,7 @@ impl Store {
         Ok(Some(ids))
     }
 
-    /// Makes an indexed document readable and removes the one it replaces; `None` if it was cancelled or deleted
+    /// Makes an indexed document readable and supersedes the one it replaces; `None` if it was cancelled or deleted
     /// meanwhile: its passages must then leave the index again.
     pub async fn make_ready(&self, id: DocumentId) -> Result<Option<MadeReady>> {
         let mut tx = self.write().await?;
@@ -186,7 +188,8 @@ impl Store {
         tx.touch(collection).await?;
         let mut made = MadeReady::default();
         if let Some(old) = row.opt_parsed::<DocumentId>("old")? {
-            made.replaced_original = Some(tx.remove_document(old).await?);
+            made.replaced = true;
+            made.unused_original = tx.supersede(old, id).await?;
             let detail = json!({ "collection": collection, "document": old, "by": id });
             tx.append(Event::new("document_replaced", None, detail)).await?;
         }

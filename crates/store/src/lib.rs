@@ -28,7 +28,10 @@ pub mod ratings;
 pub mod runs;
 pub mod sharing;
 pub mod shelves;
+pub mod versions;
 pub mod waiting;
+pub mod watched;
+pub mod words;
 
 #[cfg(test)]
 mod collect_tests;

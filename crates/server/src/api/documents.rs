@@ -97,13 +97,13 @@ async fn one(State(app): State<App>, reader: Reader, Path(id): Path<String>) -> 
     Ok(Json(Item::new(&app, view)))
 }
 
-/// Deletes a document; its passages are gone from search at once.
+/// Deletes a document with its older versions; its passages are gone from search at once.
 #[utoipa::path(delete, path = "/api/v1/documents/{id}", tag = "documents", params(("id" = String, Path)), responses((status = 204), (status = 403), (status = 404)))]
 async fn delete(State(app): State<App>, reader: Reader, Path(id): Path<String>) -> Handled<StatusCode> {
     let id: DocumentId = parse_id(&id)?;
-    let original = app.store.delete_document(reader.scope(), id).await?;
+    let originals = app.store.delete_document(reader.scope(), id).await?;
     app.ingest.removed(&[id]);
-    sweep_originals(&app, vec![original]).await;
+    sweep_originals(&app, originals).await;
     Ok(StatusCode::NO_CONTENT)
 }
 

@@ -8,6 +8,7 @@ pub mod collections;
 pub mod directory;
 pub mod documents;
 pub mod drafts;
+pub mod folders;
 pub mod ledger;
 pub mod model_servers;
 pub mod models;
@@ -18,6 +19,7 @@ pub mod search;
 pub mod session;
 pub mod sharing;
 pub mod store;
+pub mod synonyms;
 pub mod tokens;
 pub mod uploads;
 
@@ -79,8 +81,10 @@ fn described() -> OpenApiRouter<App> {
         .merge(ledger::router())
         .merge(collections::router())
         .merge(documents::router())
+        .merge(folders::router())
         .merge(uploads::router())
         .merge(search::router())
+        .merge(synonyms::router())
         .merge(models::router())
         .merge(model_servers::router())
         .merge(openai::router())

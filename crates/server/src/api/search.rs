@@ -8,6 +8,7 @@ use crate::ingest::Rebuild;
 use axum::Json;
 use axum::extract::{Query, State};
 use madang_domain::Passage;
+use madang_search::Explanation;
 use madang_store::auth::parse_id;
 use serde::{Deserialize, Serialize};
 use utoipa::IntoParams;
@@ -37,6 +38,10 @@ struct Hit {
     #[serde(flatten)]
     passage: Passage,
     score: f32,
+    /// Which words of the question stand where, and how much of it that is.
+    why: Explanation,
+    /// Passages that say the same.
+    also: Vec<Passage>,
 }
 
 #[derive(Serialize)]
@@ -61,6 +66,8 @@ async fn search(State(app): State<App>, reader: Reader, Query(asked): Query<Aske
     };
     let limit = asked.limit.unwrap_or(10).min(MAX_HITS);
     let found = find::passages(&app, reader.scope(), q, within.as_ref().map(<[_; 1]>::as_slice), limit).await?;
-    let hits = found.hits.into_iter().map(|f| Hit { passage: f.passage, score: f.score }).collect();
+    let hit =
+        |f: find::Found| Hit { why: find::why(&app, q, &f.passage), passage: f.passage, score: f.score, also: f.also };
+    let hits = found.hits.into_iter().map(hit).collect();
     Ok(Json(Answer { hits, ms: found.ms, rebuild: app.ingest.rebuild() }))
 }

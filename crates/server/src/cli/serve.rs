@@ -5,7 +5,8 @@ use super::Home;
 use crate::app::App;
 use crate::engines::ModelFile;
 use crate::settings::Settings;
-use crate::{demo, http, ingest, meaning, shelf};
+use crate::watch::Share;
+use crate::{demo, http, ingest, meaning, shelf, watch};
 use anyhow::Context;
 use madang_store::Clock;
 use std::io::Write;
@@ -32,6 +33,9 @@ pub struct Serve {
     /// A model to answer with: a GGUF file, or a folder with safetensors. Without one the quoting engine answers.
     #[arg(long, env = "MADANG_MODEL")]
     model: Option<PathBuf>,
+    /// A department's share on the disk, as NAME=/PATH, below which its collections may follow folders; may be repeated.
+    #[arg(long = "share", env = "MADANG_SHARES", value_name = "NAME=PATH", value_delimiter = ';')]
+    shares: Vec<Share>,
     /// Allow outside providers on a loopback address: for trials on one machine.
     #[arg(long, env = "MADANG_ALLOW_LOOPBACK_PROVIDERS")]
     allow_loopback_providers: bool,
@@ -44,6 +48,7 @@ impl Serve {
             database_url: self.home.database_url.clone(),
             public_url: self.public_url.clone(),
             allow_loopback_providers: self.allow_loopback_providers,
+            shares: self.shares.clone(),
             ..Settings::for_home(self.home.home.clone())
         }
     }
@@ -100,6 +105,7 @@ async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
     let background = ingest::start(&app);
     let models = tokio::spawn(shelf::follow(app.clone()));
     let vectors = tokio::spawn(meaning::follow(app.clone()));
+    let folders = tokio::spawn(watch::follow(app.clone()));
     let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stop).await?;
     // Runs that were stopped are still being stored.
@@ -109,6 +115,7 @@ async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
     background.ended().await;
     models.await?;
     vectors.await?;
+    folders.await?;
     app.store.close().await;
     Ok(())
 }

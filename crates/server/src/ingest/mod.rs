@@ -17,7 +17,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use turns::Turns;
 
-pub use upkeep::{Todo, open_index, sweep_originals};
+pub use upkeep::{Todo, open_index, reindex, sweep_originals};
 
 /// Most documents read at once, however many cores there are.
 const MOST_AT_ONCE: usize = 8;

@@ -172,6 +172,15 @@ async fn fill_all(app: &App) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Writes ready documents into the index anew: their titles changed. What cannot be written now keeps its old title in
+/// the index until that is made anew.
+pub async fn reindex(app: &App, documents: &[DocumentId]) {
+    let todo = Todo::Documents(documents.to_vec());
+    if let Err(error) = fill(app, &todo).await {
+        tracing::warn!(%error, "titles in the index");
+    }
+}
+
 /// Adds the passages of a document to the batch and writes it when it is large enough.
 async fn add(app: &App, document: DocumentId, batch: &mut Vec<IndexedPassage>) -> anyhow::Result<()> {
     batch.extend(app.store.passages_to_index(document).await?.into_iter().map(indexed));

@@ -107,8 +107,10 @@ async fn ready(app: &App, job: &Job, stop: &CancellationToken) -> Result<usize, 
         app.ingest.set_percent(job.document, INDEXING + u8::try_from(share).unwrap_or(0));
     }
     let Some(made) = app.store.make_ready(job.document).await? else { return Err(Setback::Stopped) };
-    if let Some(original) = made.replaced_original {
+    if made.replaced {
         app.ingest.removed(&[]);
+    }
+    if let Some(original) = made.unused_original {
         super::sweep_originals(app, vec![original]).await;
     }
     Ok(total)

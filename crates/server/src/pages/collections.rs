@@ -2,11 +2,12 @@
 
 use super::{page, size, when};
 use crate::api::documents::Item;
+use crate::api::folders::{Followed, followed};
 use crate::app::App;
 use crate::auth::Reader;
 use crate::frame::{Page, frame, render};
 use crate::views::collections::{
-    CollectionPage, CollectionRow, CollectionsPage, DocumentRow, ReaderDepartment, ReaderPerson,
+    CollectionPage, CollectionRow, CollectionsPage, DocumentRow, FolderPanel, ReaderDepartment, ReaderPerson,
 };
 use crate::views::{Choice, Lang, Pager};
 use axum::extract::{Path, Query, State};
@@ -16,6 +17,7 @@ use madang_domain::{CollectionId, Grade, Scope};
 use madang_store::auth::{HeldPost, parse_id};
 use madang_store::collections::{Because, CollectionReader, CollectionSummary, NamedReaders};
 use madang_store::people::Department;
+use madang_store::watched::{Looked, WatchedFolder};
 use serde::Deserialize;
 
 /// Documents on one page.
@@ -92,6 +94,7 @@ async fn one(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Path<St
     let people = app.store.collection_readers(scope, id).await?;
     let departments = app.store.departments().await?;
     let can_lower = summary.owner_department.is_some_and(|d| scope.manages(d));
+    let Followed { folder, skipped, choices } = followed(&app, &reader, &summary).await?;
     render(CollectionPage {
         frame: frame(&app, &reader, &uri).await?,
         l,
@@ -114,8 +117,16 @@ async fn one(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Path<St
         grades: grades(summary.grade, can_lower),
         can_lower: can_lower && summary.grade != Grade::Open,
         hand_to: if summary.owner_person.is_some() { my_departments(&reader.identity.posts) } else { Vec::new() },
+        folder: folder.map(|f| folder_panel(f, skipped, app.store.now(), l)),
+        folders: choices.filter(|_| scope_may_write(scope)),
         row: row(summary, app.store.now(), l),
     })
+}
+
+fn folder_panel(folder: WatchedFolder, skipped: Vec<(String, usize)>, now: i64, l: Lang) -> FolderPanel {
+    let Looked { files, added, changed, moved, removed, .. } = folder.summary;
+    let looked = folder.looked_at.map(|at| when::ago(at, now, l));
+    FolderPanel { path: folder.path, looked, error: folder.error, files, added, changed, moved, removed, skipped }
 }
 
 /// A page is shown to browsers and read-only tokens alike; only the former may be offered changes.

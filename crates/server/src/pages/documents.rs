@@ -13,6 +13,7 @@ use axum::routing::MethodRouter;
 use madang_domain::{DocumentId, Passage, PassageId};
 use madang_store::StoreError;
 use madang_store::auth::parse_id;
+use madang_store::documents::{DocumentState, DocumentView};
 use serde::Deserialize;
 use std::ops::Range;
 
@@ -57,6 +58,8 @@ async fn document(
     let passages = app.store.document_passages(scope, id, (current - 1) * PER_PAGE, PER_PAGE).await?;
     let marked = at.start.zip(at.end);
     let shown = shown(&passages, target, marked);
+    let versions = app.store.document_versions(scope, id).await?;
+    let version = |d: DocumentView| (d.id, d.file_name, when::date(d.created_at), d.state == DocumentState::Ready);
     render(DocumentPage {
         frame: frame(&app, &reader, &uri).await?,
         l: reader.lang,
@@ -79,6 +82,9 @@ async fn document(
             next: (current < pages).then(|| format!("/documents/{id}?page={}", current + 1)),
         },
         can_edit: view.can_change,
+        superseded: view.state == DocumentState::Superseded,
+        newest: versions.iter().find(|d| d.state == DocumentState::Ready).map(|d| d.id),
+        versions: versions.into_iter().map(version).collect(),
     })
 }
 

@@ -19,6 +19,7 @@ pub mod search;
 pub mod size;
 pub mod store;
 pub mod when;
+mod words;
 
 use crate::app::App;
 use axum::Router;
@@ -35,6 +36,7 @@ fn all() -> Vec<(&'static str, MethodRouter<App>)> {
     pages.extend(home::pages());
     pages.extend(review::pages());
     pages.extend(store::pages());
+    pages.extend(words::pages());
     pages.extend(build::pages());
     pages.extend(run::pages());
     pages.extend(outside::pages());

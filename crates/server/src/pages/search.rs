@@ -14,6 +14,7 @@ use crate::views::{AppCard, Pager};
 use axum::extract::{Query, State};
 use axum::http::Uri;
 use axum::routing::MethodRouter;
+use madang_search::Field;
 use madang_store::runs::RunFilter;
 use serde::Deserialize;
 
@@ -46,7 +47,7 @@ async fn search(State(app): State<App>, reader: Reader, uri: Uri, Query(asked): 
         frame: frame(&app, &reader, &uri).await?,
         l: reader.lang,
         apps: apps(&app, &reader, &q).await?,
-        hits: hits.into_iter().skip((current - 1) * PER_PAGE).take(PER_PAGE).map(|f| hit(f, &q)).collect(),
+        hits: hits.into_iter().skip((current - 1) * PER_PAGE).take(PER_PAGE).map(|f| hit(&app, f, &q)).collect(),
         runs: runs(&app, &reader, &q).await?,
         ms,
         pager: Pager {
@@ -86,9 +87,31 @@ async fn runs(app: &App, reader: &Reader, q: &str) -> Handled<Vec<RunHit>> {
         .collect())
 }
 
-fn hit(found: Found, q: &str) -> Hit {
-    let p = found.passage;
+/// Where a word stands, in Korean.
+fn place(field: Field) -> &'static str {
+    match field {
+        Field::Title => "제목",
+        Field::Heading => "소제목",
+        Field::Text => "본문",
+    }
+}
+
+fn hit(app: &App, found: Found, q: &str) -> Hit {
+    let Found { passage: p, also, .. } = found;
+    let why = find::why(app, q, &p);
+    let mut words = Vec::new();
+    let mut missing = Vec::new();
+    for word in why.words {
+        match (word.fields.is_empty(), word.instead.is_empty()) {
+            (false, _) => words.push((word.word, word.fields.into_iter().map(place).collect())),
+            (true, false) => words.push((format!("{} ≈ {}", word.word, word.instead.join(", ")), vec!["같은 말"])),
+            (true, true) => missing.push(word.word),
+        }
+    }
     Hit {
+        found: words,
+        missing,
+        also: also.into_iter().map(|p| (p.id, p.document, p.document_title)).collect(),
         passage: p.id,
         document: p.document,
         document_title: p.document_title,

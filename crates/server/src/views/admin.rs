@@ -91,6 +91,17 @@ pub struct Consequence {
     pub text: String,
 }
 
+/// `/admin/words`
+#[derive(Template)]
+#[template(path = "admin_words.html")]
+pub struct WordsPage {
+    pub frame: Frame,
+    pub l: Lang,
+    /// As it was written.
+    pub text: String,
+    pub groups: usize,
+}
+
 /// `/admin/providers`
 #[derive(Template)]
 #[template(path = "admin_providers.html")]

@@ -60,6 +60,26 @@ pub struct CollectionPage {
     pub can_lower: bool,
     /// Departments to which a personal collection may be handed; empty for a department's.
     pub hand_to: Vec<(DepartmentId, String)>,
+    /// The folder of the department's share that it follows.
+    pub folder: Option<FolderPanel>,
+    /// Folders that it could follow; `None` where the department has no share, or the reader may not choose.
+    pub folders: Option<Vec<String>>,
+}
+
+pub struct FolderPanel {
+    /// Below the department's share; empty for the share itself.
+    pub path: String,
+    /// How long ago it was looked at; `None` before the first time.
+    pub looked: Option<String>,
+    /// Why it could not be brought in step.
+    pub error: Option<String>,
+    pub files: usize,
+    pub added: usize,
+    pub changed: usize,
+    pub moved: usize,
+    pub removed: usize,
+    /// Why files are not taken in, and how many.
+    pub skipped: Vec<(String, usize)>,
 }
 
 pub struct DocumentRow {
@@ -135,6 +155,12 @@ pub struct DocumentPage {
     pub passages: Vec<DocumentPassage>,
     pub pager: Pager,
     pub can_edit: bool,
+    /// A newer version took its place, or its file is gone from the folder.
+    pub superseded: bool,
+    /// The version in its place.
+    pub newest: Option<DocumentId>,
+    /// Other versions: id, file name, when it was added, whether it is the one that is found.
+    pub versions: Vec<(DocumentId, String, String, bool)>,
 }
 
 pub struct DocumentPassage {

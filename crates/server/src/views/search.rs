@@ -33,6 +33,12 @@ pub struct Hit {
     pub page_estimated: bool,
     /// Text in pieces; `true` ones match the question.
     pub pieces: Vec<(bool, String)>,
+    /// Words of the question that stand in it, each with where, in Korean, through [`Lang::t`].
+    pub found: Vec<(String, Vec<&'static str>)>,
+    /// Words of the question that do not.
+    pub missing: Vec<String>,
+    /// Other documents that say the same: passage, document, title.
+    pub also: Vec<(PassageId, DocumentId, String)>,
 }
 
 /// A run of my own.
