@@ -154,6 +154,7 @@ impl<'a> Walker<'a> {
         let mut line = Line::default();
         let mut out = Section::new();
         if top {
+            self.note_columns(&controls);
             let breaks = header.u8(11).unwrap_or(0) & 0x04 != 0;
             for (unit, page) in self.pages.paragraph(&places, breaks) {
                 if unit == 0 { out.push(Item::Page(page)) } else { line.breaks.push((unit, page)) }
@@ -162,6 +163,15 @@ impl<'a> Walker<'a> {
         self.text(&units, &shapes, &controls, below.end, &mut line, depth);
         out.append(&mut line.finish(style, label));
         out
+    }
+
+    /// A definition of columns holds from its paragraph on.
+    fn note_columns(&mut self, controls: &[usize]) {
+        for control in controls.iter().filter_map(|at| self.records.get(*at)) {
+            if control.data.starts_with(b"dloc") {
+                self.pages.columns(u32::from(control.u16(4).unwrap_or(0) >> 2 & 0xFF));
+            }
+        }
     }
 
     fn style(&self, header: &Record<'_>) -> ParagraphStyle {

@@ -206,6 +206,7 @@ impl Walker<'_> {
         loop {
             match self.tags.next() {
                 Event::Start(tag) => {
+                    self.note_columns(&tag, depth);
                     pieces.push(Piece::Control);
                     match tag.name.as_str() {
                         "footNote" | "endNote" if depth < MAX_DEPTH => {
@@ -222,12 +223,20 @@ impl Walker<'_> {
                     }
                 }
                 Event::Empty(tag) => {
+                    self.note_columns(&tag, depth);
                     auto_number(&tag, pieces);
                     pieces.push(Piece::Control);
                 }
                 Event::End(_) | Event::Eof => return,
                 Event::Text(_) => {}
             }
+        }
+    }
+
+    /// A definition of columns holds from its paragraph on.
+    fn note_columns(&mut self, tag: &crate::xml::Tag, depth: usize) {
+        if tag.name == "colPr" && depth == 0 {
+            self.pages.columns(tag.get("colCount").and_then(|c| c.parse().ok()).unwrap_or(1));
         }
     }
 

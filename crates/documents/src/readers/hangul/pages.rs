@@ -1,5 +1,5 @@
 //! Where pages begin, guessed from line positions: HWP keeps for each line how far down its page it stands. A line
-//! that stands higher than the one before begins a page, or a column when it also stands further right.
+//! that stands higher than the one before begins a page, or the next column where the text has several.
 
 /// One line of a top-level paragraph, in the file's own units.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,6 +14,9 @@ pub(super) struct LinePlace {
 #[derive(Debug, Default)]
 pub(super) struct Pages {
     page: u32,
+    /// Columns that the text runs in, and the one that it is in.
+    columns: u32,
+    column: u32,
     last: Option<LinePlace>,
     lines: u32,
     /// Lines that stand where the one before stands, which no real layout does.
@@ -24,6 +27,12 @@ impl Pages {
     /// A section begins on a page of its own.
     pub fn section(&mut self) {
         self.last = None;
+        self.columns(1);
+    }
+
+    /// From the next line on, the text runs in this many columns.
+    pub fn columns(&mut self, columns: u32) {
+        (self.columns, self.column) = (columns.max(1), 0);
     }
 
     /// Takes the lines of one paragraph; `breaks`: the paragraph asks for a new page. Returns where pages begin.
@@ -34,19 +43,25 @@ impl Pages {
             let begins = match self.last {
                 None => true,
                 Some(last) if asked => line.down <= last.down,
-                Some(last) => line.down < last.down && line.right <= last.right,
+                Some(last) => line.down < last.down && self.leaves_column(),
             };
             if let Some(last) = self.last {
                 self.stuck += u32::from(!asked && last.down == line.down && last.right == line.right);
             }
             if begins {
-                self.page += 1;
+                (self.page, self.column) = (self.page + 1, 0);
                 out.push((line.at, self.page));
             }
             self.last = Some(*line);
             self.lines += 1;
         }
         out
+    }
+
+    /// Goes on to the next column; tells whether that is the first one of a new page.
+    fn leaves_column(&mut self) -> bool {
+        self.column += 1;
+        self.column >= self.columns
     }
 
     /// Did the lines move as lines on paper do? Programs that write such files without laying them out put all of
@@ -80,8 +95,13 @@ mod tests {
     #[test]
     fn a_column_is_no_page() {
         let mut pages = Pages::default();
-        let two_columns = [(0, 0), (1600, 0), (0, 24000), (1600, 24000), (0, 0)];
+        pages.section();
+        pages.columns(2);
+        let two_columns = [(0, 0), (1600, 0), (0, 0), (1600, 0), (0, 0), (1600, 0), (0, 0), (0, 0)];
         assert_eq!(pages.paragraph(&lines(&two_columns), false), [(0, 1), (4, 2)]);
+        // An indented line begins a page as well as any.
+        pages.columns(1);
+        assert_eq!(pages.paragraph(&lines(&[(3200, 0), (0, 2000)]), false), [(1, 3)]);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! at its edges goes, bookmarks become headings where the text has them.
 
 mod heads;
+mod painted;
 
 use crate::{
     Limits, ReadError,
@@ -51,6 +52,7 @@ pub(in crate::readers) fn read(bytes: &[u8], limits: &Limits) -> Result<Body, Re
         return Err(ReadError::Timeout);
     }
     let quality = outcome.map_err(|e| refusal(&e))?;
+    mend(&mut sheets, &painted::Pages::new(bytes));
     let mut builder = Builder::new(limits.text_chars);
     builder.title = title.filter(|t| is_telling(t));
     push(&mut builder, &sheets, &bookmarks);
@@ -79,6 +81,53 @@ impl Sheet {
 
     fn letters(&self) -> usize {
         self.texts.iter().flatten().map(|t| t.chars().count()).sum()
+    }
+}
+
+/// Share of lines with white space painted at their ends from which its absence means a torn word.
+const SPACED_ENDS: usize = 4;
+
+/// Gives list items their own marks back, joins what a mark inside a sentence tore apart, and closes words that a line
+/// end tore, where the program that wrote the file paints the spaces at line ends.
+fn mend(sheets: &mut [Sheet], pages: &painted::Pages) {
+    let painted: Vec<painted::Painted> = sheets.iter().map(|s| pages.page(s.number)).collect();
+    let (joints, spaced) = painted.iter().map(painted::Painted::line_joints).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    let ends_are_painted = spaced * SPACED_ENDS >= joints && spaced > 0;
+    for (sheet, painted) in sheets.iter_mut().zip(&painted) {
+        let mut from = 0;
+        let mut last: Option<usize> = None;
+        for index in 0..sheet.texts.len() {
+            let Some(Some(text)) = sheet.texts.get(index) else {
+                last = None;
+                continue;
+            };
+            let bulleted = text.strip_prefix('•').map(str::trim_start);
+            let own = bulleted.unwrap_or(text);
+            let Some(at) = painted.find(own, from) else {
+                last = Some(index);
+                continue;
+            };
+            from = at;
+            let mended = if ends_are_painted { painted.mended(own, at) } else { own.to_owned() };
+            let mark = bulleted.and_then(|_| painted.mark_before(at));
+            let open_sentence = last.and_then(|l| sheet.texts.get(l)?.as_ref()).is_some_and(|t| t.ends_with(char::is_alphanumeric));
+            match (mark, last) {
+                // A middle dot at a line's start goes on with the sentence before.
+                (Some(mark @ ('ㆍ' | '·' | '∙')), Some(before)) if open_sentence => {
+                    if let Some(Some(earlier)) = sheet.texts.get_mut(before) {
+                        earlier.push(mark);
+                        earlier.push_str(&mended);
+                    }
+                    sheet.texts.get_mut(index).into_iter().for_each(|t| *t = Some(String::new()));
+                    continue;
+                }
+                (mark, _) => {
+                    let mark = mark.map(|m| format!("{m} ")).or(bulleted.map(|_| "• ".to_owned())).unwrap_or_default();
+                    sheet.texts.get_mut(index).into_iter().for_each(|t| *t = Some(format!("{mark}{mended}")));
+                }
+            }
+            last = Some(index);
+        }
     }
 }
 
