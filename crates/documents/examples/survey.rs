@@ -1,104 +1,44 @@
-//! Reads every file below the folders given, each in a child process, and prints a table: per format how many were
-//! read, were refused and why, and how long the slowest took. With `parse-child` it is that child.
+//! The table of `survey` over the folders given; with `parse-child` the child that reads for it, which the tests use
+//! too. `decrypt` before the folders opens 배포용 HWP; `text` before one file prints what is stored of it.
 
-use madang_documents::{Limits, ReadError, child, child::Sandbox, detect};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-    time::Instant,
+use madang_documents::{
+    DistributionPolicy, Limits, ReadError,
+    child::{self, Sandbox},
+    survey::survey,
 };
-
-#[derive(Default)]
-struct Row {
-    files: usize,
-    text: usize,
-    passages: usize,
-    refused: BTreeMap<&'static str, usize>,
-    slowest_ms: u128,
-    slowest: String,
-}
+use std::{io::Write, path::PathBuf};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let args: Vec<String> = std::env::args().skip(1).collect();
+    let mut args: Vec<String> = std::env::args().skip(1).collect();
     if args.first().is_some_and(|a| a == "parse-child") {
         return Ok(child::serve(std::io::stdin().lock(), std::io::stdout().lock())?);
     }
-    if args.is_empty() {
-        return Err("usage: survey DIR…".into());
+    let mut limits = Limits::default();
+    if args.first().is_some_and(|a| a == "decrypt") {
+        limits.distribution = DistributionPolicy::Decrypt;
+        args.remove(0);
     }
-    let mut files = Vec::new();
-    for folder in &args {
-        collect(Path::new(folder), &mut files)?;
-    }
-    files.sort();
-    let sandbox =
-        Sandbox { program: std::env::current_exe()?, args: vec!["parse-child".into()], limits: Limits::default() };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut rows: BTreeMap<String, Row> = BTreeMap::new();
-    for path in &files {
-        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
-        let bytes = std::fs::read(path)?;
-        let started = Instant::now();
-        let outcome = runtime.block_on(sandbox.read(&bytes, &name));
-        let took = started.elapsed().as_millis();
-        let row = rows.entry(label(&bytes, &name)).or_default();
-        row.files += 1;
-        if took >= row.slowest_ms {
-            (row.slowest_ms, row.slowest) = (took, name.clone());
-        }
-        match outcome {
-            Ok(extracted) => {
-                row.text += 1;
-                row.passages += extracted.passages.len();
-            }
-            Err(error) => {
-                eprintln!("{}: {}", path.display(), error.kind());
-                if let ReadError::Unavailable { detail } = &error {
-                    eprintln!("  {detail}");
-                }
-                *row.refused.entry(error.kind()).or_default() += 1;
-            }
-        }
-    }
-    print(&rows);
-    Ok(())
-}
-
-fn label(bytes: &[u8], name: &str) -> String {
-    match detect(bytes, name) {
-        Ok(found) => found.format.label().to_owned(),
-        Err(_) => format!("({})", name.rsplit_once('.').map_or("none", |(_, e)| e)),
-    }
-}
-
-fn collect(folder: &Path, out: &mut Vec<PathBuf>) -> std::io::Result<()> {
-    if folder.is_file() {
-        out.push(folder.to_path_buf());
+    if let Some(file) = args.get(1).filter(|_| args.first().is_some_and(|a| a == "text")) {
+        let read = madang_documents::read(&std::fs::read(file)?, file, &limits)?;
+        read.warnings.iter().for_each(|w| eprintln!("{w}"));
+        let last = read.pages.last().map_or(0, |p| p.page);
+        eprintln!("{} pages, {} passages", last, read.passages.len());
+        let _ = writeln!(std::io::stdout(), "{}", read.text);
         return Ok(());
     }
-    for entry in std::fs::read_dir(folder)? {
-        collect(&entry?.path(), out)?;
+    if args.is_empty() {
+        return Err("usage: survey [decrypt] DIR…".into());
     }
-    Ok(())
-}
-
-fn print(rows: &BTreeMap<String, Row>) {
-    let mut out =
-        format!("{:<10} {:>5} {:>5} {:>8} {:>9}  refused\n", "format", "files", "text", "passages", "slowest");
-    for (format, row) in rows {
-        let refused: Vec<String> = row.refused.iter().map(|(kind, n)| format!("{kind} {n}")).collect();
-        let line = format!(
-            "{format:<10} {:>5} {:>5} {:>8} {:>6} ms  {} [{}]\n",
-            row.files,
-            row.text,
-            row.passages,
-            row.slowest_ms,
-            refused.join(", "),
-            row.slowest
-        );
-        out.push_str(&line);
-    }
-    use std::io::Write;
+    let folders: Vec<PathBuf> = args.into_iter().map(PathBuf::from).collect();
+    let sandbox = Sandbox::new(std::env::current_exe()?, vec!["parse-child".into()], limits);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let table = runtime.block_on(survey(&sandbox, &folders, |path, error| {
+        eprintln!("{}: {}", path.display(), error.kind());
+        if let ReadError::Unavailable { detail } = error {
+            eprintln!("  {detail}");
+        }
+    }))?;
     // A closed pipe is the reader's choice.
-    let _ = std::io::stdout().write_all(out.as_bytes());
+    let _ = write!(std::io::stdout(), "{table}");
+    Ok(())
 }

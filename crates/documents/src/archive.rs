@@ -17,7 +17,7 @@ pub(crate) fn zip_format(bytes: &[u8]) -> Result<Format, ReadError> {
     let has = |wanted: &str| names.iter().any(|n| n == wanted);
     let starts = |wanted: &str| names.iter().any(|n| n.starts_with(wanted));
     if has("Contents/content.hpf") || starts("Contents/section") {
-        return if hwpx_is_encrypted(&mut archive) { Err(ReadError::PasswordProtected) } else { Ok(Format::Hwpx) };
+        return if names_cipher(&mut archive) { Err(ReadError::PasswordProtected) } else { Ok(Format::Hwpx) };
     }
     if has("EncryptedPackage") {
         return Err(ReadError::PasswordProtected);
@@ -35,13 +35,30 @@ pub(crate) fn zip_format(bytes: &[u8]) -> Result<Format, ReadError> {
         return Ok(Format::Pptx);
     }
     if has("content.xml") && has("META-INF/manifest.xml") {
-        return Err(ReadError::unsupported("ODF"));
+        if names_cipher(&mut archive) {
+            return Err(ReadError::PasswordProtected);
+        }
+        return match odf_kind(&mut archive) {
+            Some(kind) if kind.starts_with("application/vnd.oasis.opendocument.text") => Ok(Format::Odt),
+            Some(kind) if kind.starts_with("application/vnd.oasis.opendocument.spreadsheet") => Ok(Format::Ods),
+            Some(kind) if kind.starts_with("application/vnd.oasis.opendocument.presentation") => {
+                Err(ReadError::unsupported("ODP"))
+            }
+            _ => Err(ReadError::unsupported("ODF")),
+        };
     }
     Err(ReadError::unsupported("압축 파일"))
 }
 
-/// An encrypted HWPX names its cipher in the manifest.
-fn hwpx_is_encrypted(archive: &mut Archive<'_>) -> bool {
+/// The media type that an OpenDocument file states of itself.
+fn odf_kind(archive: &mut Archive<'_>) -> Option<String> {
+    let mut kind = String::new();
+    archive.by_name("mimetype").ok()?.take(200).read_to_string(&mut kind).ok()?;
+    Some(kind.trim().to_owned())
+}
+
+/// An encrypted HWPX or OpenDocument file names its cipher in the manifest.
+fn names_cipher(archive: &mut Archive<'_>) -> bool {
     let Ok(entry) = archive.by_name("META-INF/manifest.xml") else {
         return false;
     };
@@ -71,9 +88,6 @@ pub(crate) fn ole_format(bytes: &[u8]) -> Result<Format, ReadError> {
     let mut file = open_ole(bytes)?;
     if file.is_stream("/FileHeader") {
         let flags = hwp_properties(&mut file)?;
-        if flags & hwp_flags::DISTRIBUTION != 0 {
-            return Err(ReadError::Distribution);
-        }
         let sealed = hwp_flags::ENCRYPTED | hwp_flags::DRM | hwp_flags::PUBLIC_KEY | hwp_flags::CERTIFICATE_DRM;
         return if flags & sealed != 0 { Err(ReadError::PasswordProtected) } else { Ok(Format::Hwp) };
     }
@@ -104,10 +118,79 @@ fn hwp_properties(file: &mut Compound<'_>) -> Result<u32, ReadError> {
     Ok(u32::from_le_bytes(flags))
 }
 
+/// What a reader must know of HWP 5's FileHeader.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HwpHeader {
+    pub compressed: bool,
+    /// 배포용: the body is sealed in ViewText, BodyText holds a notice.
+    pub distribution: bool,
+}
+
+pub(crate) fn hwp_header(bytes: &[u8]) -> Result<HwpHeader, ReadError> {
+    let flags = hwp_properties(&mut open_ole(bytes)?)?;
+    Ok(HwpHeader { compressed: flags & hwp_flags::COMPRESSED != 0, distribution: flags & hwp_flags::DISTRIBUTION != 0 })
+}
+
+/// Streams of HWP 5's body in order, opened and inflated to at most `most` bytes together.
+pub(crate) fn hwp_sections(
+    bytes: &[u8],
+    header: HwpHeader,
+    most: u64,
+    unseal: impl Fn(&[u8]) -> Option<Vec<u8>>,
+) -> Result<Vec<Vec<u8>>, ReadError> {
+    let mut file = open_ole(bytes)?;
+    let folder = if header.distribution { "/ViewText" } else { "/BodyText" };
+    let number = |path: &std::path::Path| -> Option<u32> {
+        path.strip_prefix(folder).ok()?.to_str()?.strip_prefix("Section")?.parse().ok()
+    };
+    let mut paths: Vec<_> = file.walk().filter_map(|e| Some((number(e.path())?, e.path().to_path_buf()))).collect();
+    paths.sort_unstable();
+    let mut left = most;
+    let mut out = Vec::new();
+    for (_, path) in paths {
+        let mut raw = Vec::new();
+        file.open_stream(&path).and_then(|mut s| s.read_to_end(&mut raw)).map_err(|_| ReadError::Damaged)?;
+        if header.distribution {
+            raw = unseal(&raw).ok_or(ReadError::Damaged)?;
+        }
+        let mut stream = Vec::new();
+        if header.compressed {
+            // What came out before damage is kept: its records say themselves where they are cut.
+            let _ =
+                flate2::read::DeflateDecoder::new(raw.as_slice()).take(left.saturating_add(1)).read_to_end(&mut stream);
+        } else {
+            stream = raw;
+        }
+        left = left.checked_sub(stream.len() as u64).ok_or(ReadError::ZipBomb)?;
+        out.push(stream);
+    }
+    Ok(out)
+}
+
+/// Names of a package's parts.
+pub(crate) fn zip_names(bytes: &[u8]) -> Result<Vec<String>, ReadError> {
+    Ok(open(bytes)?.file_names().flatten().map(|n| n.into_owned()).collect())
+}
+
+/// A part of a package as text, up to `most` bytes; `None` when it is absent or unreadable. Stray bytes are replaced.
+pub(crate) fn zip_text(bytes: &[u8], name: &str, most: u64) -> Option<String> {
+    let mut archive = open(bytes).ok()?;
+    let entry = archive.by_name(name).ok()?;
+    let mut out = Vec::new();
+    let read = entry.take(most).read_to_end(&mut out);
+    if read.is_err() && out.is_empty() {
+        return None;
+    }
+    let text = String::from_utf8(out).unwrap_or_else(|e| String::from_utf8_lossy(e.as_bytes()).into_owned());
+    Some(text.strip_prefix('\u{FEFF}').map(str::to_owned).unwrap_or(text))
+}
+
 /// Refuses a container that inflates, branches or nests beyond the limits, before any library sees it.
 pub(crate) fn check(bytes: &[u8], format: Format, limits: &Limits) -> Result<(), ReadError> {
     match format {
-        Format::Docx | Format::Xlsx | Format::Pptx | Format::Hwpx => check_zip(bytes, limits),
+        Format::Docx | Format::Xlsx | Format::Pptx | Format::Hwpx | Format::Odt | Format::Ods => {
+            check_zip(bytes, limits)
+        }
         Format::Hwp => check_hwp(bytes, limits),
         _ => Ok(()),
     }

@@ -1,7 +1,11 @@
 //! The one writer of stored text: readers push headings, paragraphs, items, tables and page starts, and get
 //! normalised Markdown with character offsets. Cutting into passages comes later and reads only that text.
 
-use crate::{PageStart, ReadError, text::normalise};
+pub(crate) use crate::tables::Cell;
+use crate::{
+    PageStart, ReadError, tables,
+    text::{normalise, one_line},
+};
 use regex::Regex;
 use std::sync::LazyLock;
 
@@ -13,29 +17,6 @@ pub(crate) struct Body {
     pub pages: Vec<PageStart>,
     pub warnings: Vec<String>,
 }
-
-/// A table cell as its format gives it.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub(crate) struct Cell {
-    pub text: String,
-    pub rows: usize,
-    pub columns: usize,
-}
-
-impl Cell {
-    pub fn new(text: impl Into<String>) -> Self {
-        Self { text: text.into(), rows: 1, columns: 1 }
-    }
-
-    pub fn spanning(text: impl Into<String>, rows: usize, columns: usize) -> Self {
-        Self { text: text.into(), rows: rows.max(1), columns: columns.max(1) }
-    }
-}
-
-/// Widest grid kept: an honest table has fewer columns.
-const MAX_COLUMNS: usize = 512;
-/// A label merged over several rows is repeated in each, so that a row says all by itself; longer text is not.
-const MAX_REPEATED: usize = 40;
 
 /// Collects blocks into stored text.
 pub(crate) struct Builder {
@@ -69,6 +50,32 @@ impl Builder {
     /// What follows stands on this page.
     pub fn page(&mut self, page: u32) {
         self.waiting = Some(PageStart { page, offset: 0, estimated: false });
+    }
+
+    /// What follows stands on this page, as far as line positions tell.
+    pub fn page_estimated(&mut self, page: u32) {
+        self.waiting = Some(PageStart { page, offset: 0, estimated: true });
+    }
+
+    /// A paragraph inside which pages begin: letters (no white space) before each, and its number. Estimates.
+    pub fn paragraph_over_pages(&mut self, text: &str, starts: &[(usize, u32)]) {
+        let (bytes, chars) = (self.out.len(), self.chars);
+        self.paragraph(text);
+        let own = self.out.get(bytes..).unwrap_or_default();
+        let mut starts = starts.iter().peekable();
+        let mut letters = 0;
+        let mut found = Vec::new();
+        for (at, _) in own.chars().enumerate().filter(|(_, c)| !c.is_whitespace()) {
+            while let Some((_, page)) = starts.next_if(|(before, _)| *before <= letters) {
+                found.push(PageStart { page: *page, offset: chars + at, estimated: true });
+            }
+            letters += 1;
+        }
+        self.pages.append(&mut found);
+        // Pages that begin behind the last letter begin with the next block.
+        if let Some((_, page)) = starts.last() {
+            self.page_estimated(*page);
+        }
     }
 
     /// A heading; a line of a table of contents is a paragraph instead.
@@ -105,22 +112,20 @@ impl Builder {
 
     /// A table. One of a single column is a box around paragraphs, which is what it becomes.
     pub fn table(&mut self, rows: &[Vec<Cell>]) {
-        let grid = grid(rows);
-        let width = grid.iter().map(Vec::len).max().unwrap_or(0);
-        if width == 0 {
+        self.table_with_header(rows, None);
+    }
+
+    /// A table whose first rows are its header, as the document says.
+    pub fn table_with_header(&mut self, rows: &[Vec<Cell>], header: Option<usize>) {
+        let laid = tables::lay(rows, header);
+        let Some(width) = laid.rows.first().map(Vec::len) else {
+            rows.iter().flatten().for_each(|cell| self.paragraph(&cell.text));
             return;
-        }
-        if width == 1 {
-            for row in rows {
-                for cell in row {
-                    self.paragraph(&cell.text);
-                }
-            }
-            return;
-        }
+        };
+        laid.titles.iter().for_each(|title| self.paragraph(title));
         let mut text = String::new();
-        for (index, row) in grid.iter().enumerate() {
-            push_row(&mut text, row, width);
+        for (index, row) in laid.rows.iter().enumerate() {
+            push_row(&mut text, row);
             if index == 0 {
                 text.push_str(&format!("|{}\n", " --- |".repeat(width)));
             }
@@ -182,11 +187,6 @@ impl Builder {
     }
 }
 
-/// Normalised text on one line, with single spaces.
-pub(crate) fn one_line(text: &str) -> String {
-    normalise(text).split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 /// Rows of dots that lead the eye to a page number become one ellipsis.
 fn without_leaders(line: &str) -> String {
     static LEADERS: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"\s*(?:[.·・‥…]\s?){6,}\s*").ok());
@@ -201,70 +201,14 @@ fn escaped(line: &str) -> String {
     if heading || rest.starts_with('|') { format!("\\{rest}") } else { line.to_owned() }
 }
 
-fn push_row(out: &mut String, row: &[String], width: usize) {
+fn push_row(out: &mut String, row: &[String]) {
     out.push('|');
-    for column in 0..width {
-        let text = row.get(column).map(String::as_str).unwrap_or_default();
+    for text in row {
         out.push(' ');
-        out.push_str(text);
+        out.push_str(&text.replace('|', "\\|"));
         out.push_str(if text.is_empty() { "|" } else { " |" });
     }
     out.push('\n');
-}
-
-/// Lays cells out on a grid, following row and column spans, and drops empty rows and trailing empty columns.
-fn grid(rows: &[Vec<Cell>]) -> Vec<Vec<String>> {
-    let mut grid: Vec<Vec<String>> = Vec::with_capacity(rows.len());
-    // Per column: rows still covered by a merged cell above, and the label to repeat in them.
-    let mut covered: Vec<(usize, String)> = Vec::new();
-    for row in rows {
-        let mut line: Vec<String> = Vec::new();
-        let mut cells = row.iter();
-        loop {
-            if let Some((left, label)) = covered.get_mut(line.len())
-                && *left > 0
-            {
-                *left -= 1;
-                line.push(label.clone());
-                continue;
-            }
-            let Some(cell) = cells.next() else {
-                if covered.iter().skip(line.len()).any(|(left, _)| *left > 0) && line.len() < MAX_COLUMNS {
-                    line.push(String::new());
-                    continue;
-                }
-                break;
-            };
-            place(&mut line, &mut covered, cell);
-            if line.len() >= MAX_COLUMNS {
-                break;
-            }
-        }
-        grid.push(line);
-    }
-    grid.retain(|row| row.iter().any(|c| !c.is_empty()));
-    let width = grid.iter().map(|r| r.iter().rposition(|c| !c.is_empty()).map_or(0, |i| i + 1)).max().unwrap_or(0);
-    for row in &mut grid {
-        row.truncate(width);
-    }
-    grid
-}
-
-fn place(line: &mut Vec<String>, covered: &mut Vec<(usize, String)>, cell: &Cell) {
-    let text = one_line(&cell.text).replace('|', "\\|");
-    let repeated = if text.chars().count() <= MAX_REPEATED { text.clone() } else { String::new() };
-    for column in 0..cell.columns.min(MAX_COLUMNS) {
-        let at = line.len();
-        line.push(if column == 0 { text.clone() } else { String::new() });
-        if cell.rows > 1 {
-            if covered.len() <= at {
-                covered.resize(at + 1, (0, String::new()));
-            }
-            if let Some(slot) = covered.get_mut(at) {
-                *slot = (cell.rows - 1, if column == 0 { repeated.clone() } else { String::new() });
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ pub enum ReadError {
     Empty,
     /// Not a document that can be read; `what` names what it seems to be.
     #[error(
-        "읽을 수 없는 형식입니다({what}). HWP, HWPX, PDF, DOCX, XLSX, PPTX, TXT, CSV 가운데 하나로 저장해 올려 주세요."
+        "읽을 수 없는 형식입니다({what}). HWP, HWPX, PDF, DOCX, XLSX, PPTX, ODT, ODS, EML, HTML, TXT, CSV 가운데 하나로 저장해 올려 주세요."
     )]
     Unsupported { what: String },
     /// Encrypted or under rights management.
@@ -69,6 +69,19 @@ impl ReadError {
     /// Would the same bytes perhaps be read on another try?
     pub fn is_transient(&self) -> bool {
         matches!(self, ReadError::Unavailable { .. })
+    }
+
+    /// Decided by what the file is rather than met in the middle of reading it: whoever read it is unharmed.
+    pub(crate) fn is_plain_refusal(&self) -> bool {
+        matches!(
+            self,
+            ReadError::Empty
+                | ReadError::Unsupported { .. }
+                | ReadError::PasswordProtected
+                | ReadError::Distribution
+                | ReadError::Scanned
+                | ReadError::Hwp3
+        )
     }
 
     pub(crate) fn unsupported(what: impl Into<String>) -> Self {

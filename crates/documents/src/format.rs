@@ -1,6 +1,6 @@
 //! What a file is: by content first, by extension where the content is plain text.
 
-use crate::{ReadError, archive};
+use crate::{ReadError, archive, readers};
 use serde::{Deserialize, Serialize};
 
 /// A format that can be read.
@@ -21,10 +21,16 @@ pub enum Format {
     /// HWP 5.
     Hwp,
     Hwpx,
+    /// OpenDocument text.
+    Odt,
+    /// OpenDocument spreadsheet.
+    Ods,
+    /// A mail.
+    Eml,
 }
 
 impl Format {
-    pub const ALL: [Format; 11] = [
+    pub const ALL: [Format; 14] = [
         Format::Txt,
         Format::Markdown,
         Format::Html,
@@ -36,6 +42,9 @@ impl Format {
         Format::Pptx,
         Format::Hwp,
         Format::Hwpx,
+        Format::Odt,
+        Format::Ods,
+        Format::Eml,
     ];
 
     /// Name for screens.
@@ -52,6 +61,9 @@ impl Format {
             Format::Pptx => "PPTX",
             Format::Hwp => "HWP",
             Format::Hwpx => "HWPX",
+            Format::Odt => "ODT",
+            Format::Ods => "ODS",
+            Format::Eml => "EML",
         }
     }
 
@@ -69,6 +81,9 @@ impl Format {
             Format::Pptx => "application/vnd.openxmlformats-officedocument.presentationml.presentation",
             Format::Hwp => "application/x-hwp",
             Format::Hwpx => "application/hwp+zip",
+            Format::Odt => "application/vnd.oasis.opendocument.text",
+            Format::Ods => "application/vnd.oasis.opendocument.spreadsheet",
+            Format::Eml => "message/rfc822",
         }
     }
 
@@ -85,12 +100,15 @@ impl Format {
             "pptx" | "pptm" => Format::Pptx,
             "hwp" => Format::Hwp,
             "hwpx" => Format::Hwpx,
+            "odt" | "ott" => Format::Odt,
+            "ods" | "ots" => Format::Ods,
+            "eml" => Format::Eml,
             _ => return None,
         })
     }
 
     fn is_text(self) -> bool {
-        matches!(self, Format::Txt | Format::Markdown | Format::Html | Format::Csv)
+        matches!(self, Format::Txt | Format::Markdown | Format::Html | Format::Csv | Format::Eml)
     }
 }
 
@@ -181,6 +199,9 @@ fn by_text(bytes: &[u8], named: Option<Format>) -> Result<Format, ReadError> {
     if lower.contains("<hwpml") {
         return Err(ReadError::unsupported("HWPML"));
     }
+    if readers::is_letter(&decoded) {
+        return Ok(Format::Eml);
+    }
     let markup = lower.starts_with("<!doctype html") || lower.contains("<html") || lower.contains("<body");
     // "Excel" downloads of many public systems are HTML tables.
     let table = lower.starts_with('<') && lower.contains("<table");
@@ -189,6 +210,7 @@ fn by_text(bytes: &[u8], named: Option<Format>) -> Result<Format, ReadError> {
         Some(Format::Html) if lower.contains('<') => Format::Html,
         Some(Format::Markdown) => Format::Markdown,
         Some(Format::Csv) => Format::Csv,
+        Some(Format::Eml) => Format::Eml,
         _ => Format::Txt,
     })
 }

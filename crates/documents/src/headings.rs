@@ -24,12 +24,30 @@ pub(crate) enum Kind {
     Square,
     /// 가.
     Syllable,
+    /// ○, ❍, ◦.
+    Circle,
+    /// 1), 가), (1), (가), ①: 0 to 4, as official documents nest them.
+    Deep(u8),
 }
 
 impl Kind {
     /// Starts a passage of its own however short the one before is, and needs nothing under it to be a heading.
     pub fn is_strong(self) -> bool {
-        !matches!(self, Kind::Number | Kind::Square | Kind::Syllable)
+        !(self.is_deep() || matches!(self, Kind::Number | Kind::Square | Kind::Syllable))
+    }
+
+    /// Is it an inner mark below this inner mark?
+    pub fn stands_under(self, outer: Kind) -> bool {
+        match (self, outer) {
+            (Kind::Deep(_), Kind::Circle) => true,
+            (Kind::Deep(inner), Kind::Deep(outer)) => inner > outer,
+            _ => false,
+        }
+    }
+
+    /// Heads a few lines rather than a part: it names them in the path but does not cut passages apart.
+    pub fn is_deep(self) -> bool {
+        matches!(self, Kind::Circle | Kind::Deep(_))
     }
 }
 
@@ -87,6 +105,8 @@ impl Order {
             }
             Kind::Square => 31,
             Kind::Syllable => 33,
+            Kind::Circle => 34,
+            Kind::Deep(depth) => 40 + depth,
         }
     }
 
@@ -118,8 +138,14 @@ static NUMBER: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^[0-9]{1,
 static SYLLABLE: LazyLock<Option<Regex>> =
     LazyLock::new(|| Regex::new(r"^[가나다라마바사아자차카타파하][.．]\s+\S").ok());
 
+static DEEP: LazyLock<Option<Regex>> = LazyLock::new(|| {
+    Regex::new(r"^(?:([0-9]{1,2}\))|([가나다라마바사아자차카타파하]\))|(\([0-9]{1,2}\))|(\([가나다라마바사아자차카타파하]\))|([①-⑳]))\s?\S").ok()
+});
+
 /// Longest line that is taken for a heading.
 const MAX_HEADING: usize = 70;
+/// Longest deep one: what is longer is an item of a list.
+const MAX_DEEP: usize = 30;
 
 /// Reads one line; `None` for body text.
 pub(crate) fn find(line: &str) -> Option<Found> {
@@ -138,6 +164,9 @@ pub(crate) fn find(line: &str) -> Option<Found> {
     if text.chars().count() > MAX_HEADING || reads_as_sentence(text) {
         return None;
     }
+    if let Some(kind) = deep(text) {
+        return Some(Found { kind, text: text.to_owned(), has_body: false });
+    }
     let kind = match text.chars().next()? {
         '제' if matches(&CHAPTER) => Kind::Chapter(depth_of_chapter(text)),
         '【' | '[' if matches(&BRACKETED) => Kind::Bracketed,
@@ -152,6 +181,21 @@ pub(crate) fn find(line: &str) -> Option<Found> {
         _ => return None,
     };
     Some(Found { kind, text: text.to_owned(), has_body: false })
+}
+
+/// A short line behind one of the inner marks that names something: no sentence, no "name: value", no figures.
+fn deep(text: &str) -> Option<Kind> {
+    if text.chars().count() > MAX_DEEP || text.contains([':', '：', ',', '→', '=', '<', '｢', '「']) {
+        return None;
+    }
+    if text.starts_with(['○', '❍', '◦', '〇']) {
+        let name = text.chars().skip(1).collect::<String>();
+        return is_title(&name).then_some(Kind::Circle);
+    }
+    let found = DEEP.as_ref()?.captures(text)?;
+    let depth = (1..=5u8).find(|group| found.get(usize::from(*group)).is_some())?;
+    let mark = found.get(usize::from(depth))?.end();
+    is_title(text.get(mark..)?).then_some(Kind::Deep(depth - 1))
 }
 
 /// A boxed number and its title: `1` above or beside "이동시장실 운영".
@@ -259,9 +303,21 @@ mod tests {
         assert_eq!(kind("가. 대상"), Some(Kind::Syllable));
         assert_eq!(kind("【정보통신과】"), Some(Kind::Bracketed));
         assert_eq!(kind("**1. 목적**"), Some(Kind::Number));
-        for body in
-            ["1. 시장은 다음 각 호를 정한다.", "2026. 3. 1.", "가나다라 마바사", "#해시태그", "3.5 퍼센트", "- 항목"]
-        {
+        let inner =
+            ["○ 추진 배경", "1) 신청 방법", "가) 온라인 신청", "(1) 준비", "(가) 서류", "① 접수"].map(|l| kind(l));
+        let deep = [0, 1, 2, 3, 4].map(|d| Some(Kind::Deep(d)));
+        assert_eq!((inner[0], &inner[1..]), (Some(Kind::Circle), &deep[..]));
+        for body in [
+            "1. 시장은 다음 각 호를 정한다.",
+            "2026. 3. 1.",
+            "가나다라 마바사",
+            "#해시태그",
+            "3.5 퍼센트",
+            "- 항목",
+            "○ 기간: 2026년",
+            "① 시장은 계획을 세운다.",
+            "(1) 12,000원",
+        ] {
             assert_eq!(kind(body), None, "{body}");
         }
     }

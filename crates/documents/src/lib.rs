@@ -1,7 +1,7 @@
 //! Documents: bytes → text with pages, headings and tables → passages; and answers → DOCX and HWPX.
 //!
-//! Pure but for [`child`], which runs [`read`] in a process of its own with limits on memory, time and output:
-//! untrusted bytes are parsed there. No database, no index, no network.
+//! Pure but for [`child`], which runs [`read`] in processes of their own with limits on memory, time and output:
+//! untrusted bytes are parsed there; and [`survey`], which reads files from disk. No database, no index, no network.
 
 mod archive;
 mod blocks;
@@ -9,15 +9,19 @@ pub mod child;
 mod error;
 mod format;
 mod headings;
+mod johab;
 mod limits;
 mod passages;
 mod readers;
+pub mod survey;
+mod tables;
 mod text;
 pub mod write;
+mod xml;
 
 pub use error::ReadError;
 pub use format::{Detected, Format, detect};
-pub use limits::{Limits, PassageSize};
+pub use limits::{DistributionPolicy, Limits, PassageSize};
 pub use passages::passages;
 
 use madang_domain::PassageDraft;
@@ -83,6 +87,10 @@ pub fn read(bytes: &[u8], file_name: &str, limits: &Limits) -> Result<Extracted,
     }
     let mut warnings: Vec<String> = detected.warning.into_iter().collect();
     warnings.extend(body.warnings);
+    let private = text::private(&body.text);
+    if private > 0 {
+        warnings.push(format!("특정 글꼴에만 있는 글자 {private}개는 표준 글자로 옮기지 못했습니다(옛한글이나 기호)."));
+    }
     let cut = passages::cut(&body.text, &body.pages, limits.passages);
     let title = body.title.or_else(|| leading_title(&cut.headings));
     Ok(Extracted {

@@ -18,6 +18,17 @@ impl Default for PassageSize {
     }
 }
 
+/// What to do with 배포용 HWP, whose author sealed it against copying and printing.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DistributionPolicy {
+    /// [`crate::ReadError::Distribution`].
+    #[default]
+    Refuse,
+    /// Open it as Hancom's published format says. Whoever sets this answers for the right to do so.
+    Decrypt,
+}
+
 /// Bounds on one reading.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Limits {
@@ -40,6 +51,8 @@ pub struct Limits {
     /// Most bytes that the child process may answer.
     pub output_bytes: u64,
     pub passages: PassageSize,
+    #[serde(default)]
+    pub distribution: DistributionPolicy,
 }
 
 impl Default for Limits {
@@ -55,6 +68,7 @@ impl Default for Limits {
             memory_bytes: 3 << 30,
             output_bytes: 256 << 20,
             passages: PassageSize::default(),
+            distribution: DistributionPolicy::default(),
         }
     }
 }

@@ -30,7 +30,7 @@ pub(crate) fn cut(text: &str, pages: &[PageStart], size: PassageSize) -> Cut {
     for (index, unit) in units.iter().enumerate() {
         cutter.add(unit, units.get(index + 1));
     }
-    cutter.flush();
+    cutter.finish();
     Cut { passages: cutter.passages, headings: cutter.headings }
 }
 
@@ -182,8 +182,8 @@ struct Cutter<'a> {
     current: Option<Stretch>,
     /// Headings above the first body text of `current`.
     current_path: Vec<String>,
-    /// `current` holds more than headings.
-    has_body: bool,
+    /// Headings behind `current` whose text is still to come.
+    lead: Option<Stretch>,
     passages: Vec<PassageDraft>,
     headings: Vec<Heading>,
 }
@@ -198,7 +198,7 @@ impl<'a> Cutter<'a> {
             path: headings::Path::new(order),
             current: None,
             current_path: Vec::new(),
-            has_body: false,
+            lead: None,
             passages: Vec::new(),
             headings: Vec::new(),
         }
@@ -206,36 +206,62 @@ impl<'a> Cutter<'a> {
 
     fn add(&mut self, unit: &Unit, next: Option<&Unit>) {
         match unit {
-            Unit::Heading(line, found) if is_heading(found, next) => self.heading(line, found),
+            Unit::Heading(line, found) if is_heading(found, next, self.text) => self.heading(line, found),
             Unit::Heading(line, _) | Unit::Text(line) => self.body(line),
             Unit::Table { rows, header } => self.table(rows, *header),
         }
     }
 
     fn heading(&mut self, line: &Stretch, found: &headings::Found) {
-        let enough = self.length() >= self.size.target * 2 / 5;
-        let full = self.length() + line.len() > self.size.max;
-        if self.has_body && (self.order.opens(found.kind) || enough || self.crosses_page(line)) || full {
+        let share = if found.kind.is_deep() { 4 } else { 2 };
+        let enough = self.length() >= self.size.target * share / 5;
+        if self.current.is_some() && (self.order.opens(found.kind) || enough || self.crosses_page(line)) {
             self.flush();
         }
+        if self.length() + line.len() > self.size.max {
+            self.flush();
+        }
+        if self.length() + line.len() > self.size.max {
+            // Headings alone fill a passage: an index, say.
+            self.settle();
+            self.flush();
+        }
+        self.leave_page(line);
         self.path.enter(found);
         let offset = line.chars.start;
         self.headings.push(Heading { level: self.path.depth(), text: found.text.clone(), offset });
         if found.has_body {
             self.body(line);
         } else {
-            self.extend(line);
+            self.lead = Some(self.lead.take().map_or_else(|| line.clone(), |lead| lead.to(line)));
         }
     }
 
     fn body(&mut self, stretch: &Stretch) {
         for piece in self.pieces(stretch) {
-            let full = self.length() + piece.len() > self.size.max;
-            if self.has_body && (full || self.length() >= self.size.target || self.crosses_page(&piece)) {
-                self.flush();
-            }
+            self.make_room(&piece, piece.len());
             self.extend(&piece);
-            self.note_body();
+        }
+    }
+
+    /// Closes the open passage when what comes next does not fit or belongs elsewhere. The headings that lead it stay
+    /// with it.
+    fn make_room(&mut self, next: &Stretch, length: usize) {
+        let full = self.length() + length > self.size.max;
+        let done = self.current.as_ref().is_some_and(|c| c.len() >= self.size.target);
+        if self.current.is_some() && (full || done || self.crosses_page(next)) {
+            self.flush();
+        }
+        self.leave_page(next);
+    }
+
+    /// Headings alone on the page before, a cover say, are a passage of their own: what follows has another page.
+    fn leave_page(&mut self, next: &Stretch) {
+        let (None, Some(lead)) = (&self.current, &self.lead) else { return };
+        let page = self.page_at(next.chars.start);
+        if self.page_at(lead.chars.start) != page && page.is_some_and(|p| !p.estimated) {
+            self.settle();
+            self.flush();
         }
     }
 
@@ -244,12 +270,12 @@ impl<'a> Cutter<'a> {
             return;
         };
         let whole = first.to(last);
-        if self.has_body && (self.length() + whole.len() > self.size.max || self.crosses_page(&whole)) {
+        if self.current.is_some() && (self.length() + whole.len() > self.size.max || self.crosses_page(&whole)) {
             self.flush();
         }
+        self.leave_page(&whole);
         if self.length() + whole.len() <= self.size.max && !self.crossed_inside(&whole) {
             self.extend(&whole);
-            self.note_body();
             return;
         }
         self.long_table(rows, header);
@@ -269,12 +295,11 @@ impl<'a> Cutter<'a> {
             for piece in self.pieces(row) {
                 let length = self.length() + piece.len() + if first_chunk { 0 } else { head_length };
                 let full = length > self.size.max || self.length() >= self.size.target;
-                if index >= header && self.has_body && (full || self.crosses_page(&piece)) {
+                if index >= header && self.current.is_some() && (full || self.crosses_page(&piece)) {
                     self.flush_with(if first_chunk { "" } else { head });
                     first_chunk = false;
                 }
                 self.extend(&piece);
-                self.note_body();
             }
         }
         self.flush_with(if first_chunk { "" } else { head });
@@ -299,40 +324,66 @@ impl<'a> Cutter<'a> {
         out
     }
 
+    /// Characters of the open passage and of the headings that wait behind it.
     fn length(&self) -> usize {
-        self.current.as_ref().map_or(0, Stretch::len)
+        let whole = match (&self.current, &self.lead) {
+            (Some(current), Some(lead)) => return lead.chars.end - current.chars.start,
+            (current, lead) => current.as_ref().or(lead.as_ref()),
+        };
+        whole.map_or(0, Stretch::len)
     }
 
+    /// Adds body text, with the headings that lead it.
     fn extend(&mut self, stretch: &Stretch) {
+        if self.current.is_none() {
+            self.current_path = self.path.texts();
+        }
+        self.settle();
         self.current = Some(match self.current.take() {
             Some(current) => current.to(stretch),
             None => stretch.clone(),
         });
     }
 
-    fn note_body(&mut self) {
-        if !self.has_body {
-            self.has_body = true;
+    /// Takes the waiting headings into the open passage.
+    fn settle(&mut self) {
+        let Some(lead) = self.lead.take() else { return };
+        if self.current.is_none() {
             self.current_path = self.path.texts();
         }
+        self.current = Some(match self.current.take() {
+            Some(current) => current.to(&lead),
+            None => lead,
+        });
     }
 
-    /// Does a stated page start lie between the start of `current` and `next`?
+    /// Does a page begin between the start of the open passage and `next`? Where pages are only guessed, a passage is
+    /// not torn for one as long as it is short.
     fn crosses_page(&self, next: &Stretch) -> bool {
-        match &self.current {
-            Some(current) => self.page_at(current.chars.start) != self.page_at(next.chars.start),
-            None => false,
-        }
+        let Some(current) = &self.current else { return false };
+        let next_page = self.page_at(self.lead.as_ref().unwrap_or(next).chars.start);
+        let guessed = next_page.is_some_and(|p| p.estimated);
+        self.page_at(current.chars.start) != next_page && (!guessed || current.len() >= self.size.target * 2 / 5)
     }
 
     fn crossed_inside(&self, stretch: &Stretch) -> bool {
-        let start = self.current.as_ref().map_or(stretch.chars.start, |c| c.chars.start);
-        self.page_at(start) != self.page_at(stretch.chars.end.saturating_sub(1))
+        let start = self.current.as_ref().or(self.lead.as_ref()).map_or(stretch.chars.start, |c| c.chars.start);
+        let last = self.page_at(stretch.chars.end.saturating_sub(1));
+        self.page_at(start) != last && !last.is_some_and(|p| p.estimated)
     }
 
     fn page_at(&self, offset: usize) -> Option<&PageStart> {
         let after = self.pages.partition_point(|p| p.offset <= offset);
         self.pages.get(after.checked_sub(1)?)
+    }
+
+    /// Headings at the very end, without text, go with what stands before them if they fit.
+    fn finish(&mut self) {
+        if self.length() > self.size.max {
+            self.flush();
+        }
+        self.settle();
+        self.flush();
     }
 
     fn flush(&mut self) {
@@ -343,8 +394,7 @@ impl<'a> Cutter<'a> {
         let Some(stretch) = self.current.take() else { return };
         let own = stretch.of(self.text);
         let text = if header.is_empty() { own.to_owned() } else { format!("{header}\n{own}") };
-        let heading_path = if self.has_body { std::mem::take(&mut self.current_path) } else { self.path.texts() };
-        self.has_body = false;
+        let heading_path = std::mem::take(&mut self.current_path);
         let page = self.page_at(stretch.chars.start).copied();
         self.passages.push(PassageDraft {
             heading_path,
@@ -357,16 +407,22 @@ impl<'a> Cutter<'a> {
 }
 
 /// A weak heading must have something under it; else it is an item of a list.
-fn is_heading(found: &headings::Found, next: Option<&Unit>) -> bool {
+fn is_heading(found: &headings::Found, next: Option<&Unit>, text: &str) -> bool {
     if found.kind.is_strong() {
         return true;
     }
     match next {
         None => false,
+        Some(Unit::Heading(_, following)) if found.kind.is_deep() => following.kind.stands_under(found.kind),
         Some(Unit::Heading(_, following)) => following.kind != found.kind && !following.kind.is_strong(),
+        // A line of a list looks alike; what it heads begins with a mark of its own.
+        Some(Unit::Text(body)) if found.kind.is_deep() => body.of(text).starts_with(INNER_MARKS),
         Some(_) => true,
     }
 }
+
+/// Marks of the innermost items of official documents.
+const INNER_MARKS: [char; 14] = ['-', '–', '·', '•', '※', '*', '▪', '∙', '‧', '⇒', '→', '☞', '▸', 'ㆍ'];
 
 /// Cuts `whole` (longer than `size.max`) in two; white space at the cut belongs to neither.
 fn split(text: &str, whole: &Stretch, size: PassageSize) -> (Stretch, Stretch) {
@@ -382,7 +438,9 @@ fn split(text: &str, whole: &Stretch, size: PassageSize) -> (Stretch, Stretch) {
         if chars > 0 && c.is_whitespace() {
             let sentence = matches!(previous, '.' | '?' | '!' | '。' | ';');
             let rank = if c == '\n' {
-                3
+                // The paragraphs of an article (항) are told apart by their numbers.
+                let next = body.get(byte + 1..).and_then(|rest| rest.trim_start().chars().next());
+                if next.is_some_and(|n| ('①'..='⑳').contains(&n)) { 4 } else { 3 }
             } else if sentence {
                 2
             } else {

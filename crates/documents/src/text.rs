@@ -1,12 +1,12 @@
 //! Bytes → characters, and the one normal form that stored text has: NFC, LF, no control characters, known
 //! private-use characters replaced. Knows nothing of documents.
 
-use encoding_rs::{Encoding, UTF_8, UTF_16BE, UTF_16LE};
+use encoding_rs::{EUC_KR, Encoding, UTF_8, UTF_16BE, UTF_16LE};
 use std::borrow::Cow;
 use unicode_normalization::{UnicodeNormalization, is_nfc};
 
 /// Decodes text of an unknown encoding: a byte order mark first, then UTF-8, UTF-16 without a mark, then a guess
-/// that leans Korean (CP949). `None` when the bytes are not text.
+/// that leans Korean (CP949, and Johab where CP949 fails). `None` when the bytes are not text.
 pub(crate) fn decode(bytes: &[u8]) -> Option<String> {
     if let Some((encoding, mark)) = Encoding::for_bom(bytes) {
         return Some(encoding.decode_without_bom_handling(bytes.get(mark..)?).0.into_owned());
@@ -23,9 +23,17 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<String> {
             let mut detector = chardetng::EncodingDetector::new(chardetng::Iso2022JpDetection::Deny);
             detector.feed(bytes, true);
             let encoding = detector.guess(Some(b"kr"), chardetng::Utf8Detection::Allow);
-            Some(encoding.decode_without_bom_handling(bytes).0.into_owned())
+            let (text, bad) = encoding.decode_without_bom_handling(bytes);
+            let korean = encoding == EUC_KR && !bad;
+            Some(if korean { None } else { johab(bytes) }.unwrap_or_else(|| text.into_owned()))
         }
     }
+}
+
+/// The bytes as Johab, when CP949 cannot read them.
+fn johab(bytes: &[u8]) -> Option<String> {
+    let (_, bad) = EUC_KR.decode_without_bom_handling(bytes);
+    if bad { crate::johab::decode(bytes) } else { None }
 }
 
 /// The bytes as UTF-8, forgiving a character cut at the very end (a sample or a truncated file).
@@ -98,6 +106,11 @@ pub(crate) fn normalise(text: &str) -> Cow<'_, str> {
     Cow::Owned(out.nfc().collect())
 }
 
+/// Normalised text on one line, with single spaces.
+pub(crate) fn one_line(text: &str) -> String {
+    normalise(text).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 /// What stands for a character that means nothing outside its font, or nothing at all.
 fn replaced(c: char) -> Option<&'static str> {
     Some(match c {
@@ -116,12 +129,19 @@ fn replaced(c: char) -> Option<&'static str> {
         '\u{F0FC}' => "✓",
         '\u{F0FE}' => "☑",
         '\u{F0AB}' => "★",
+        // 한 with the old vowel, as 한글 writes its own name.
+        '\u{F53A}' => "\u{1112}\u{119E}\u{11AB}",
         // Hanyang's own signs in the supplementary area, as 한글 draws them.
         '\u{F02EF}' => "·",
         '\u{F02B1}'..='\u{F02C4}' => circled(c, '\u{F02B1}', CIRCLED),
         '\u{F02CE}'..='\u{F02E1}' => circled(c, '\u{F02CE}', BLACK_CIRCLED),
         _ => return None,
     })
+}
+
+/// Characters that only one font can draw: old Hangul and signs of Hanyang and Hancom that are not mapped here.
+pub(crate) fn private(text: &str) -> usize {
+    text.chars().filter(|c| matches!(c, '\u{E000}'..='\u{F8FF}' | '\u{F0000}'..='\u{FFFFD}')).count()
 }
 
 const CIRCLED: &[&str] =
@@ -139,6 +159,10 @@ mod tests {
 
     const SENTENCE: &str = "파주시 정보통신과\n똠방각하와 펲시콜라를 좋아하는 사람들이 모였다.\n";
 
+    const JOHAB: &[u8] =
+        b"\xCCa\xBA\x81\xAF\xA1 \xB8\xF7\xA5\xA1\xC9\xB7\xAF\xA5\x89\xC1\x93e \xD0\x97\xB8\xF7\xA0w\xB7i \xB8\
+        \xF1\x88\xF1\xD0e\x94a. \xB5\x81\xACe\xB7e \xD9H\xB9\xA1\x9D\x81\xD9I\xB5A \x98a\x9Fe\x94a.\x0A";
+
     #[test]
     fn korean_encodings_are_told_apart() {
         let (cp949, _, bad) = encoding_rs::EUC_KR.encode(SENTENCE);
@@ -152,6 +176,10 @@ mod tests {
             assert_eq!(decode(&[mark, &utf16(swap)].concat()).as_deref(), Some(SENTENCE));
             assert_eq!(decode(&utf16(swap)).as_deref(), Some(SENTENCE));
         }
+        assert_eq!(
+            decode(JOHAB).as_deref(),
+            Some("파주시 정보통신과는 행정망을 점검한다. 예산은 「조례」에 따른다.\n")
+        );
         assert_eq!(decode(&[0, 1, 2, 3, 0, 0, 9, 9]), None);
     }
 
@@ -166,6 +194,8 @@ mod tests {
     #[test]
     fn normal_form() {
         assert_eq!(normalise("\u{1112}\u{1161}\u{11AB}글\r\n\u{F0B7}\u{0}끝\u{200B}"), "한글\n•끝");
+        assert_eq!(normalise("\u{F53A}글 \u{F02B3}"), "\u{1112}\u{119E}\u{11AB}글 ③");
+        assert_eq!(private("가\u{E0BC}나\u{F03A0}"), 2);
         assert!(matches!(normalise("그대로\n"), Cow::Borrowed(_)));
     }
 }

@@ -112,3 +112,45 @@ fn boxed_titles_of_work_plans_make_the_path() {
     assert!(cut[0].text.starts_with("총무과") && cut[0].text.ends_with("개방 3회"));
     assert_eq!(cut[1].heading_path, ["총무과 주요업무 추진계획", "2. 인재 양성"]);
 }
+
+#[test]
+fn a_heading_goes_with_its_text_even_when_the_passage_before_is_short() {
+    let text = format!("# 계획\n\n앞선 짧은 글이다.\n\n1. 추진 배경\n\n{}", "배경을 설명하는 문장이다. ".repeat(60));
+    let cut = passages(&text, &[], PassageSize { target: 600, max: 900 });
+    let holder = cut.iter().find(|p| p.text.contains("1. 추진 배경")).expect("the heading");
+    assert!(holder.text.contains("배경을 설명하는"), "{}", holder.text);
+    assert_eq!(cut[0].text, "# 계획\n\n앞선 짧은 글이다.");
+}
+
+#[test]
+fn a_long_article_is_split_at_its_paragraphs_and_keeps_its_heading_in_the_path() {
+    let paragraph = |n: char| format!("{n} {}", "시장은 지원에 필요한 사항을 정하여 시행한다. ".repeat(12).trim());
+    let text = format!(
+        "제4조(지원 절차) {}\n{}\n{}\n\n제5조(위임) 규칙으로 정한다.",
+        paragraph('①'),
+        paragraph('②'),
+        paragraph('③')
+    );
+    let cut = passages(&text, &[], PassageSize { target: 300, max: 450 });
+    assert!(cut[1].text.starts_with('②') && cut[2].text.starts_with('③'), "{cut:?}");
+    assert!(cut[..3].iter().all(|p| p.heading_path == ["제4조(지원 절차)"]));
+    assert_eq!(cut[3].heading_path, ["제5조(위임)"]);
+}
+
+#[test]
+fn inner_marks_of_official_documents_make_the_path() {
+    let text = "Ⅰ. 개요\n\n1. 지원 계획\n\n가. 신청\n\n1) 신청 방법\n\n가) 온라인 신청\n\n- 누리집에서 한다\n\n나) 방문 신청\n\n- 창구에서 한다";
+    let cut = passages(text, &[], PassageSize { target: 10, max: 60 });
+    let of = |word: &str| cut.iter().find(|p| p.text.contains(word)).map(|p| p.heading_path.join(" > "));
+    assert_eq!(of("누리집").as_deref(), Some("Ⅰ. 개요 > 1. 지원 계획 > 가. 신청 > 1) 신청 방법 > 가) 온라인 신청"));
+    assert_eq!(of("창구").as_deref(), Some("Ⅰ. 개요 > 1. 지원 계획 > 가. 신청 > 1) 신청 방법 > 나) 방문 신청"));
+}
+
+#[test]
+fn guessed_pages_do_not_tear_short_passages() {
+    let text = "첫 문단입니다.\n\n둘째 문단입니다.";
+    let second = text.chars().position(|c| c == '둘').expect("second");
+    let page = |page, offset| PageStart { page, offset, estimated: true };
+    let cut = passages(text, &[page(1, 0), page(2, second)], PassageSize::default());
+    assert_eq!(cut.iter().map(|p| (p.page, p.page_estimated)).collect::<Vec<_>>(), [(Some(1), true)]);
+}

@@ -3,7 +3,10 @@
 mod common;
 
 use common::*;
-use madang_documents::{Format, Limits, ReadError, child::Sandbox};
+use madang_documents::{
+    Format, Limits, ReadError,
+    child::{Reuse, Sandbox},
+};
 use std::{
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -16,11 +19,96 @@ fn sandbox(limits: Limits) -> Sandbox {
     program.pop();
     program.push("examples/survey");
     assert!(program.exists(), "{} is missing: run `cargo build --release --examples` first", program.display());
-    Sandbox { program, args: vec!["parse-child".into()], limits }
+    Sandbox::new(program, vec!["parse-child".into()], limits)
 }
 
 fn shell(script: &str, limits: Limits) -> Sandbox {
-    Sandbox { program: "/bin/sh".into(), args: vec!["-c".into(), script.into()], limits }
+    Sandbox::new("/bin/sh", vec!["-c".into(), script.into()], limits)
+}
+
+/// Children of this test process whose command line holds `mark`, by their ids.
+fn children(mark: &str) -> Vec<u32> {
+    let mut found: Vec<u32> = std::fs::read_dir("/proc")
+        .expect("/proc")
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_string_lossy().parse().ok())
+        .filter(|id| {
+            let line = std::fs::read(format!("/proc/{id}/cmdline")).unwrap_or_default();
+            let parent = std::fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            let parent = parent.rsplit(") ").next().and_then(|s| s.split(' ').nth(1)).unwrap_or_default().to_owned();
+            String::from_utf8_lossy(&line).contains(mark) && parent == std::process::id().to_string()
+        })
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+/// A sandbox whose children can be told from those of other tests.
+fn marked(mark: &str, reuse: Reuse) -> Sandbox {
+    let program = std::env::current_exe().expect("a path").with_file_name("../examples/survey");
+    Sandbox::new(program, vec!["parse-child".into(), mark.into()], Limits::default()).with_reuse(reuse)
+}
+
+#[tokio::test]
+async fn one_child_reads_many_documents_and_is_replaced_when_worn() {
+    let sandbox = marked("mark-many", Reuse { documents: 3, ..Reuse::default() });
+    let mut seen = Vec::new();
+    for _ in 0..3 {
+        assert!(sandbox.read(KOREAN.as_bytes(), "a.txt").await.is_ok());
+        seen.push(children("mark-many"));
+    }
+    assert!(seen[0].len() == 1 && seen[0] == seen[1], "{seen:?}");
+    // The third was its last.
+    assert!(sandbox.read(KOREAN.as_bytes(), "a.txt").await.is_ok());
+    assert_ne!(children("mark-many"), seen[0]);
+    let fresh = marked("mark-fresh", Reuse::none());
+    assert!(fresh.read(KOREAN.as_bytes(), "a.txt").await.is_ok());
+    let plain = marked("mark-plain", Reuse::default());
+    assert_eq!(plain.read(b" ", "a.txt").await, Err(ReadError::Empty));
+    let kept = children("mark-plain");
+    assert!(plain.read(KOREAN.as_bytes(), "a.txt").await.is_ok());
+    assert_eq!(children("mark-plain"), kept, "a plain refusal costs no child");
+}
+
+#[tokio::test]
+async fn a_killed_child_harms_no_other_document() {
+    let sandbox = marked("mark-killed", Reuse::default());
+    assert!(sandbox.read(KOREAN.as_bytes(), "a.txt").await.is_ok());
+    for id in children("mark-killed") {
+        let killed = std::process::Command::new("kill").args(["-KILL", &id.to_string()]).status();
+        assert!(killed.expect("kill runs").success());
+    }
+    while !children("mark-killed").is_empty() {
+        tokio::task::yield_now().await;
+    }
+    for _ in 0..3 {
+        assert!(sandbox.read(KOREAN.as_bytes(), "a.txt").await.is_ok());
+    }
+    let (a, b) = tokio::join!(sandbox.read(KOREAN.as_bytes(), "a.txt"), sandbox.read(b"<html>", "b.html"));
+    assert!(a.is_ok() && b == Err(ReadError::Empty));
+    assert_eq!(children("mark-killed").len(), 2, "each runs in a child of its own");
+}
+
+#[tokio::test]
+async fn a_cancelled_reading_leaves_the_idle_children_alone() {
+    let sandbox = marked("mark-cancel", Reuse::default());
+    assert!(sandbox.read(KOREAN.as_bytes(), "a.txt").await.is_ok());
+    let idle = children("mark-cancel");
+    let mut big = "가나다라 ".repeat(1 << 20);
+    big.push_str(KOREAN);
+    {
+        let one = sandbox.read(big.as_bytes(), "a.txt");
+        let other = sandbox.read(KOREAN.as_bytes(), "b.txt");
+        tokio::pin!(one, other);
+        // Both started; the short one ends first and the long one is dropped with its child.
+        tokio::select! {
+            biased;
+            _ = &mut one => {}
+            done = &mut other => assert!(done.is_ok()),
+        }
+    }
+    assert!(sandbox.read(KOREAN.as_bytes(), "a.txt").await.is_ok());
+    assert!(!idle.is_empty());
 }
 
 #[tokio::test]
@@ -50,12 +138,13 @@ async fn deaths_are_told_apart() {
     assert_eq!(run("kill -XCPU $$").await, ReadError::Timeout);
     assert_eq!(run("echo 'memory allocation of 9 bytes failed' >&2; kill -ABRT $$").await, ReadError::TooLarge);
     assert_eq!(run("echo 'thread has overflowed its stack' >&2; kill -ABRT $$").await, ReadError::TooDeep);
-    assert_eq!(run("yes").await, ReadError::TooLarge);
+    assert!(matches!(run("yes").await, ReadError::Unavailable { .. }));
+    assert_eq!(run("yes | tr -d '\\n'").await, ReadError::TooLarge);
     assert!(matches!(run("echo broken >&2; exit 3").await, ReadError::Unavailable { .. }));
     let started = Instant::now();
     assert_eq!(run("exec sleep 600").await, ReadError::Timeout);
     assert!(started.elapsed() < Duration::from_secs(20));
-    let missing = Sandbox { program: PathBuf::from("/nonexistent/program"), args: vec![], limits: limits() };
+    let missing = Sandbox::new("/nonexistent/program", vec![], limits());
     assert!(matches!(missing.read(b"x", "a.txt").await, Err(ReadError::Unavailable { .. })));
 }
 

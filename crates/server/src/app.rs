@@ -166,11 +166,8 @@ pub fn sandbox(settings: &Settings) -> Sandbox {
     // The link leads to the running program even after an upgrade has replaced its file.
     let own = || PathBuf::from("/proc/self/exe");
     let input_bytes = settings.max_upload as u64;
-    Sandbox {
-        program: settings.parser.clone().unwrap_or_else(own),
-        args: vec!["parse-child".to_owned()],
-        limits: Limits { input_bytes, ..Limits::default() },
-    }
+    let program = settings.parser.clone().unwrap_or_else(own);
+    Sandbox::new(program, vec!["parse-child".to_owned()], Limits { input_bytes, ..Limits::default() })
 }
 
 /// Creates a folder that only its owner may enter.

@@ -1,10 +1,11 @@
-//! Reading in a process of its own: [`serve`] is what the child runs, [`Sandbox`] what its parent holds. One
-//! request per process: a header line of JSON, then the bytes; one line of JSON comes back.
+//! Reading in a process of its own: [`serve`] is what the child runs, [`Sandbox`] what its parent holds. A child
+//! answers requests one after another: a header line of JSON, then the bytes; one line of JSON comes back.
 
 mod sandbox;
 mod serve;
+mod worker;
 
-pub use sandbox::Sandbox;
+pub use sandbox::{Reuse, Sandbox};
 pub use serve::{ServeError, serve};
 
 use crate::{Extracted, Limits, ReadError};

@@ -1,47 +1,83 @@
-//! The parent's side: starts the child, speaks to it within time and size, and reads its death where it dies.
+//! The parent's side: a few idle children that wait for the next document, so that starting one is not paid for each
+//! file. A child serves one request at a time and is replaced when it is worn or anything went wrong in it.
 
-use super::{Reply, Request};
+use super::{
+    Request,
+    worker::{Worker, unavailable},
+};
 use crate::{Extracted, Limits, ReadError};
-use rustix::process::{Pid, Signal, kill_process_group};
 use std::{
-    os::unix::process::ExitStatusExt,
     path::PathBuf,
-    process::{ExitStatus, Stdio},
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
-use tokio::{
-    io::{AsyncRead, AsyncReadExt, AsyncWriteExt},
-    process::{Child, Command},
-};
 
-/// How to read documents in a process of their own.
-#[derive(Debug, Clone)]
-pub struct Sandbox {
-    /// A program that calls [`super::serve`] when started with `args`.
-    pub program: PathBuf,
-    pub args: Vec<String>,
-    pub limits: Limits,
-}
-
-/// What is kept of the child's standard error.
-const MAX_STDERR: u64 = 64 << 10;
 /// The child ends itself at its own limit; this much later the parent ends it.
 const GRACE: Duration = Duration::from_secs(3);
 
-/// Kills the whole group when dropped, so that a cancelled reading leaves nothing running.
-struct Group(Option<Pid>);
+/// How long a child is kept and how many wait.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reuse {
+    /// Idle children kept; more may run while more is asked.
+    pub idle: usize,
+    /// Documents that one child reads before it is replaced.
+    pub documents: u32,
+    /// Resident memory in bytes above which a child is replaced after its document.
+    pub resident_bytes: u64,
+}
 
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(pid) = self.0 {
-            // Already gone is fine.
-            let _ = kill_process_group(pid, Signal::KILL);
-        }
+impl Default for Reuse {
+    fn default() -> Self {
+        Self { idle: 4, documents: 200, resident_bytes: 256 << 20 }
+    }
+}
+
+impl Reuse {
+    /// A fresh child for each document.
+    pub fn none() -> Self {
+        Self { idle: 0, documents: 1, resident_bytes: 0 }
+    }
+}
+
+/// Reads documents in processes of their own. Clones share their idle children.
+#[derive(Clone)]
+pub struct Sandbox {
+    program: PathBuf,
+    args: Vec<String>,
+    limits: Limits,
+    reuse: Reuse,
+    idle: Arc<Mutex<Vec<Worker>>>,
+}
+
+impl std::fmt::Debug for Sandbox {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Sandbox")
+            .field("program", &self.program)
+            .field("args", &self.args)
+            .field("reuse", &self.reuse)
+            .finish_non_exhaustive()
     }
 }
 
 impl Sandbox {
-    /// Reads one document in a fresh process. Dropping the future kills the process.
+    /// `program` calls [`super::serve`] when started with `args`. Nothing is started yet.
+    pub fn new(program: impl Into<PathBuf>, args: Vec<String>, limits: Limits) -> Self {
+        Self { program: program.into(), args, limits, reuse: Reuse::default(), idle: Arc::default() }
+    }
+
+    /// With another rule on keeping children.
+    #[must_use]
+    pub fn with_reuse(mut self, reuse: Reuse) -> Self {
+        self.reuse = reuse;
+        self
+    }
+
+    /// What each reading is held to.
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Reads one document in an idle child or a fresh one. Dropping the future kills that child and no other.
     ///
     /// # Errors
     /// As [`crate::read`]; a crash is [`ReadError::Damaged`], exhausted memory or output [`ReadError::TooLarge`],
@@ -54,84 +90,48 @@ impl Sandbox {
         if bytes.len() as u64 > self.limits.input_bytes {
             return Err(ReadError::TooLarge);
         }
-        let child = self.spawn()?;
-        match tokio::time::timeout(self.limits.time + GRACE, self.converse(child, bytes, file_name)).await {
-            Ok(result) => result,
+        // A name beyond any file system's would not fit into the header line.
+        let file_name: String = file_name.chars().take(1000).collect();
+        let request = Request { file_name, length: bytes.len() as u64, limits: self.limits.clone() };
+        let mut worker = self.worker()?;
+        let conversation = worker.converse(&request, bytes);
+        match tokio::time::timeout(self.limits.time.saturating_add(GRACE), conversation).await {
+            Ok(Ok(answer)) => {
+                self.give_back(worker, &answer);
+                answer
+            }
+            Ok(Err(error)) => Err(error),
             Err(_) => Err(ReadError::Timeout),
         }
     }
 
-    fn spawn(&self) -> Result<Child, ReadError> {
-        Command::new(&self.program)
-            .args(&self.args)
-            .env_clear()
-            .current_dir("/")
-            .process_group(0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .map_err(|e| unavailable(format!("{}: {e}", self.program.display())))
-    }
-
-    async fn converse(&self, mut child: Child, bytes: &[u8], file_name: &str) -> Result<Extracted, ReadError> {
-        // The group's id is its leader's; the guard must not outlive the reaping below.
-        let mut group = Group(child.id().and_then(|id| Pid::from_raw(i32::try_from(id).ok()?)));
-        let (Some(mut stdin), Some(stdout), Some(stderr)) =
-            (child.stdin.take(), child.stdout.take(), child.stderr.take())
-        else {
-            return Err(unavailable("no pipes"));
-        };
-        let request =
-            Request { file_name: file_name.to_owned(), length: bytes.len() as u64, limits: self.limits.clone() };
-        let mut header = serde_json::to_vec(&request).map_err(|e| unavailable(e.to_string()))?;
-        header.push(b'\n');
-        let send = async move {
-            // A child that dies early closes the pipe; its death is judged below.
-            let _ = stdin.write_all(&header).await;
-            let _ = stdin.write_all(bytes).await;
-        };
-        let most = self.limits.output_bytes;
-        let (_, output, errors) = tokio::join!(send, gather(stdout, most), gather(stderr, MAX_STDERR));
-        if output.len() as u64 > most {
-            return Err(ReadError::TooLarge);
+    /// An idle child that still lives, or a new one.
+    fn worker(&self) -> Result<Worker, ReadError> {
+        while let Some(mut worker) = self.take_idle() {
+            if worker.is_alive() {
+                return Ok(worker);
+            }
         }
-        let status = child.wait().await.map_err(|e| unavailable(e.to_string()))?;
-        group.0 = None;
-        match serde_json::from_slice(&output) {
-            Ok(Reply::Read(extracted)) => Ok(*extracted),
-            Ok(Reply::Refused(error)) => Err(error),
-            Err(_) => Err(judge(status, &String::from_utf8_lossy(&errors))),
+        if tokio::runtime::Handle::try_current().is_err() {
+            return Err(unavailable("no runtime"));
         }
+        Worker::start(&self.program, &self.args)
     }
-}
 
-fn unavailable(detail: impl Into<String>) -> ReadError {
-    ReadError::Unavailable { detail: detail.into() }
-}
-
-/// At most one byte more than `most`, so that too much can be told from just enough.
-async fn gather(stream: impl AsyncRead + Unpin, most: u64) -> Vec<u8> {
-    let mut out = Vec::new();
-    let _ = stream.take(most.saturating_add(1)).read_to_end(&mut out).await;
-    out
-}
-
-/// Why a child died without a reply.
-fn judge(status: ExitStatus, errors: &str) -> ReadError {
-    if errors.contains("memory allocation of") {
-        return ReadError::TooLarge;
+    fn take_idle(&self) -> Option<Worker> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
-    if errors.contains("overflowed its stack") {
-        return ReadError::TooDeep;
-    }
-    match status.signal().and_then(Signal::from_named_raw) {
-        Some(Signal::XCPU | Signal::KILL) => ReadError::Timeout,
-        Some(_) => ReadError::Damaged,
-        None => {
-            let last: String = errors.lines().last().unwrap_or_default().chars().take(300).collect();
-            unavailable(format!("{status}: {last}"))
+
+    /// Keeps the child for the next document unless it is worn or may have been harmed.
+    fn give_back(&self, worker: Worker, answer: &Result<Extracted, ReadError>) {
+        let worn = worker.served >= self.reuse.documents || worker.resident_bytes() > self.reuse.resident_bytes;
+        let sound = match answer {
+            Ok(_) => true,
+            Err(error) => error.is_plain_refusal(),
+        };
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if sound && !worn && idle.len() < self.reuse.idle {
+            idle.push(worker);
         }
     }
 }

@@ -1,8 +1,11 @@
-//! The child's side: bounds itself, then reads one document and answers.
+//! The child's side: bounds itself, then reads document after document until its parent closes the pipe.
 
 use super::{MAX_HEADER, Reply, Request};
 use crate::{Limits, ReadError, read};
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::{
+    process::{Resource, Rlimit, setrlimit},
+    time::{ClockId, clock_gettime},
+};
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -22,7 +25,8 @@ pub enum ServeError {
 /// Stack of the reading thread: parsers of nested formats recurse.
 const STACK: usize = 64 << 20;
 
-/// Reads one request from `stdin`, limits this very process as the request asks, and writes one reply to `stdout`.
+/// Reads requests from `stdin` until it ends and writes one reply for each to `stdout`. The first request limits this
+/// very process; each gets its own share of processor time.
 ///
 /// Call it first thing in a process of its own: the limits stay, and cannot be raised again.
 ///
@@ -30,37 +34,61 @@ const STACK: usize = 64 << 20;
 /// When the pipes fail or the header is no header; a document that cannot be read is a reply, not an error.
 pub fn serve(stdin: impl Read, mut stdout: impl Write) -> Result<(), ServeError> {
     let mut input = BufReader::new(stdin);
-    let mut header = Vec::new();
-    (&mut input).take(MAX_HEADER).read_until(b'\n', &mut header)?;
-    let request: Request = serde_json::from_slice(&header)?;
-    confine(&request.limits)?;
-    let reply = if request.length > request.limits.input_bytes {
-        Reply::Refused(ReadError::TooLarge)
-    } else {
-        let mut bytes = Vec::new();
-        input.take(request.length).read_to_end(&mut bytes)?;
-        if bytes.len() as u64 == request.length {
-            answer(bytes, request)
-        } else {
-            return Err(ServeError::Io(io::ErrorKind::UnexpectedEof.into()));
+    let mut confined = false;
+    while let Some(request) = next_request(&mut input)? {
+        if !confined {
+            confine(&request.limits)?;
+            confined = true;
         }
-    };
-    serde_json::to_writer(&mut stdout, &reply)?;
-    stdout.write_all(b"\n")?;
-    stdout.flush()?;
+        limit_time(&request.limits)?;
+        let too_large = request.length > request.limits.input_bytes;
+        let reply = if too_large {
+            Reply::Refused(ReadError::TooLarge)
+        } else {
+            let mut bytes = Vec::new();
+            (&mut input).take(request.length).read_to_end(&mut bytes)?;
+            if bytes.len() as u64 != request.length {
+                return Err(ServeError::Io(io::ErrorKind::UnexpectedEof.into()));
+            }
+            answer(bytes, request)
+        };
+        serde_json::to_writer(&mut stdout, &reply)?;
+        stdout.write_all(b"\n")?;
+        stdout.flush()?;
+        if too_large {
+            // Its bytes are still in the pipe: nothing behind them can be told apart.
+            break;
+        }
+    }
     Ok(())
 }
 
-/// Soft and hard limits: memory, processor time, open files, no file writing, no core dump.
+/// The next header; `None` once the parent closed the pipe.
+fn next_request(input: &mut impl BufRead) -> Result<Option<Request>, ServeError> {
+    let mut header = Vec::new();
+    input.take(MAX_HEADER).read_until(b'\n', &mut header)?;
+    if header.is_empty() {
+        return Ok(None);
+    }
+    Ok(Some(serde_json::from_slice(&header)?))
+}
+
+/// Soft and hard limits that stay: memory, open files, no file writing, no core dump.
 fn confine(limits: &Limits) -> Result<(), ServeError> {
     let both = |most: u64| Rlimit { current: Some(most), maximum: Some(most) };
-    let seconds = limits.time.as_secs().saturating_add(1);
     setrlimit(Resource::As, both(limits.memory_bytes))?;
-    // The soft limit ends the process with SIGXCPU, which the parent tells from other deaths.
-    setrlimit(Resource::Cpu, Rlimit { current: Some(seconds), maximum: Some(seconds.saturating_add(2)) })?;
     setrlimit(Resource::Nofile, both(32))?;
     setrlimit(Resource::Fsize, both(0))?;
     setrlimit(Resource::Core, both(0))?;
+    Ok(())
+}
+
+/// Processor time of one request, counted from what earlier ones used. Only the soft limit moves: it ends the process
+/// with SIGXCPU, which the parent tells from other deaths. It also ends a child whose parent is gone.
+fn limit_time(limits: &Limits) -> Result<(), ServeError> {
+    let used = u64::try_from(clock_gettime(ClockId::ProcessCPUTime).tv_sec).unwrap_or(0);
+    let most = used.saturating_add(limits.time.as_secs()).saturating_add(1);
+    setrlimit(Resource::Cpu, Rlimit { current: Some(most), maximum: None })?;
     Ok(())
 }
 

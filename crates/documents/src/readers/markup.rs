@@ -2,8 +2,8 @@
 
 use crate::{
     Limits, ReadError,
-    blocks::{Body, Builder, Cell, one_line},
-    text,
+    blocks::{Body, Builder, Cell},
+    text::{self, one_line},
 };
 use html5ever::{
     tendril::StrTendril,

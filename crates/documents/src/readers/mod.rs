@@ -1,9 +1,11 @@
 //! One reader per format: bytes that passed `archive::check` → stored text. Cutting into passages is not here.
 
 mod delimited;
-mod hwp;
+mod hangul;
+mod letter;
 mod markup;
 mod office;
+mod opentext;
 mod pdf;
 mod plain;
 mod workbook;
@@ -12,6 +14,8 @@ use crate::{
     Format, Limits, ReadError,
     blocks::{Body, Builder, Cell},
 };
+
+pub(crate) use letter::looks_like_one as is_letter;
 
 /// Reads `bytes` as `format`.
 pub(crate) fn read(bytes: &[u8], format: Format, limits: &Limits) -> Result<Body, ReadError> {
@@ -24,7 +28,11 @@ pub(crate) fn read(bytes: &[u8], format: Format, limits: &Limits) -> Result<Body
         Format::Pptx => office::read_pptx(bytes, limits),
         Format::Xlsx => workbook::read_xlsx(bytes, limits),
         Format::Xls => workbook::read_xls(bytes, limits),
-        Format::Hwp | Format::Hwpx => hwp::read(bytes, limits),
+        Format::Ods => workbook::read_ods(bytes, limits),
+        Format::Odt => opentext::read(bytes, limits),
+        Format::Eml => letter::read(bytes, limits),
+        Format::Hwp => hangul::read_hwp(bytes, limits),
+        Format::Hwpx => hangul::read_hwpx(bytes, limits),
     }
 }
 

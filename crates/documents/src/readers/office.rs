@@ -114,7 +114,8 @@ fn push_table(builder: &mut Builder, table: &Table, depth: usize) {
         }
         rows.push(cells);
     }
-    builder.table(&rows);
+    let header = table.rows.iter().take_while(|row| row.is_header).count();
+    builder.table_with_header(&rows, (header > 0).then_some(header));
     if depth < MAX_NESTING {
         for table in nested {
             push_table(builder, table, depth + 1);

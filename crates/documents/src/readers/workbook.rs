@@ -1,11 +1,11 @@
-//! XLSX and XLS through calamine: each sheet a heading and a table of its filled cells, dates as dates.
+//! XLSX, XLS and ODS through calamine: each sheet a heading and a table of its filled cells, dates as dates.
 
 use super::push_sheet;
 use crate::{
     Limits, ReadError,
     blocks::{Body, Builder},
 };
-use calamine::{Data, Dimensions, Reader, SheetVisible, Xls, XlsError, Xlsx, XlsxError};
+use calamine::{Data, Dimensions, Ods, OdsError, Reader, SheetVisible, Xls, XlsError, Xlsx, XlsxError};
 use std::{
     collections::{BTreeMap, BTreeSet},
     io::Cursor,
@@ -50,6 +50,24 @@ pub(super) fn read_xls(bytes: &[u8], limits: &Limits) -> Result<Body, ReadError>
         XlsError::Password => ReadError::PasswordProtected,
         _ => ReadError::Damaged,
     })?;
+    read_ranges(&mut book, limits, |book, sheet| book.merge_cells_by_sheet_name(sheet).unwrap_or_default())
+}
+
+pub(super) fn read_ods(bytes: &[u8], limits: &Limits) -> Result<Body, ReadError> {
+    let mut book: Ods<_> = Ods::new(Cursor::new(bytes)).map_err(|e| match e {
+        OdsError::Password => ReadError::PasswordProtected,
+        OdsError::CellLimitExceeded { .. } => ReadError::TooLarge,
+        _ => ReadError::Damaged,
+    })?;
+    read_ranges(&mut book, limits, |_, _| Vec::new())
+}
+
+/// Sheets that the library gives whole.
+fn read_ranges<'a, R: Reader<Cursor<&'a [u8]>>>(
+    book: &mut R,
+    limits: &Limits,
+    merged: impl Fn(&mut R, &str) -> Vec<Dimensions>,
+) -> Result<Body, ReadError> {
     let mut builder = Builder::new(limits.text_chars);
     let mut left = limits.cells;
     let sheets: Vec<_> = book.sheets_metadata().to_vec();
@@ -67,7 +85,7 @@ pub(super) fn read_xls(bytes: &[u8], limits: &Limits) -> Result<Body, ReadError>
         for (row, column, value) in range.used_cells() {
             grid.put((top + row as u32, first + column as u32), shown(value), &mut left)?;
         }
-        let merged = book.merge_cells_by_sheet_name(&sheet.name).unwrap_or_default();
+        let merged = merged(book, &sheet.name);
         grid.push(&mut builder, &sheet.name, &merged, sheets.len());
     }
     finish(builder, unreadable, sheets.len())

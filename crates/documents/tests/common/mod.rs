@@ -139,18 +139,213 @@ pub fn hwp_header(flags: u32) -> Vec<u8> {
 
 /// An HWP 5 file of one plain paragraph.
 pub fn hwp(text: &str) -> Vec<u8> {
-    let record = |tag: u32, level: u32, body: &[u8]| -> Vec<u8> {
-        let head = tag | level << 10 | (body.len() as u32) << 20;
-        [&head.to_le_bytes()[..], body].concat()
-    };
-    let units: Vec<u8> = text.encode_utf16().chain([13]).flat_map(u16::to_le_bytes).collect();
-    let mut paragraph = vec![0u8; 24];
-    paragraph[..4].copy_from_slice(&((units.len() / 2) as u32 | 1 << 31).to_le_bytes());
-    let section = [record(66, 0, &paragraph), record(67, 1, &units)].concat();
+    hwp_of(&[paragraph(0, text, &[], &[])].concat())
+}
+
+/// An HWP 5 file with this body, not deflated.
+pub fn hwp_of(section: &[u8]) -> Vec<u8> {
+    ole(&[("/FileHeader", &hwp_header(0)), ("/DocInfo", &hwp_info()), ("/BodyText/Section0", section)])
+}
+
+pub fn hwp_info() -> Vec<u8> {
     let mut properties = vec![0u8; 26];
     properties[0] = 1;
-    let info = record(16, 0, &properties);
-    ole(&[("/FileHeader", &hwp_header(0)), ("/DocInfo", &info), ("/BodyText/Section0", &section)])
+    record(16, 0, &properties)
+}
+
+/// A record of HWP 5.
+pub fn record(tag: u32, level: u32, body: &[u8]) -> Vec<u8> {
+    let head = tag | level << 10 | (body.len() as u32) << 20;
+    [&head.to_le_bytes()[..], body].concat()
+}
+
+/// A paragraph at a level. `{` in its text calls the next of `controls`; `lines` are (position, down, right).
+pub fn paragraph(level: u32, text: &str, controls: &[Vec<u8>], lines: &[(u32, i32, i32)]) -> Vec<u8> {
+    let mut units: Vec<u16> = Vec::new();
+    for c in text.chars() {
+        match c {
+            '{' => units.extend([11, 0, 0, 0, 0, 0, 0, 11]),
+            c => units.extend(c.encode_utf16(&mut [0; 2]).iter()),
+        }
+    }
+    units.push(13);
+    let bytes: Vec<u8> = units.iter().flat_map(|u| u.to_le_bytes()).collect();
+    let mut header = vec![0u8; 24];
+    header[..4].copy_from_slice(&(units.len() as u32 | 1 << 31).to_le_bytes());
+    let mut out = [record(66, level, &header), record(67, level + 1, &bytes)].concat();
+    let mut places = Vec::new();
+    for (at, down, right) in lines {
+        let numbers = [*at as i32, *down, 1000, 1000, 850, 600, *right, 42000, 0];
+        places.extend(numbers.iter().flat_map(|n| n.to_le_bytes()));
+    }
+    if !places.is_empty() {
+        out.extend(record(69, level + 1, &places));
+    }
+    out.extend(controls.concat());
+    out
+}
+
+/// A control of this id (as it is written in the published format) with what lies below it.
+pub fn control(level: u32, id: &str, data: &[u8], below: &[Vec<u8>]) -> Vec<u8> {
+    let id: Vec<u8> = id.bytes().rev().collect();
+    [record(71, level, &[&id, data].concat()), below.concat()].concat()
+}
+
+/// A table of texts; a cell is (row, column, rows, columns, title, text).
+pub fn hwp_table(level: u32, cells: &[(u16, u16, u16, u16, bool, &str)]) -> Vec<u8> {
+    let mut table = vec![0u8; 18];
+    table[4..6].copy_from_slice(&cells.iter().map(|c| c.0 + c.2).max().unwrap_or(0).to_le_bytes());
+    table[6..8].copy_from_slice(&cells.iter().map(|c| c.1 + c.3).max().unwrap_or(0).to_le_bytes());
+    let mut below = vec![record(77, level + 1, &table)];
+    for (row, column, rows, columns, title, text) in cells {
+        let mut list = vec![0u8; 34];
+        list[0] = 1;
+        list[4..8].copy_from_slice(&(u32::from(*title) << 18).to_le_bytes());
+        for (at, number) in [(8, column), (10, row), (12, columns), (14, rows)] {
+            list[at..at + 2].copy_from_slice(&number.to_le_bytes());
+        }
+        below.push(record(72, level + 1, &list));
+        below.push(paragraph(level + 1, text, &[], &[]));
+    }
+    control(level, "tbl ", &[0; 42], &below)
+}
+
+/// A body with a running head, a note, a text box, a table and an equation, on three pages.
+pub fn hwp_body() -> Vec<u8> {
+    let list = record(72, 2, &[0; 8]);
+    let head = control(1, "head", &[0; 8], &[list.clone(), paragraph(2, "머리말이다", &[], &[])]);
+    let note = control(1, "fn  ", &[0; 16], &[list.clone(), paragraph(2, "각주의 글이다", &[], &[])]);
+    let inner = [record(76, 2, &[0; 40]), record(72, 3, &[0; 8]), paragraph(3, "상자 속의 글", &[], &[])];
+    let shape = control(1, "gso ", &[0; 42], &inner);
+    let table = hwp_table(
+        1,
+        &[
+            (0, 0, 2, 1, true, "부서"),
+            (0, 1, 1, 2, true, "예산"),
+            (1, 1, 1, 1, true, "2025"),
+            (1, 2, 1, 1, true, "2026"),
+            (2, 0, 1, 1, false, "정보통신과"),
+            (2, 1, 1, 1, false, "10"),
+            (2, 2, 1, 1, false, "20"),
+        ],
+    );
+    let script: Vec<u8> = "a over b".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let equation = [&[0u8, 0, 0, 0, 8, 0][..], &script].concat();
+    let equation = control(1, "eqed", &[0; 42], &[record(88, 2, &equation)]);
+    [
+        paragraph(0, "{정보통신과는{ 행정망을 점검한다.", &[head, note], &[(0, 0, 0), (12, 1600, 0)]),
+        paragraph(0, "{", &[shape], &[(0, 3200, 0)]),
+        paragraph(0, "{", &[table], &[(0, 0, 0)]),
+        paragraph(0, "식은 {이다. 다음 쪽에서 이어지는 글이다.", &[equation], &[(0, 9000, 0), (17, 0, 0)]),
+    ]
+    .concat()
+}
+
+/// An HWPX package around one section.
+pub fn hwpx(section: &str) -> Vec<u8> {
+    let hpf = r#"<?xml version="1.0"?><opf:package xmlns:opf="http://www.idpf.org/2007/opf/"><opf:metadata><opf:title/></opf:metadata><opf:manifest><opf:item id="section0" href="Contents/section0.xml" media-type="application/xml"/></opf:manifest><opf:spine><opf:itemref idref="section0"/></opf:spine></opf:package>"#;
+    let section = format!(
+        r#"<?xml version="1.0"?><hs:sec xmlns:hs="http://www.hancom.co.kr/hwpml/2011/section" xmlns:hp="http://www.hancom.co.kr/hwpml/2011/paragraph">{section}</hs:sec>"#
+    );
+    zip(&[
+        ("mimetype", b"application/hwp+zip"),
+        ("Contents/content.hpf", hpf.as_bytes()),
+        ("Contents/section0.xml", section.as_bytes()),
+    ])
+}
+
+fn xml_lines(lines: &[(u32, i32, i32)]) -> String {
+    let line = |(at, down, right): &(u32, i32, i32)| {
+        format!(r#"<hp:lineseg textpos="{at}" vertpos="{down}" vertsize="1000" horzpos="{right}" flags="0"/>"#)
+    };
+    format!("<hp:linesegarray>{}</hp:linesegarray>", lines.iter().map(line).collect::<String>())
+}
+
+/// The same body as [`hwp_body`], as a section of HWPX.
+pub fn hwpx_body() -> String {
+    let p = |inner: &str, lines: &[(u32, i32, i32)]| {
+        format!(
+            r#"<hp:p paraPrIDRef="0" styleIDRef="0"><hp:run charPrIDRef="0">{inner}</hp:run>{}</hp:p>"#,
+            xml_lines(lines)
+        )
+    };
+    let list = |text: &str| format!("<hp:subList>{}</hp:subList>", p(&format!("<hp:t>{text}</hp:t>"), &[(0, 0, 0)]));
+    let cell = |text: &str, rows: u8, columns: u8, title: u8| {
+        format!(
+            r#"<hp:tc header="{title}">{}<hp:cellAddr colAddr="0" rowAddr="0"/><hp:cellSpan colSpan="{columns}" rowSpan="{rows}"/></hp:tc>"#,
+            list(text)
+        )
+    };
+    let table = format!(
+        r#"<hp:tbl repeatHeader="1"><hp:sz width="1"/><hp:tr>{}{}</hp:tr><hp:tr>{}{}</hp:tr><hp:tr>{}{}{}</hp:tr></hp:tbl>"#,
+        cell("부서", 2, 1, 1),
+        cell("예산", 1, 2, 1),
+        cell("2025", 1, 1, 1),
+        cell("2026", 1, 1, 1),
+        cell("정보통신과", 1, 1, 0),
+        cell("10", 1, 1, 0),
+        cell("20", 1, 1, 0)
+    );
+    let head = format!(r#"<hp:ctrl><hp:header id="1">{}</hp:header></hp:ctrl>"#, list("머리말이다"));
+    let note = format!(r#"<hp:ctrl><hp:footNote number="1">{}</hp:footNote></hp:ctrl>"#, list("각주의 글이다"));
+    let shape = format!("<hp:rect><hp:drawText>{}</hp:drawText></hp:rect>", list("상자 속의 글"));
+    let equation = "<hp:equation><hp:script>a over b</hp:script></hp:equation>";
+    [
+        p(
+            &format!("{head}<hp:t>정보통신과는</hp:t>{note}<hp:t> 행정망을 점검한다.</hp:t>"),
+            &[(0, 0, 0), (12, 1600, 0)],
+        ),
+        p(&shape, &[(0, 3200, 0)]),
+        p(&table, &[(0, 0, 0)]),
+        p(
+            &format!("<hp:t>식은 </hp:t>{equation}<hp:t>이다. 다음 쪽에서 이어지는 글이다.</hp:t>"),
+            &[(0, 9000, 0), (17, 0, 0)],
+        ),
+    ]
+    .concat()
+}
+
+const OPEN_MANIFEST: &[u8] =
+    b"<manifest:manifest xmlns:manifest='urn:oasis:names:tc:opendocument:xmlns:manifest:1.0'/>";
+
+/// An OpenDocument text around this body.
+pub fn odt(body: &str) -> Vec<u8> {
+    let content = format!(
+        r#"<?xml version="1.0"?><office:document-content xmlns:office="o" xmlns:text="t" xmlns:table="b"><office:body><office:text>{body}</office:text></office:body></office:document-content>"#
+    );
+    zip(&[
+        ("mimetype", b"application/vnd.oasis.opendocument.text"),
+        ("content.xml", content.as_bytes()),
+        ("META-INF/manifest.xml", OPEN_MANIFEST),
+    ])
+}
+
+/// An OpenDocument spreadsheet of one sheet.
+pub fn ods() -> Vec<u8> {
+    let text = |value: &str| {
+        format!(r#"<table:table-cell office:value-type="string"><text:p>{value}</text:p></table:table-cell>"#)
+    };
+    let content = format!(
+        r#"<?xml version="1.0"?><office:document-content xmlns:office="urn:oasis:names:tc:opendocument:xmlns:office:1.0" xmlns:table="urn:oasis:names:tc:opendocument:xmlns:table:1.0" xmlns:text="urn:oasis:names:tc:opendocument:xmlns:text:1.0"><office:body><office:spreadsheet><table:table table:name="현황"><table:table-row>{}{}</table:table-row><table:table-row>{}<table:table-cell office:value-type="float" office:value="441"><text:p>441</text:p></table:table-cell></table:table-row></table:table></office:spreadsheet></office:body></office:document-content>"#,
+        text("부서"),
+        text("예산"),
+        text("정보통신과")
+    );
+    zip(&[
+        ("mimetype", b"application/vnd.oasis.opendocument.spreadsheet"),
+        ("content.xml", content.as_bytes()),
+        ("META-INF/manifest.xml", OPEN_MANIFEST),
+    ])
+}
+
+/// A mail with a body and an attachment.
+pub fn eml() -> Vec<u8> {
+    format!(
+        "From: it@city.example\r\nTo: a@city.example\r\nSubject: notice\r\nMIME-Version: 1.0\r\n\
+         Content-Type: multipart/mixed; boundary=\"b\"\r\n\r\n--b\r\nContent-Type: text/plain; charset=utf-8\r\n\r\n\
+         {KOREAN}\r\n--b--\r\n"
+    )
+    .into_bytes()
 }
 
 pub const ANSWER: &str = "## 1. 추진 배경\n\n행정 업무를 **표준화**한다 [1].\n\n- 첫째 항목\n- 둘째 항목\n\n1. 조사한다\n2. 보고한다\n\n\
@@ -168,7 +363,58 @@ pub fn all() -> Vec<(&'static str, Vec<u8>)> {
         ("발표.pptx", pptx(&["첫 장", KOREAN])),
         ("글.pdf", pdf(&[&pdf_text("First page of the plan"), &pdf_text("Second page of the plan")], "")),
         ("글.hwp", hwp(KOREAN)),
+        ("글.odt", odt(&format!("<text:h text:outline-level='1'>제목</text:h><text:p>{KOREAN}</text:p>"))),
+        ("표.ods", ods()),
+        ("알림.eml", eml()),
         ("글.docx", markdown_to_docx(ANSWER, "업무 보고").expect("docx")),
         ("글.hwpx", markdown_to_hwpx(ANSWER, "업무 보고").expect("hwpx")),
     ]
+}
+
+/// A 배포용 HWP: the body sealed in ViewText as Hancom's published format says, a notice in BodyText.
+pub fn sealed_hwp(section: &[u8]) -> Vec<u8> {
+    use aes::cipher::{BlockCipherEncrypt, KeyInit};
+    let (seed, key) = (0x0000_2B67u32, *b"0123456789abcdef");
+    let mut record_body = vec![0x5Au8; 256];
+    record_body[..4].copy_from_slice(&seed.to_le_bytes());
+    let offset = 4 + (seed & 0xF) as usize;
+    record_body[offset..offset + 16].copy_from_slice(&key);
+    let mut state = seed;
+    let mut random = || {
+        state = state.wrapping_mul(214_013).wrapping_add(2_531_011);
+        state >> 16 & 0x7FFF
+    };
+    let (mut mask, mut left) = (0, 0);
+    for (at, byte) in record_body.iter_mut().enumerate() {
+        if left == 0 {
+            mask = (random() & 0xFF) as u8;
+            left = (random() & 0xF) + 1;
+        }
+        left -= 1;
+        if at >= 4 {
+            *byte ^= mask;
+        }
+    }
+    let mut deflated = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+    deflated.write_all(section).expect("deflate");
+    let mut body = deflated.finish().expect("deflate");
+    body.resize(body.len().next_multiple_of(16), 0);
+    let cipher = aes::Aes128::new(&key.into());
+    for block in body.chunks_exact_mut(16) {
+        let block: &mut [u8; 16] = block.try_into().expect("a block");
+        cipher.encrypt_block(block.into());
+    }
+    let stream = [record(28, 0, &record_body), body].concat();
+    let deflate = |bytes: &[u8]| {
+        let mut out = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::best());
+        out.write_all(bytes).expect("deflate");
+        out.finish().expect("deflate")
+    };
+    let notice = paragraph(0, "상위 버전의 배포용 문서입니다.", &[], &[]);
+    ole(&[
+        ("/FileHeader", &hwp_header(1 | 1 << 2)),
+        ("/DocInfo", &deflate(&hwp_info())),
+        ("/BodyText/Section0", &deflate(&notice)),
+        ("/ViewText/Section0", &stream),
+    ])
 }

@@ -1,0 +1,213 @@
+//! The letters of a page in the order in which they are painted. The layout of the library drops what opens a list item
+//! (①, ㆍ) for a bullet, and joins lines with a space even inside a Korean word; what was painted tells the truth.
+
+use std::collections::BTreeMap;
+use unpdf::parser::backend::{ContentOp, PageId, PdfBackend, PdfValue, RawBackend, ResourceScope};
+
+/// Letters of one page without white space.
+#[derive(Default)]
+pub(super) struct Painted {
+    letters: Vec<char>,
+    /// White space was painted before the letter.
+    spaced: Vec<bool>,
+    /// The letter is the first of its line.
+    opens_line: Vec<bool>,
+}
+
+/// Pages of a document as they are painted; none where the file does not give them.
+pub(super) struct Pages {
+    backend: Option<RawBackend>,
+    ids: BTreeMap<u32, PageId>,
+}
+
+impl Pages {
+    pub fn new(bytes: &[u8]) -> Self {
+        let backend = RawBackend::load_bytes(bytes).ok();
+        let ids = backend.as_ref().map(PdfBackend::pages).unwrap_or_default();
+        Self { backend, ids }
+    }
+
+    /// Letters of the page with this number, from its own content; forms that it paints are left out.
+    pub fn page(&self, number: u32) -> Painted {
+        let mut pen = Pen::default();
+        let (Some(backend), Some(id)) = (&self.backend, self.ids.get(&number)) else { return pen.out };
+        let operations = backend.page_content(*id).and_then(|content| backend.decode_content(&content));
+        for operation in operations.unwrap_or_default() {
+            pen.operate(backend, *id, &operation);
+        }
+        pen.out
+    }
+}
+
+/// State of the text operators that matters here.
+#[derive(Default)]
+struct Pen {
+    out: Painted,
+    font: Vec<u8>,
+    space: bool,
+    line: bool,
+    height: f32,
+}
+
+impl Pen {
+    fn operate(&mut self, backend: &RawBackend, page: PageId, operation: &ContentOp) {
+        let number = |at: usize| match operation.operands.get(at) {
+            Some(PdfValue::Integer(n)) => *n as f32,
+            Some(PdfValue::Real(n)) => *n,
+            _ => 0.0,
+        };
+        match operation.operator.as_str() {
+            "Tf" => {
+                if let Some(PdfValue::Name(name)) = operation.operands.first() {
+                    self.font.clone_from(name);
+                }
+            }
+            "Tm" => {
+                let height = number(5);
+                self.line |= (height - self.height).abs() > 0.5;
+                self.height = height;
+            }
+            "Td" | "TD" => self.line |= number(1).abs() > 0.5,
+            "T*" => self.line = true,
+            "'" | "\"" => {
+                self.line = true;
+                self.show(backend, page, operation.operands.last());
+            }
+            "Tj" => self.show(backend, page, operation.operands.first()),
+            "TJ" => self.show(backend, page, operation.operands.first()),
+            _ => {}
+        }
+    }
+
+    fn show(&mut self, backend: &RawBackend, page: PageId, shown: Option<&PdfValue>) {
+        match shown {
+            Some(PdfValue::Str(bytes)) => {
+                let text = backend.decode_text(ResourceScope::page(page), &self.font, bytes).text;
+                text.chars().for_each(|c| self.letter(c));
+            }
+            Some(PdfValue::Array(parts)) => {
+                for part in parts {
+                    match part {
+                        PdfValue::Str(_) => self.show(backend, page, Some(part)),
+                        // As wide as a space: that much was left between two letters.
+                        PdfValue::Integer(n) if *n < -180 => self.space = true,
+                        PdfValue::Real(n) if *n < -180.0 => self.space = true,
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn letter(&mut self, c: char) {
+        if c.is_whitespace() {
+            self.space = true;
+            return;
+        }
+        self.out.letters.push(c);
+        self.out.spaced.push(std::mem::take(&mut self.space));
+        self.out.opens_line.push(std::mem::take(&mut self.line));
+    }
+}
+
+/// Letters compared when a line is looked up.
+const KEY: usize = 16;
+
+impl Painted {
+    /// Where a text begins among the letters, from `from` on and then from the top.
+    pub fn find(&self, text: &str, from: usize) -> Option<usize> {
+        let key: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).take(KEY).collect();
+        if key.len() < 3 {
+            return None;
+        }
+        let search = |from: usize| {
+            let rest = self.letters.get(from..)?;
+            rest.windows(key.len()).position(|w| w == key).map(|at| at + from)
+        };
+        search(from).or_else(|| search(0))
+    }
+
+    /// What was painted right before a letter, if that is a mark of an item.
+    pub fn mark_before(&self, at: usize) -> Option<char> {
+        let mark = self.letters.get(at.checked_sub(1)?).copied()?;
+        let known = "-–—*·∙ㆍㅇ•◦○●◎■□▪▫◼◾◆◇★☆※→▶►▷▹☞".contains(mark) || ('\u{2460}'..='\u{24FF}').contains(&mark);
+        known.then_some(mark)
+    }
+
+    /// Lines that begin with a syllable, and those of them with white space painted before it, behind a syllable.
+    pub fn line_joints(&self) -> (usize, usize) {
+        let (mut joints, mut spaced) = (0, 0);
+        for (at, pair) in self.letters.windows(2).enumerate() {
+            if self.opens_line.get(at + 1) == Some(&true) && pair.iter().all(|c| is_syllable(*c)) {
+                joints += 1;
+                spaced += usize::from(self.spaced.get(at + 1) == Some(&true));
+            }
+        }
+        (joints, spaced)
+    }
+
+    /// The text without the spaces that only a line end put inside a word. `at`: where it begins among the letters.
+    pub fn mended(&self, text: &str, at: usize) -> String {
+        let mut out = String::with_capacity(text.len());
+        let mut index = at;
+        let mut space = String::new();
+        for c in text.chars() {
+            if c.is_whitespace() {
+                space.push(c);
+                continue;
+            }
+            if self.letters.get(index) != Some(&c) {
+                // Lost the thread: the rest stays as it is.
+                index = usize::MAX;
+            }
+            let torn = self.opens_line.get(index) == Some(&true) && self.spaced.get(index) == Some(&false);
+            let in_word = torn && space == " " && is_syllable(c) && out.ends_with(is_syllable);
+            if !in_word {
+                out.push_str(&space);
+            }
+            space.clear();
+            out.push(c);
+            index = index.saturating_add(1);
+        }
+        out.push_str(&space);
+        out
+    }
+}
+
+fn is_syllable(c: char) -> bool {
+    ('가'..='힣').contains(&c)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Letters of lines; white space at a line's end counts as painted.
+    fn painted(lines: &[&str]) -> Painted {
+        let mut pen = Pen::default();
+        for line in lines {
+            pen.line = true;
+            line.chars().for_each(|c| pen.letter(c));
+        }
+        pen.out
+    }
+
+    #[test]
+    fn marks_come_back() {
+        let page = painted(&["① 이용자는 노력한다.", "부호ㆍ음성", "ㆍ음향 등"]);
+        let at = page.find("이용자는 노력한다.", 0).expect("there");
+        assert_eq!(page.mark_before(at), Some('①'));
+        assert_eq!(page.mark_before(page.find("음향 등", 0).expect("there")), Some('ㆍ'));
+        assert_eq!(page.mark_before(0), None);
+    }
+
+    #[test]
+    fn words_torn_by_a_line_end_are_mended() {
+        let page = painted(&["본인확인업 ", "무는 정보통", "신망에서 하며 ", "끝난다"]);
+        let text = "본인확인업 무는 정보통 신망에서 하며 끝난다";
+        assert_eq!(page.mended(text, 0), "본인확인업 무는 정보통신망에서 하며 끝난다");
+        assert_eq!(page.line_joints(), (3, 2));
+        assert_eq!(page.mended("다른 글이 왔다", 0), "다른 글이 왔다");
+    }
+}
