@@ -7,7 +7,6 @@ use crate::meaning;
 use madang_domain::{CollectionId, Passage, Scope};
 use madang_search::SearchOptions;
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Longest query, characters; what follows is cut off.
@@ -43,7 +42,7 @@ pub async fn passages(
     let readable = app.store.readable_collections(scope).await?;
     let readable = within.map_or_else(|| readable.clone(), |wanted| readable.narrowed(wanted));
     let query: String = query.chars().take(MAX_QUERY).collect();
-    let index = Arc::clone(&app.index);
+    let index = app.index.now();
     let options = SearchOptions { limit: limit.saturating_add(SPARE), documents: None };
     let model = app.engines.meaning();
     let hits = blocking::run(move || {
