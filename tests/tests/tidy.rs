@@ -229,8 +229,10 @@ const DOORS: [(&str, &[&str]); 11] = [
 ];
 
 /// Libraries that one room alone may know.
-const KEPT: [(&str, &[&str]); 6] = [
+const KEPT: [(&str, &[&str]); 8] = [
     ("qdrant-edge", &["search"]),
+    ("qdrant-client", &["search"]),
+    ("tonic", &["search"]),
     ("sqlx", &["store"]),
     ("reqwest", &["gateway", "inference", "tests"]),
     // The kernels' tests take candle's quantisation as their reference.

@@ -20,9 +20,21 @@ pub enum SearchError {
     /// The vectors are not of a model that the index keeps, or not of its dimension.
     #[error("검색 색인이 이 임베딩 모델의 벡터를 받지 않습니다. 임베딩 모델 설정을 확인해 주세요: {0}")]
     Vectors(String),
-    /// The folder given for a copy is not empty.
-    #[error("빈 폴더를 골라 주세요: {}", .0.display())]
-    NotEmpty(PathBuf),
+    /// The settings of the Qdrant server cannot be used.
+    #[error("검색 서버 설정을 고쳐 주세요: {0}")]
+    Settings(String),
+    /// The Qdrant server does not answer, or not in time; a write may have been carried out all the same.
+    #[error("검색 서버에 닿지 못했습니다. 서버가 켜져 있는지, 주소와 인증서가 맞는지 확인해 주세요: {0}")]
+    Unreachable(String),
+    /// The Qdrant server does not take the key.
+    #[error("검색 서버가 열쇠를 받지 않습니다. API 키를 확인해 주세요.")]
+    Refused,
+    /// The Qdrant server answered that it could not do it.
+    #[error("검색 서버가 요청을 처리하지 못했습니다. 서버의 기록과 디스크 공간을 확인해 주세요: {0}")]
+    Server(String),
+    /// Another program opened the same collections on the server after this one did.
+    #[error("다른 마당이 이 색인을 쓰기 시작했습니다. 같은 홈 폴더를 복사해 두 곳에서 켰다면 한쪽을 멈춰 주세요.")]
+    Taken,
 }
 
 impl SearchError {

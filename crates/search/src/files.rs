@@ -1,5 +1,5 @@
-//! The index folder: `lock`, `meta.json` (versions and statistics), `unsettled.json` (what is being written),
-//! `shard/` (the engine's own).
+//! The index folder, wherever the points live: `lock`, `meta.json` (versions and statistics), `unsettled.json` (what is
+//! being written), and in the embedded home `shard/` (the engine's own).
 
 use crate::SearchError;
 use crate::bm25::{LengthStatistics, WEIGHTS_VERSION};
@@ -9,7 +9,7 @@ use madang_korean::ANALYSER_VERSION;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 const META: &str = "meta.json";
@@ -31,6 +31,10 @@ pub(crate) struct Meta {
     /// The truth about dense vectors; the engine is brought in step with it at opening.
     #[serde(default)]
     pub vectors: VectorModels,
+    /// Where the points are, if not in this folder: the name of the collection on a Qdrant server. Random, so that no
+    /// other installation writes into it, and none finds old points after this file was lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remote: Option<String>,
 }
 
 impl Default for Meta {
@@ -42,6 +46,7 @@ impl Default for Meta {
             lengths: LengthStatistics::default(),
             passages: 0,
             vectors: VectorModels::default(),
+            remote: None,
         }
     }
 }
@@ -52,6 +57,14 @@ impl Default for Meta {
 pub(crate) struct Unsettled {
     pub documents: BTreeSet<DocumentId>,
     pub collections: BTreeSet<CollectionId>,
+}
+
+impl Unsettled {
+    pub fn and(mut self, other: &Self) -> Self {
+        self.documents.extend(&other.documents);
+        self.collections.extend(&other.collections);
+        self
+    }
 }
 
 /// The folder, locked to this process while the value lives.
@@ -72,6 +85,18 @@ impl Folder {
             Ok(()) => Ok(Self { root: root.to_owned(), _lock: lock }),
             Err(fs::TryLockError::WouldBlock) => Err(SearchError::InUse(root.to_owned())),
             Err(fs::TryLockError::Error(source)) => Err(SearchError::Io { path, source }),
+        }
+    }
+
+    /// Does a process hold the folder? Creates nothing.
+    pub fn is_locked(root: &Path) -> Result<bool, SearchError> {
+        let path = root.join(LOCK);
+        match File::open(&path).map(|lock| lock.try_lock_shared()) {
+            Ok(Err(fs::TryLockError::WouldBlock)) => Ok(true),
+            Ok(Err(fs::TryLockError::Error(source))) => Err(SearchError::Io { path, source }),
+            Ok(Ok(())) => Ok(false),
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(false),
+            Err(source) => Err(SearchError::Io { path, source }),
         }
     }
 
@@ -106,6 +131,12 @@ impl Folder {
         Ok(meta)
     }
 
+    /// The collection on a server that an index of whatever version noted here; `None` where none is known.
+    pub fn remote(&self) -> Option<String> {
+        let noted: Option<serde_json::Value> = self.read(META).ok().flatten();
+        noted?.get("remote")?.as_str().map(str::to_owned)
+    }
+
     pub fn write_meta(&self, meta: &Meta) -> Result<(), SearchError> {
         self.write(META, meta)
     }
@@ -138,33 +169,6 @@ impl Folder {
         remove(&self.root.join(META))
     }
 
-    /// Removes closed write-ahead segments but the newest, which carries the operation counter on. The engine never
-    /// reads them back and never removes them itself. Call only while the shard is closed and settled.
-    pub fn trim_write_ahead_log(&self) -> Result<(), SearchError> {
-        let wal = self.shard().join("wal");
-        let mut closed = closed_segments(&wal)?;
-        closed.sort_unstable();
-        closed.pop();
-        closed.into_iter().try_for_each(|(_, path)| remove(&path))
-    }
-
-    /// Number of write-ahead segments that [`Folder::trim_write_ahead_log`] could look at.
-    pub fn write_ahead_segments(&self) -> Result<usize, SearchError> {
-        Ok(closed_segments(&self.shard().join("wal"))?.len())
-    }
-
-    /// Copies everything but the lock into `to`, which must be empty or missing.
-    pub fn copy_to(&self, to: &Path) -> Result<(), SearchError> {
-        fs::create_dir_all(to).map_err(SearchError::io(to))?;
-        if fs::read_dir(to).map_err(SearchError::io(to))?.next().is_some() {
-            return Err(SearchError::NotEmpty(to.to_owned()));
-        }
-        copy_tree(&self.shard(), &to.join(SHARD))?;
-        let meta = self.root.join(META);
-        fs::copy(&meta, to.join(META)).map_err(SearchError::io(&meta))?;
-        sync_directory(to)
-    }
-
     fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, SearchError> {
         let path = self.root.join(name);
         let bytes = match fs::read(&path) {
@@ -189,7 +193,7 @@ impl Folder {
     }
 }
 
-fn remove(path: &Path) -> Result<(), SearchError> {
+pub(crate) fn remove(path: &Path) -> Result<(), SearchError> {
     match fs::remove_file(path) {
         Err(e) if e.kind() != ErrorKind::NotFound => Err(SearchError::io(path)(e)),
         _ => Ok(()),
@@ -198,58 +202,4 @@ fn remove(path: &Path) -> Result<(), SearchError> {
 
 fn sync_directory(path: &Path) -> Result<(), SearchError> {
     File::open(path).and_then(|d| d.sync_all()).map_err(SearchError::io(path))
-}
-
-/// Files `closed-N` of a write-ahead log with their N.
-fn closed_segments(wal: &Path) -> Result<Vec<(u64, PathBuf)>, SearchError> {
-    let entries = match fs::read_dir(wal) {
-        Ok(entries) => entries,
-        // A missing log is for the engine to complain of.
-        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(Vec::new()),
-        Err(e) => return Err(SearchError::io(wal)(e)),
-    };
-    let mut out = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(SearchError::io(wal))?.path();
-        let number = path.file_name().and_then(|n| n.to_str()).and_then(|n| n.strip_prefix("closed-")?.parse().ok());
-        out.extend(number.map(|n| (n, path)));
-    }
-    Ok(out)
-}
-
-/// Copies with holes left as holes: the engine allocates 32 MiB pages of which a small index fills little.
-fn copy_file(from: &Path, to: &Path) -> std::io::Result<()> {
-    let mut source = File::open(from)?;
-    let mut target = File::create_new(to)?;
-    let mut block = vec![0_u8; 64 * 1024];
-    let mut length = 0_u64;
-    loop {
-        let read = source.read(&mut block)?;
-        let bytes = block.get(..read).unwrap_or_default();
-        if bytes.is_empty() {
-            break;
-        }
-        length += bytes.len() as u64;
-        if bytes.iter().all(|b| *b == 0) {
-            target.seek(SeekFrom::Start(length))?;
-        } else {
-            target.write_all(bytes)?;
-        }
-    }
-    target.set_len(length)?;
-    target.sync_all()
-}
-
-fn copy_tree(from: &Path, to: &Path) -> Result<(), SearchError> {
-    fs::create_dir_all(to).map_err(SearchError::io(to))?;
-    for entry in fs::read_dir(from).map_err(SearchError::io(from))? {
-        let entry = entry.map_err(SearchError::io(from))?;
-        let (source, target) = (entry.path(), to.join(entry.file_name()));
-        if entry.file_type().map_err(SearchError::io(&source))?.is_dir() {
-            copy_tree(&source, &target)?;
-        } else {
-            copy_file(&source, &target).map_err(SearchError::io(&source))?;
-        }
-    }
-    sync_directory(to)
 }

@@ -1,18 +1,20 @@
 //! The index as the rest of Madang sees it: add, remove, search, copy; durable when a call returns.
 
 use crate::bm25::{Counted, query_weights};
-use crate::engine::{Dense, Engine, Point, Which};
+use crate::edge::Edge;
 use crate::files::{Folder, Meta, Unsettled};
+use crate::fusion::{LEAST_FUSED, Nearest, fuse};
+use crate::home::{Dense, Home, Place, Point, Which};
+use crate::server::Server;
 use crate::vectors::{QueryVector, VectorModels, agree_on_vectors};
 use crate::{SearchError, Synonyms};
 use madang_domain::{CollectionId, DocumentId, PassageId, ReadableCollections};
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 
 /// Most hits of one search.
 const MOST_HITS: usize = 1000;
-/// Write-ahead segments (4 MiB each) that may gather before [`Index::optimise`] removes them.
-const MOST_WRITE_AHEAD_SEGMENTS: usize = 4;
 
 /// A passage to be indexed. Its words are analysed and not stored.
 #[derive(Debug, Clone, PartialEq)]
@@ -64,64 +66,118 @@ pub struct Health {
     pub interrupted: Vec<DocumentId>,
 }
 
-/// The one index over passages, in one folder, open in one process. `Send + Sync`; calls block, so run them off the
-/// async threads. Writes run one after another, searches beside them.
+/// One index over passages, in one folder or on a server, open in one process. `Send + Sync`; calls block, so run them
+/// off the async threads. Writes run one after another, searches beside them.
 ///
 /// Every write is on disk when it returns. The documents of a write that was cut off (killed process, power loss)
 /// are removed at the next opening and named by [`Index::interrupted`].
 pub struct Index {
     /// Models whose vectors are kept, readable while a write is under way.
     pub(crate) vectors: RwLock<VectorModels>,
-    engine: RwLock<Engine>,
-    writer: Mutex<Meta>,
+    home: Box<dyn Home>,
+    writer: Mutex<Writer>,
+    /// Passages at the last settled write, for those who must not wait for a write under way.
+    passages: AtomicUsize,
     interrupted: Vec<DocumentId>,
     /// Last, so that the folder is unlocked after the engine has closed.
     pub(crate) folder: Folder,
 }
 
+/// What whoever writes holds.
+pub(crate) struct Writer {
+    pub meta: Meta,
+    /// What writes touched whose end is not known, as after a broken line to a server: noted on disk until a write has
+    /// settled.
+    open: Unsettled,
+}
+
+/// What both sides of a search found, before they are joined.
+#[derive(Default)]
+pub(crate) struct Sides {
+    pub words: Nearest,
+    pub meaning: Nearest,
+}
+
 impl Index {
-    /// Opens the index in `dir`, creating it where nothing is there.
+    /// Opens the embedded index in `dir`, creating it where nothing is there.
     ///
     /// # Errors
-    /// [`SearchError::NeedsRebuild`] if another analyser made it or it is damaged: [`Index::recreate`] it and add all
-    /// passages again. [`SearchError::InUse`] if another process has it open.
+    /// As [`Index::open_at`].
     pub fn open(dir: &Path) -> Result<Self, SearchError> {
+        Self::open_at(dir, &Place::Embedded)
+    }
+
+    /// Opens the index of the folder `dir` whose points live at `place`, creating it where nothing is there.
+    ///
+    /// # Errors
+    /// [`SearchError::NeedsRebuild`] if another analyser made it, it is damaged, or its points live elsewhere:
+    /// [`Index::recreate_at`] it and add all passages again. [`SearchError::InUse`] if another process has it open. The
+    /// errors of a server that cannot be asked.
+    pub fn open_at(dir: &Path, place: &Place) -> Result<Self, SearchError> {
         let folder = Folder::lock(dir)?;
         if folder.is_new() {
-            return Self::create(folder);
+            return Self::create(folder, place);
         }
         let mut meta = folder.read_meta()?;
         let unsettled = folder.read_unsettled()?;
-        folder.trim_write_ahead_log()?;
-        let engine = Engine::load(&folder.shard()).map_err(damaged)?;
-        agree_on_vectors(&engine, &meta.vectors).map_err(damaged)?;
+        let home = load(&folder, &meta, place).map_err(damaged)?;
+        agree_on_vectors(&*home, &meta.vectors).map_err(damaged)?;
         let interrupted = match unsettled {
-            Some(unsettled) => finish(&folder, &engine, &mut meta, unsettled).map_err(damaged)?,
-            None => agree(&meta, engine.count(None).map_err(damaged)?).map(|()| Vec::new())?,
+            Some(unsettled) => finish(&folder, &*home, &mut meta, unsettled).map_err(damaged)?,
+            None => agree(&meta, home.count(None).map_err(damaged)?).map(|()| Vec::new())?,
         };
-        Ok(Self::of(folder, engine, meta, interrupted))
+        Ok(Self::of(folder, home, meta, interrupted))
     }
 
-    /// Removes whatever is in `dir` and starts an empty index there.
+    /// Removes whatever is in `dir` and starts an empty embedded index there.
     ///
     /// # Errors
-    /// [`SearchError::InUse`] if another process has it open; [`SearchError::Io`].
+    /// As [`Index::recreate_at`].
     pub fn recreate(dir: &Path) -> Result<Self, SearchError> {
+        Self::recreate_at(dir, &Place::Embedded)
+    }
+
+    /// Removes whatever is in `dir`, and what it noted on the server of `place`, and starts an empty index.
+    ///
+    /// # Errors
+    /// [`SearchError::InUse`] if another process has it open; [`SearchError::Io`]; those of a server.
+    pub fn recreate_at(dir: &Path, place: &Place) -> Result<Self, SearchError> {
         let folder = Folder::lock(dir)?;
-        folder.clear()?;
-        Self::create(folder)
+        clear(&folder, place)?;
+        Self::create(folder, place)
     }
 
-    fn create(folder: Folder) -> Result<Self, SearchError> {
-        let engine = Engine::create(&folder.shard())?;
-        let meta = Meta::default();
-        folder.write_meta(&meta)?;
-        Ok(Self::of(folder, engine, meta, Vec::new()))
+    /// Removes the index of the folder `dir` and its points at `place`; the empty folder stays.
+    ///
+    /// # Errors
+    /// As [`Index::recreate_at`].
+    pub fn remove(dir: &Path, place: &Place) -> Result<(), SearchError> {
+        clear(&Folder::lock(dir)?, place)
     }
 
-    fn of(folder: Folder, engine: Engine, meta: Meta, interrupted: Vec<DocumentId>) -> Self {
-        let vectors = RwLock::new(meta.vectors.clone());
-        Self { vectors, engine: RwLock::new(engine), writer: Mutex::new(meta), interrupted, folder }
+    fn create(folder: Folder, place: &Place) -> Result<Self, SearchError> {
+        let mut meta = Meta::default();
+        let home: Box<dyn Home> = match place {
+            Place::Embedded => {
+                let edge = Edge::create(&folder.shard())?;
+                folder.write_meta(&meta)?;
+                Box::new(edge)
+            }
+            Place::Server(at) => {
+                let name = Server::new_name(at)?;
+                meta.remote = Some(name.clone());
+                // Noted first: what is cut off now is found, and removed, by name.
+                folder.write_meta(&meta)?;
+                Box::new(Server::create(at, &name)?)
+            }
+        };
+        Ok(Self::of(folder, home, meta, Vec::new()))
+    }
+
+    fn of(folder: Folder, home: Box<dyn Home>, meta: Meta, interrupted: Vec<DocumentId>) -> Self {
+        let (vectors, passages) = (RwLock::new(meta.vectors.clone()), AtomicUsize::new(meta.passages));
+        let writer = Mutex::new(Writer { meta, open: Unsettled::default() });
+        Self { vectors, home, writer, passages, interrupted, folder }
     }
 
     /// Documents dropped at opening because their last write was cut off: add them again, or finish removing them.
@@ -141,7 +197,7 @@ impl Index {
         }
         let counted: Vec<_> = passages.iter().map(|p| Counted::of(&p.title, &p.heading_path, &p.text)).collect();
         let unsettled = Unsettled { documents: passages.iter().map(|p| p.document).collect(), ..Unsettled::default() };
-        self.write(unsettled, |engine, meta| {
+        self.write(unsettled, |home, meta| {
             counted.iter().for_each(|c| meta.lengths.add(c.length));
             let average = meta.lengths.average();
             let points = passages.iter().zip(&counted).map(|(p, c)| Point {
@@ -150,7 +206,7 @@ impl Index {
                 document: p.document,
                 weights: c.weights(average),
             });
-            engine.upsert(points.collect())
+            home.upsert(points.collect())
         })
     }
 
@@ -163,7 +219,10 @@ impl Index {
             return Ok(());
         }
         let unsettled = Unsettled { documents: documents.iter().copied().collect(), ..Unsettled::default() };
-        self.write(unsettled, |engine, _| engine.delete(&Which::Documents(documents)))
+        if self.is_empty_for_sure() {
+            return Ok(());
+        }
+        self.write(unsettled, |home, _| home.delete(&Which::Documents(documents)))
     }
 
     /// Removes all passages of the collection. Cut off half-way, it is finished at the next opening.
@@ -172,7 +231,7 @@ impl Index {
     /// As [`Index::upsert`].
     pub fn remove_collection(&self, collection: CollectionId) -> Result<(), SearchError> {
         let unsettled = Unsettled { collections: [collection].into(), ..Unsettled::default() };
-        self.write(unsettled, |engine, _| engine.delete(&Which::Collections(&[collection])))
+        self.write(unsettled, |home, _| home.delete(&Which::Collections(&[collection])))
     }
 
     /// The best passages for `query` among the collections that the reader may read, best first. Empty without asking
@@ -202,47 +261,51 @@ impl Index {
         readable: &ReadableCollections,
         options: &SearchOptions,
     ) -> Result<Vec<Hit>, SearchError> {
+        let limit = options.limit.min(MOST_HITS);
+        let sides = self.sides(query, meaning, readable, options)?;
+        Ok(hits(fuse(sides.words, sides.meaning, limit)))
+    }
+
+    /// What words and meaning find, each alone and best first, all of it readable.
+    pub(crate) fn sides(
+        &self,
+        query: &str,
+        meaning: Option<&QueryVector>,
+        readable: &ReadableCollections,
+        options: &SearchOptions,
+    ) -> Result<Sides, SearchError> {
         let documents = options.documents.as_deref();
         if readable.ids().is_empty() || options.limit == 0 || documents.is_some_and(<[_]>::is_empty) {
-            return Ok(Vec::new());
+            return Ok(Sides::default());
         }
         let mut which = vec![Which::Collections(readable.ids())];
         which.extend(documents.map(Which::Documents));
-        let engine = self.engine();
         // Held while the engine searches: the vectors' name must not go away meanwhile.
         let models = self.vectors.read().unwrap_or_else(PoisonError::into_inner);
         let name = meaning.map(|m| models.serving_name(m)).transpose()?.flatten();
         let dense = meaning.zip(name.as_deref());
         let dense = dense.map(|(m, name)| Dense { name, vector: &m.vector, least: m.least_similarity });
-        let found =
-            engine.query(query_weights(query, &options.synonyms), dense, &which, options.limit.min(MOST_HITS))?;
-        let mut hits: Vec<_> = found
-            .into_iter()
-            // The filter has seen to this; a fault of the engine must not open a door.
-            .filter(|f| readable.contains(f.collection) && documents.is_none_or(|d| d.contains(&f.document)))
-            .map(|f| Hit { passage: f.passage, document: f.document, collection: f.collection, score: f.score })
-            .collect();
-        hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.passage.cmp(&b.passage)));
-        Ok(hits)
+        let (words, limit) = (query_weights(query, &options.synonyms), options.limit.min(MOST_HITS));
+        let (mut words, mut meaning) = match dense {
+            Some(dense) if words.is_empty() => (Vec::new(), self.home.nearest_meaning(&dense, &which, limit)?),
+            Some(dense) => self.home.nearest(words, &dense, &which, limit.max(LEAST_FUSED))?,
+            None => (self.home.nearest_words(words, &which, limit)?, Vec::new()),
+        };
+        // The filter has seen to this; a fault of the engine must not open a door.
+        for side in [&mut words, &mut meaning] {
+            side.retain(|f| readable.contains(f.collection) && documents.is_none_or(|d| d.contains(&f.document)));
+        }
+        Ok(Sides { words, meaning })
     }
 
     /// Merges and indexes what was added, and removes write-ahead files no longer needed: call after a large import,
-    /// and when idle. Searches wait only while files are removed.
+    /// and when idle. Searches wait only while files are removed. A server does this by itself.
     ///
     /// # Errors
     /// [`SearchError::Engine`] or [`SearchError::Io`]; the index stays as it was.
     pub fn optimise(&self) -> Result<(), SearchError> {
-        let meta = self.writer();
-        self.engine().optimise()?;
-        self.engine().flush()?;
-        if self.folder.write_ahead_segments()? > MOST_WRITE_AHEAD_SEGMENTS {
-            let mut engine = self.engine.write().unwrap_or_else(PoisonError::into_inner);
-            *engine = Engine::closed();
-            self.folder.trim_write_ahead_log()?;
-            *engine = Engine::load(&self.folder.shard()).map_err(damaged)?;
-        }
-        drop(meta);
-        Ok(())
+        let _writer = self.writer();
+        self.home.optimise()
     }
 
     /// Number of passages.
@@ -250,7 +313,7 @@ impl Index {
     /// # Errors
     /// [`SearchError::Engine`].
     pub fn count(&self) -> Result<usize, SearchError> {
-        self.engine().count(None)
+        self.home.count(None)
     }
 
     /// Number of passages of one document: compared with the store's, it shows what is missing.
@@ -258,7 +321,7 @@ impl Index {
     /// # Errors
     /// [`SearchError::Engine`].
     pub fn count_document(&self, document: DocumentId) -> Result<usize, SearchError> {
-        self.engine().count(Some(&Which::Documents(&[document])))
+        self.home.count(Some(&Which::Documents(&[document])))
     }
 
     /// Counts what is there against what was written.
@@ -266,22 +329,24 @@ impl Index {
     /// # Errors
     /// [`SearchError::NeedsRebuild`] if they differ; [`SearchError::Engine`].
     pub fn check(&self) -> Result<Health, SearchError> {
-        let meta = self.writer();
+        let writer = self.writer();
         let passages = self.count()?;
-        agree(&meta, passages)?;
+        agree(&writer.meta, passages)?;
         let interrupted = self.interrupted.clone();
-        Ok(Health { passages, average_length: meta.lengths.average(), interrupted })
+        Ok(Health { passages, average_length: writer.meta.lengths.average(), interrupted })
     }
 
-    /// Copies the index into the empty or missing folder `to`, from which [`Index::open`] reads it. Writes wait,
-    /// searches do not.
+    /// Number of passages of these collections.
     ///
     /// # Errors
-    /// [`SearchError::NotEmpty`], [`SearchError::Io`].
-    pub fn copy_to(&self, to: &Path) -> Result<(), SearchError> {
-        let _meta = self.writer();
-        self.engine().flush()?;
-        self.folder.copy_to(to)
+    /// [`SearchError::Engine`].
+    pub fn count_collections(&self, collections: &[CollectionId]) -> Result<usize, SearchError> {
+        self.home.count(Some(&Which::Collections(collections)))
+    }
+
+    /// Passages at the last settled write, without asking the engine or waiting for a write.
+    pub fn settled_passages(&self) -> usize {
+        self.passages.load(Ordering::Acquire)
     }
 
     /// The folder the index lies in.
@@ -293,32 +358,68 @@ impl Index {
     pub(crate) fn write(
         &self,
         unsettled: Unsettled,
-        change: impl FnOnce(&Engine, &mut Meta) -> Result<(), SearchError>,
+        change: impl FnOnce(&dyn Home, &mut Meta) -> Result<(), SearchError>,
     ) -> Result<(), SearchError> {
-        let mut meta = self.writer();
-        let engine = self.engine();
-        self.folder.write_unsettled(&unsettled)?;
-        let mut changed = meta.clone();
-        let outcome = change(&engine, &mut changed);
+        let mut writer = self.writer();
+        self.home.may_write()?;
+        let open = unsettled.and(&writer.open);
+        self.folder.write_unsettled(&open)?;
+        writer.open = open;
+        let mut changed = writer.meta.clone();
+        let outcome = change(&*self.home, &mut changed);
         // Settle even a failed change: what of it reached the engine must agree with the count.
-        settle(&self.folder, &engine, &mut changed)?;
-        *meta = changed;
+        settle(&self.folder, &*self.home, &mut changed)?;
+        self.passages.store(changed.passages, Ordering::Release);
+        *writer = Writer { meta: changed, open: Unsettled::default() };
         outcome
     }
 
-    pub(crate) fn engine(&self) -> RwLockReadGuard<'_, Engine> {
-        self.engine.read().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn home(&self) -> &dyn Home {
+        &*self.home
     }
 
-    pub(crate) fn writer(&self) -> MutexGuard<'_, Meta> {
+    pub(crate) fn writer(&self) -> MutexGuard<'_, Writer> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Nothing is in it, and no write is under way that could change that.
+    fn is_empty_for_sure(&self) -> bool {
+        let writer = self.writer();
+        writer.meta.passages == 0 && writer.open == Unsettled::default()
     }
 }
 
+pub(crate) fn hits(found: Nearest) -> Vec<Hit> {
+    let hit = |f: crate::fusion::Found| Hit {
+        passage: f.passage,
+        document: f.document,
+        collection: f.collection,
+        score: f.score,
+    };
+    found.into_iter().map(hit).collect()
+}
+
+/// The points of an index that is there.
+fn load(folder: &Folder, meta: &Meta, place: &Place) -> Result<Box<dyn Home>, SearchError> {
+    match (place, &meta.remote) {
+        (Place::Embedded, None) => Ok(Box::new(Edge::load(&folder.shard())?)),
+        (Place::Server(at), Some(name)) => Ok(Box::new(Server::load(at, name)?)),
+        _ => Err(SearchError::rebuild("색인을 둔 곳이 설정과 다릅니다.")),
+    }
+}
+
+/// Removes the points, here and on the server, and what the folder notes of them.
+fn clear(folder: &Folder, place: &Place) -> Result<(), SearchError> {
+    if let (Place::Server(at), Some(name)) = (place, folder.remote()) {
+        Server::remove(at, &name)?;
+    }
+    folder.clear()
+}
+
 /// Everything to disk, then the note that it is.
-fn settle(folder: &Folder, engine: &Engine, meta: &mut Meta) -> Result<(), SearchError> {
-    engine.flush()?;
-    meta.passages = engine.count(None)?;
+fn settle(folder: &Folder, home: &dyn Home, meta: &mut Meta) -> Result<(), SearchError> {
+    home.flush()?;
+    meta.passages = home.count(None)?;
     folder.write_meta(meta)?;
     folder.clear_unsettled()
 }
@@ -326,15 +427,19 @@ fn settle(folder: &Folder, engine: &Engine, meta: &mut Meta) -> Result<(), Searc
 /// Ends a write that was cut off by dropping what it touched; returns the documents dropped.
 fn finish(
     folder: &Folder,
-    engine: &Engine,
+    home: &dyn Home,
     meta: &mut Meta,
     unsettled: Unsettled,
 ) -> Result<Vec<DocumentId>, SearchError> {
     let documents: Vec<_> = unsettled.documents.into_iter().collect();
     let collections: Vec<_> = unsettled.collections.into_iter().collect();
-    engine.delete(&Which::Documents(&documents))?;
-    engine.delete(&Which::Collections(&collections))?;
-    settle(folder, engine, meta)?;
+    if !documents.is_empty() {
+        home.delete(&Which::Documents(&documents))?;
+    }
+    if !collections.is_empty() {
+        home.delete(&Which::Collections(&collections))?;
+    }
+    settle(folder, home, meta)?;
     tracing::warn!(documents = documents.len(), "dropped documents whose indexing was cut off");
     Ok(documents)
 }
@@ -347,7 +452,7 @@ fn agree(meta: &Meta, found: usize) -> Result<(), SearchError> {
     Err(SearchError::rebuild(format!("색인의 구절 수가 맞지 않습니다({} → {found}).", meta.passages)))
 }
 
-/// What goes wrong while opening is damage, unless it is about files.
+/// What goes wrong while opening is damage, unless it is about files or a server.
 fn damaged(error: SearchError) -> SearchError {
     match error {
         SearchError::Engine(reason) => SearchError::rebuild(format!("색인이 손상되었습니다: {reason}")),

@@ -4,11 +4,12 @@
 //! background. Changing the model is the same work under another name: the old vectors serve until every passage has
 //! been offered a new one. What is missing is asked of the index itself, so that work cut off goes on where it ended.
 
-use crate::engine::Engine;
 use crate::files::Unsettled;
+use crate::home::Home;
 use crate::{Index, SearchError};
 use madang_domain::{DocumentId, PassageId};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 use std::sync::PoisonError;
 
 /// The engine's own bound.
@@ -35,7 +36,7 @@ pub struct VectorModels {
 }
 
 impl VectorModels {
-    fn all(&self) -> impl Iterator<Item = &VectorModel> {
+    pub(crate) fn all(&self) -> impl Iterator<Item = &VectorModel> {
         self.serving.iter().chain(&self.coming)
     }
 
@@ -153,7 +154,7 @@ impl Index {
         limit: usize,
     ) -> Result<Vec<Waiting>, SearchError> {
         let name = name(self.vector_models().find(fingerprint)?);
-        let found = self.engine().without_vector(&name, after, limit.max(1))?;
+        let found = self.home().without_vector(&name, after, limit.max(1))?;
         Ok(found.into_iter().map(|(passage, document)| Waiting { passage, document }).collect())
     }
 
@@ -173,10 +174,10 @@ impl Index {
         let model = self.vector_models().find(fingerprint)?.clone();
         vectors.iter().try_for_each(|v| check_vector(&model, &v.vector))?;
         let mut put = 0;
-        self.write(unsettled, |engine, meta| {
+        self.write(unsettled, |home, meta| {
             // Again, now that no other write can change it.
             let name = name(meta.vectors.find(fingerprint)?);
-            put = engine.put_vectors(&name, &points)?;
+            put = home.put_vectors(&name, &points)?;
             Ok(())
         })?;
         Ok(put)
@@ -188,8 +189,26 @@ impl Index {
     /// [`SearchError::Vectors`] for a model that the index does not keep; [`SearchError::Engine`].
     pub fn vector_coverage(&self, fingerprint: &str) -> Result<Coverage, SearchError> {
         let name = name(self.vector_models().find(fingerprint)?);
-        let engine = self.engine();
-        Ok(Coverage { done: engine.count_with_vector(&name)?, total: engine.count(None)? })
+        Ok(Coverage { done: self.home().count_with_vector(&name)?, total: self.home().count(None)? })
+    }
+
+    /// The vectors of this model that passages of these documents have, to be put into another index.
+    ///
+    /// # Errors
+    /// [`SearchError::Vectors`] for a model that the index does not keep; [`SearchError::Engine`].
+    pub fn vectors_of(
+        &self,
+        fingerprint: &str,
+        passages: &[(PassageId, DocumentId)],
+    ) -> Result<Vec<PassageVector>, SearchError> {
+        let name = name(self.vector_models().find(fingerprint)?);
+        let ids: Vec<_> = passages.iter().map(|(passage, _)| *passage).collect();
+        let documents: HashMap<_, _> = passages.iter().copied().collect();
+        let found = self.home().vectors(&name, &ids)?.into_iter();
+        let vector = |(passage, vector)| {
+            documents.get(&passage).map(|document| PassageVector { passage, document: *document, vector })
+        };
+        Ok(found.filter_map(vector).collect())
     }
 
     /// Offers every passage that lacks a vector of this model to `make`, `batch` at a time, and lets the model serve
@@ -230,41 +249,42 @@ impl Index {
         &self,
         change: impl FnOnce(&mut VectorModels) -> Result<(), SearchError>,
     ) -> Result<(), SearchError> {
-        let mut meta = self.writer();
-        let mut changed = meta.clone();
+        let mut writer = self.writer();
+        let mut changed = writer.meta.clone();
         change(&mut changed.vectors)?;
-        if changed.vectors == meta.vectors {
+        if changed.vectors == writer.meta.vectors {
             return Ok(());
         }
+        self.home().may_write()?;
         self.folder.write_meta(&changed)?;
-        *meta = changed;
-        let engine = self.engine();
-        create_missing(&engine, &meta.vectors)?;
+        writer.meta = changed;
+        let (home, models) = (self.home(), &writer.meta.vectors);
+        create_missing(home, models)?;
         // Waits for searches that use the old name.
         let mut shared = self.vectors.write().unwrap_or_else(PoisonError::into_inner);
-        *shared = meta.vectors.clone();
-        delete_unknown(&engine, &meta.vectors)?;
+        *shared = models.clone();
+        delete_unknown(home, models)?;
         drop(shared);
-        engine.flush()
+        home.flush()
     }
 }
 
 /// Gives the engine the dense vectors of these models and no others.
-pub(crate) fn agree_on_vectors(engine: &Engine, models: &VectorModels) -> Result<(), SearchError> {
-    create_missing(engine, models)?;
-    delete_unknown(engine, models)
+pub(crate) fn agree_on_vectors(home: &dyn Home, models: &VectorModels) -> Result<(), SearchError> {
+    create_missing(home, models)?;
+    delete_unknown(home, models)
 }
 
-fn create_missing(engine: &Engine, models: &VectorModels) -> Result<(), SearchError> {
-    let there = engine.vector_names()?;
+fn create_missing(home: &dyn Home, models: &VectorModels) -> Result<(), SearchError> {
+    let there = home.vector_names()?;
     let mut missing = models.all().filter(|m| !there.contains(&name(m)));
-    missing.try_for_each(|m| engine.create_vector(&name(m), m.dimension))
+    missing.try_for_each(|m| home.create_vector(&name(m), m.dimension))
 }
 
-fn delete_unknown(engine: &Engine, models: &VectorModels) -> Result<(), SearchError> {
+fn delete_unknown(home: &dyn Home, models: &VectorModels) -> Result<(), SearchError> {
     let known: Vec<_> = models.all().map(name).collect();
-    let there = engine.vector_names()?;
-    there.iter().filter(|n| !known.contains(n)).try_for_each(|n| engine.delete_vector(n))
+    let there = home.vector_names()?;
+    there.iter().filter(|n| !known.contains(n)).try_for_each(|n| home.delete_vector(n))
 }
 
 /// The name of a model's vectors in the engine.

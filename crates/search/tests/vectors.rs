@@ -318,10 +318,6 @@ fn an_index_without_vectors_opens_and_gains_them() {
     let index = Index::open(dir.path()).expect("open");
     fill(&index, &model, &texts);
     assert_eq!(first(&search(&index, "차를 세우", Some(&model), &[parking.collection])), Some(parking.id));
-    let copy = tempfile::tempdir().expect("folder");
-    index.copy_to(copy.path()).expect("copy");
-    let copied = Index::open(copy.path()).expect("open");
-    assert_eq!(first(&search(&copied, "차를 세우", Some(&model), &[parking.collection])), Some(parking.id));
 }
 
 proptest! {

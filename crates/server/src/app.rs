@@ -1,10 +1,13 @@
 //! The wired application: one value that every handler shares.
 
 use crate::auth::Passwords;
+use crate::blocking;
 use crate::board::Board;
 use crate::bundled;
 use crate::engines::Engines;
+use crate::index_home::IndexHome;
 use crate::ingest::{self, Ingest};
+use crate::serving::Serving;
 use crate::settings::Settings;
 use crate::shelf::ModelShelf;
 use crate::watch::Watch;
@@ -13,8 +16,9 @@ use madang_documents::Limits;
 use madang_documents::child::Sandbox;
 use madang_gateway::{Gateway, MasterKey, Policy};
 use madang_inference::TextEngine;
+use madang_inference::remote::InternalNetworks;
 use madang_registry::quoting::QuotingEngine;
-use madang_search::{Index, Synonyms};
+use madang_search::Synonyms;
 use madang_store::{Clock, Originals, Store};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
@@ -30,8 +34,8 @@ pub struct Inner {
     pub settings: Settings,
     pub store: Store,
     pub originals: Originals,
-    /// The one index over passages. Its calls block: use `spawn_blocking`.
-    pub index: Arc<Index>,
+    /// The index over passages. Its calls block: use `blocking::run`.
+    pub index: Arc<Serving>,
     /// Switchboard of the background work on documents, which `ingest::start` begins.
     pub ingest: Ingest,
     /// Words of one meaning, for questions.
@@ -87,7 +91,11 @@ impl App {
         let shelf = ModelShelf::open(&settings.home)?;
         let store = open_store(&settings, clock).await?;
         // From here on this is the only process: the index is locked.
-        let (index, todo) = ingest::open_index(&settings.home.join("index"), &store).await?;
+        let index_home = IndexHome::read(&settings.home)?;
+        let networks = InternalNetworks::parse(shelf.lock().internal_networks())?;
+        let dir = index_home.dir(&settings.home);
+        let place = blocking::run(move || index_home.place(&networks)).await??;
+        let (index, todo) = ingest::open_index(&dir, place, &store).await?;
         bundled::load(&store).await?;
         store.fail_interrupted_runs().await?;
         let gateway = open_gateway(&settings, &store).await?;
@@ -100,7 +108,7 @@ impl App {
             settings,
             store,
             originals,
-            index,
+            index: Arc::new(Serving::new(index)),
             ingest: Ingest::new(todo),
             watch: Watch::default(),
             synonyms: RwLock::new(Arc::new(synonyms)),

@@ -7,7 +7,6 @@ use crate::meaning;
 use madang_domain::{CollectionId, Passage, Scope};
 use madang_search::{Explanation, SearchOptions, explain, fold};
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
 use std::time::Instant;
 
 /// Longest query, characters; what follows is cut off.
@@ -45,7 +44,7 @@ pub async fn passages(
     let readable = app.store.readable_collections(scope).await?;
     let readable = within.map_or_else(|| readable.clone(), |wanted| readable.narrowed(wanted));
     let query: String = query.chars().take(MAX_QUERY).collect();
-    let index = Arc::clone(&app.index);
+    let index = app.index.now();
     let options =
         SearchOptions { limit: limit.saturating_add(SPARE), synonyms: app.synonyms(), ..SearchOptions::default() };
     let model = app.engines.meaning();

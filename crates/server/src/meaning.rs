@@ -8,7 +8,7 @@ use madang_domain::PassageId;
 use madang_inference::embed::{EmbedError, Embedder, TextKind, least_similarity};
 use madang_search::{Coverage, Filled, PassageVector, QueryVector, VectorModel, Waiting};
 use madang_store::Store;
-use madang_store::ingest::StoredPassage;
+use madang_store::indexed::StoredPassage;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -61,7 +61,7 @@ pub fn of_questions(model: Option<&MeaningModel>, questions: &[&str]) -> Vec<Opt
 /// How far the vectors of the loaded model have come; `None` without one.
 pub async fn coverage(app: &App) -> Option<Coverage> {
     let embedder = app.engines.embedder()?;
-    let index = Arc::clone(&app.index);
+    let index = app.index.now();
     // Counting can wait for whoever writes the index.
     blocking::run(move || index.vector_coverage(&embedder.card().fingerprint).ok()).await.ok().flatten()
 }
@@ -87,7 +87,8 @@ async fn fill(app: &App, embedder: Arc<dyn Embedder>) -> anyhow::Result<Filled> 
     let model = VectorModel { fingerprint: card.fingerprint.clone(), dimension: card.dimension };
     let (work, handle) = (app.clone(), Handle::current());
     blocking::run(move || -> anyhow::Result<Filled> {
-        work.index.choose_vectors(Some(model.clone()))?;
+        let index = work.index.now();
+        index.choose_vectors(Some(model.clone()))?;
         let make = |waiting: &[Waiting]| -> anyhow::Result<Vec<PassageVector>> {
             let passages = handle.block_on(texts(&work.store, waiting))?;
             let texts: Vec<_> = passages.iter().map(|p| (p.id, read(p))).collect();
@@ -95,12 +96,13 @@ async fn fill(app: &App, embedder: Arc<dyn Embedder>) -> anyhow::Result<Filled> 
             let pairs = passages.iter().zip(made);
             Ok(pairs.map(|(p, vector)| PassageVector { passage: p.id, document: p.document, vector }).collect())
         };
-        // Another model was chosen meanwhile: this one's work is over.
+        // Another model was chosen meanwhile, or another index serves: this work is over.
         let stop = || {
             let current = work.engines.embedder();
-            work.shutdown.is_cancelled() || current.is_none_or(|e| e.card().fingerprint != model.fingerprint)
+            let other = current.is_none_or(|e| e.card().fingerprint != model.fingerprint);
+            work.shutdown.is_cancelled() || other || !Arc::ptr_eq(&index, &work.index.now())
         };
-        work.index.fill_vectors(&model.fingerprint, BATCH, make, |_| (), stop)
+        index.fill_vectors(&model.fingerprint, BATCH, make, stop)
     })
     .await?
 }

@@ -29,6 +29,8 @@ pub const KINDS: &[(&str, &str)] = &[
     ("model_server_added", "모델 서버 더함"),
     ("model_server_removed", "모델 서버 뺌"),
     ("internal_networks_changed", "내부망 목록 바꿈"),
+    ("index_moved", "검색 색인 옮김"),
+    ("index_rebuilt", "검색 색인 다시 만듦"),
     ("ledger_read", "원장 열람"),
     ("ledger_exported", "원장 내보냄"),
     ("ledger_verified", "원장 확인"),

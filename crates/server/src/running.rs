@@ -263,7 +263,7 @@ impl Work {
         if sources.readable.ids().is_empty() {
             return Ok(Vec::new());
         }
-        let (index, queries, readable) = (Arc::clone(&self.app.index), queries.to_vec(), sources.readable.clone());
+        let (index, queries, readable) = (self.app.index.now(), queries.to_vec(), sources.readable.clone());
         let (model, synonyms) = (self.app.engines.meaning(), self.app.synonyms());
         let rankings = tokio::task::spawn_blocking(move || {
             let options = SearchOptions { limit: HITS, synonyms, ..SearchOptions::default() };

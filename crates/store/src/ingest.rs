@@ -9,8 +9,7 @@ use crate::{Result, Store, StoreError, WriteTx};
 use madang_domain::{CollectionId, DocumentId, PassageDraft, PassageId};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
-use sqlx::any::AnyRow;
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
 /// How often a document may take the server down, or be cut off by its end, before it counts as failed.
 const MAX_ATTEMPTS: i64 = 3;
@@ -50,17 +49,6 @@ pub struct ReadDocument {
     pub pages_estimated: bool,
     pub warnings: Vec<String>,
     pub passages: Vec<PassageDraft>,
-}
-
-/// A passage as the index takes it.
-#[derive(Debug, Clone)]
-pub struct StoredPassage {
-    pub id: PassageId,
-    pub document: DocumentId,
-    pub collection: CollectionId,
-    pub title: String,
-    pub heading_path: Vec<String>,
-    pub text: String,
 }
 
 /// What a document that became ready took the place of.
@@ -293,61 +281,6 @@ impl Store {
         tx.commit().await
     }
 
-    /// Number of passages that the index should hold: those of ready documents.
-    pub async fn ready_passage_count(&self) -> Result<usize> {
-        let row = sqlx::query(
-            "SELECT COUNT(*) AS n FROM passages g JOIN documents x ON x.id = g.document_id WHERE x.state = 'ready'",
-        )
-        .fetch_one(&self.pool)
-        .await?;
-        row.count("n")
-    }
-
-    /// Ready documents after `after` in order of their identifiers, with their number of passages.
-    pub async fn ready_documents(&self, after: Option<DocumentId>, limit: i64) -> Result<Vec<(DocumentId, usize)>> {
-        let rows =
-            sqlx::query("SELECT id, passages FROM documents WHERE state = 'ready' AND id > $1 ORDER BY id LIMIT $2")
-                .bind(after.map(|d| d.to_string()).unwrap_or_default())
-                .bind(limit)
-                .fetch_all(&self.pool)
-                .await?;
-        rows.iter().map(|r| Ok((r.parsed("id")?, r.count("passages")?))).collect()
-    }
-
-    /// Passages of a ready document, to be indexed again; empty if it is not ready any more.
-    pub async fn passages_to_index(&self, id: DocumentId) -> Result<Vec<StoredPassage>> {
-        let rows = sqlx::query(
-            "SELECT g.id, g.document_id, x.collection_id, x.title, g.heading_path, g.text FROM passages g \
-             JOIN documents x ON x.id = g.document_id WHERE x.id = $1 AND x.state = 'ready' ORDER BY g.ordinal",
-        )
-        .bind(id.to_string())
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(stored_passage).collect()
-    }
-
-    /// Passages behind ids, in the order given; those that are gone or belong to a document that is not ready are left
-    /// out. For the worker, who makes vectors of them: readers ask [`Store::passages`].
-    pub async fn passages_by_id(&self, ids: &[PassageId]) -> Result<Vec<StoredPassage>> {
-        let mut found = HashMap::with_capacity(ids.len());
-        for batch in ids.chunks(BATCH) {
-            let sql = format!(
-                "SELECT g.id, g.document_id, x.collection_id, x.title, g.heading_path, g.text FROM passages g \
-                 JOIN documents x ON x.id = g.document_id WHERE x.state = 'ready' AND g.id IN ({})",
-                placeholders(1, batch.len())
-            );
-            let mut query = sqlx::query(AssertSqlSafe(sql));
-            for id in batch {
-                query = query.bind(id.to_string());
-            }
-            for row in query.fetch_all(&self.pool).await? {
-                let passage = stored_passage(&row)?;
-                found.insert(passage.id, passage);
-            }
-        }
-        Ok(ids.iter().filter_map(|id| found.remove(id)).collect())
-    }
-
     /// Those of the digests that some document refers to.
     pub async fn originals_in_use(&self, digests: &[String]) -> Result<HashSet<String>> {
         let mut used = HashSet::new();
@@ -364,17 +297,6 @@ impl Store {
         }
         Ok(used)
     }
-}
-
-fn stored_passage(row: &AnyRow) -> Result<StoredPassage> {
-    Ok(StoredPassage {
-        id: row.parsed("id")?,
-        document: row.parsed("document_id")?,
-        collection: row.parsed("collection_id")?,
-        title: row.text("title")?,
-        heading_path: row.json("heading_path")?,
-        text: row.text("text")?,
-    })
 }
 
 /// PostgreSQL takes no NUL in text; the replacement keeps every offset.

@@ -19,6 +19,7 @@ pub mod collections;
 pub mod documents;
 pub mod downloads;
 pub mod drafts;
+pub mod indexed;
 pub mod ingest;
 pub mod ledger;
 pub mod lineage;

@@ -108,7 +108,11 @@ async fn change(
         reason: body.reason,
         department: department(&body.department.unwrap_or_default())?,
     };
-    app.store.change_collection(reader.scope(), parse_id(&id)?, change).await?;
+    let (id, regraded) = (parse_id(&id)?, change.grade.is_some());
+    app.store.change_collection(reader.scope(), id, change).await?;
+    if regraded {
+        app.ingest.regraded(id);
+    }
     Ok(StatusCode::NO_CONTENT)
 }
 

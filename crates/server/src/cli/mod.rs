@@ -3,6 +3,7 @@
 mod backup;
 mod eval;
 mod extract;
+mod index;
 mod ledger;
 mod models;
 mod pii;
@@ -42,6 +43,9 @@ enum Command {
     /// Local models: list, add, fetch, use, remove, verify, try and measure.
     #[command(subcommand)]
     Models(models::Models),
+    /// Check the search index, make it anew, or move it to a Qdrant server and back.
+    #[command(subcommand)]
+    Index(index::Index),
     /// Copy database, originals and keys into a new folder, also while the server runs.
     Backup(backup::Backup),
     /// Put a backup into an empty home folder.
@@ -88,6 +92,7 @@ pub fn main() -> ExitCode {
         Command::Pii(command) => command.run(),
         Command::Ledger(command) => block_on(command.run()),
         Command::Models(command) => block_on(command.run()),
+        Command::Index(command) => block_on(command.run()),
         Command::Backup(command) => block_on(command.run()),
         Command::Restore(command) => block_on(command.run()),
         Command::ParseChild => extract::parse_child(),

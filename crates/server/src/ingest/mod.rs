@@ -1,15 +1,18 @@
 //! Background work on documents: claims what waits, fairly between departments; reads it in a child process; brings
 //! passages into the index and out of it again. What one document goes through is `work`, the upkeep of index and
-//! originals is `upkeep`. States live in the store: after any end of the process the next start goes on from there.
+//! originals is `upkeep`, another index beside the serving one is `remake`. States live in the store: after any end of the process the next start goes on from there.
 
+mod check;
+pub mod fill;
+pub mod remake;
 mod turns;
 mod upkeep;
 mod work;
 
 use crate::app::App;
-use madang_domain::DocumentId;
+use madang_domain::{CollectionId, DocumentId};
 use madang_store::ingest::Job;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -17,7 +20,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use turns::Turns;
 
-pub use upkeep::{Todo, open_index, reindex, sweep_originals};
+pub use upkeep::{Todo, drain, open_index, reindex, sweep_originals};
 
 /// Most documents read at once, however many cores there are.
 const MOST_AT_ONCE: usize = 8;
@@ -35,6 +38,8 @@ pub struct Ingest {
     rebuild: Mutex<Option<Rebuild>>,
     /// Left to be indexed by what was found at start.
     todo: Mutex<Todo>,
+    /// Collections whose passages may lie in the index of another grade.
+    regraded: Mutex<BTreeSet<CollectionId>>,
 }
 
 struct Running {
@@ -43,7 +48,7 @@ struct Running {
 }
 
 /// How far the index has been filled again from the database.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Rebuild {
     /// Passages indexed so far.
     pub done: usize,
@@ -74,6 +79,16 @@ impl Ingest {
             self.stop(*document);
         }
         self.removed.notify_one();
+    }
+
+    /// Tells the upkeep that the grade of a collection was changed.
+    pub fn regraded(&self, collection: CollectionId) {
+        self.regraded.lock().unwrap_or_else(PoisonError::into_inner).insert(collection);
+        self.removed.notify_one();
+    }
+
+    fn next_regraded(&self) -> Option<CollectionId> {
+        self.regraded.lock().unwrap_or_else(PoisonError::into_inner).pop_first()
     }
 
     /// Stops reading a document; its state has been changed in the store before.

@@ -1,18 +1,20 @@
-//! Keeping index and originals in step with the database: at start what an end left behind, then what deletions leave.
+//! Keeping index and originals in step with the database: at start what an end left behind, then what deletions leave
+//! and changes of grade move.
 
-use super::work::{BATCH, remove, upsert};
-use super::{PAUSE, Rebuild};
+use super::fill::{Batch, STEP, Watch, everything, indexed};
+use super::{PAUSE, Rebuild, remake};
 use crate::app::App;
 use crate::blocking;
-use madang_domain::DocumentId;
-use madang_search::{Index, IndexedPassage, SearchError};
-use madang_store::ingest::StoredPassage;
+use crate::serving::Serving;
+use madang_domain::{CollectionId, DocumentId, Grade};
+use madang_search::{Library, Place, SearchError, Shelved};
 use madang_store::{Originals, Store};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-/// Documents, or originals, handled at a time.
-const STEP: usize = 400;
+/// How often a wish for another index is looked for: whoever wishes sits at the command line.
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// What must be indexed after the start.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,13 +32,13 @@ impl Default for Todo {
 }
 
 /// Opens the index and brings it in step with the database: what was being read or had been deleted when the process
-/// ended leaves it. An index that cannot be used, or holds another number of passages than the database, is made anew.
+/// ended leaves it. An index that cannot be used, or holds other numbers of passages than the database, is made anew.
 ///
 /// # Errors
-/// When another process has it open, or database or disk fail.
-pub async fn open_index(dir: &Path, store: &Store) -> anyhow::Result<(Arc<Index>, Todo)> {
-    let root = dir.to_owned();
-    let (index, fresh) = blocking::run(move || open_or_recreate(&root)).await??;
+/// When another process has it open, its server cannot be asked, or database or disk fail.
+pub async fn open_index(dir: &Path, place: Place, store: &Store) -> anyhow::Result<(Arc<Library>, Todo)> {
+    let (root, at) = (dir.to_owned(), place.clone());
+    let (index, fresh) = blocking::run(move || open_or_recreate(&root, &at)).await??;
     let index = Arc::new(index);
     // Only now: the index is locked to this process, so nobody else is reading documents.
     let interrupted = store.recover_documents().await?;
@@ -48,34 +50,49 @@ pub async fn open_index(dir: &Path, store: &Store) -> anyhow::Result<(Arc<Index>
     if fresh {
         return Ok((index, Todo::All));
     }
-    let dropped = index.interrupted().to_vec();
-    let mut missing = 0;
+    let dropped = index.interrupted();
+    let mut expected = shelved(store).await?;
     for document in &dropped {
-        missing += store.passages_to_index(*document).await?.len();
+        let passages = store.passages_to_index(*document).await?;
+        match passages.first().map(|p| p.grade) {
+            Some(Grade::Classified) => expected.closed = expected.closed.saturating_sub(passages.len()),
+            _ => expected.open = expected.open.saturating_sub(passages.len()),
+        }
     }
-    let expected = store.ready_passage_count().await?;
-    if index.count()? + missing == expected {
+    let found = count(&index).await?;
+    if found == expected {
         return Ok((index, Todo::Documents(dropped)));
     }
-    tracing::warn!(expected, found = index.count()?, "index and database differ: the index is made anew");
+    tracing::warn!(?expected, ?found, "index and database differ: the index is made anew");
     drop(index);
     let root = dir.to_owned();
-    let index = blocking::run(move || Index::recreate(&root)).await??;
+    let index = blocking::run(move || Library::recreate(&root, &place)).await??;
     Ok((Arc::new(index), Todo::All))
 }
 
+/// What the index should hold.
+pub(super) async fn shelved(store: &Store) -> anyhow::Result<Shelved> {
+    let ready = store.ready_passages().await?;
+    Ok(Shelved { open: ready.open, closed: ready.classified })
+}
+
+pub(super) async fn count(index: &Arc<Library>) -> anyhow::Result<Shelved> {
+    let index = Arc::clone(index);
+    Ok(blocking::run(move || index.count()).await??)
+}
+
 /// The index and whether it is a new, empty one.
-fn open_or_recreate(dir: &Path) -> Result<(Index, bool), SearchError> {
-    match Index::open(dir) {
+fn open_or_recreate(dir: &Path, place: &Place) -> Result<(Library, bool), SearchError> {
+    match Library::open(dir, place) {
         Err(SearchError::NeedsRebuild { reason }) => {
             tracing::warn!(%reason, "the index is made anew from the database");
-            Ok((Index::recreate(dir)?, true))
+            Ok((Library::recreate(dir, place)?, true))
         }
         opened => Ok((opened?, false)),
     }
 }
 
-async fn remove_from(index: &Arc<Index>, documents: Vec<DocumentId>) -> anyhow::Result<()> {
+async fn remove_from(index: &Arc<Library>, documents: Vec<DocumentId>) -> anyhow::Result<()> {
     let index = Arc::clone(index);
     Ok(blocking::run(move || index.remove_documents(&documents)).await??)
 }
@@ -95,7 +112,8 @@ where
     Ok(true)
 }
 
-/// Fills what the start found missing, then follows deletions until the server stops.
+/// Fills what the start found missing, then follows deletions, changes of grade and wishes for another index until the
+/// server stops.
 pub(super) async fn keep(app: App) {
     let todo = std::mem::take(&mut *app.ingest.todo.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     let swept = sweep_all(&app).await;
@@ -105,10 +123,13 @@ pub(super) async fn keep(app: App) {
     until_done(&app, || fill(&app, &todo)).await;
     app.ingest.set_rebuild(None);
     while !app.shutdown.is_cancelled() {
-        until_done(&app, || drain(&app)).await;
+        until_done(&app, || drain(&app.store, &app.index)).await;
+        until_done(&app, || reshelve(&app)).await;
+        remake::follow(&app).await;
         tokio::select! {
             _ = app.shutdown.cancelled() => {}
             _ = app.ingest.removed.notified() => {}
+            _ = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
 }
@@ -124,51 +145,66 @@ async fn until_done<F: Future<Output = anyhow::Result<()>>>(app: &App, work: imp
     }
 }
 
-async fn drain(app: &App) -> anyhow::Result<()> {
-    while drain_step(&app.store, |gone| remove(app, gone)).await? {}
+/// Takes deleted documents out of the index.
+///
+/// # Errors
+/// Those of database and index; what is left is done by the next call.
+pub async fn drain(store: &Store, index: &Arc<Serving>) -> anyhow::Result<()> {
+    let remove = |gone: Vec<DocumentId>| {
+        let index = Arc::clone(index);
+        async move { anyhow::Ok(blocking::run(move || index.remove_documents(&gone)).await??) }
+    };
+    while drain_step(store, remove).await? {}
     Ok(())
+}
+
+/// Brings the documents of collections whose grade was changed to where it belongs; what failed stays noted.
+pub(super) async fn reshelve(app: &App) -> anyhow::Result<()> {
+    while let Some(collection) = app.ingest.next_regraded() {
+        let shelved = shelve_all(app, collection).await;
+        if shelved.is_err() {
+            app.ingest.regraded(collection);
+        }
+        shelved?;
+    }
+    Ok(())
+}
+
+async fn shelve_all(app: &App, collection: CollectionId) -> anyhow::Result<()> {
+    for document in app.store.ready_documents_of(collection).await? {
+        shelve(app, document).await?;
+    }
+    Ok(())
+}
+
+async fn shelve(app: &App, document: DocumentId) -> anyhow::Result<()> {
+    let passages = app.store.passages_to_index(document).await?;
+    let Some(grade) = passages.first().map(|p| p.grade) else { return Ok(()) };
+    let index = Arc::clone(&app.index);
+    let passages: Vec<_> = passages.into_iter().map(indexed).collect();
+    Ok(blocking::run(move || index.shelve(grade, &passages)).await??)
 }
 
 /// Indexes from the database what `todo` names.
 async fn fill(app: &App, todo: &Todo) -> anyhow::Result<()> {
+    let index = app.index.now();
     match todo {
         Todo::Documents(documents) => {
-            let mut batch = Vec::new();
+            let mut batch = Batch::new(&index, None);
             for document in documents {
-                add(app, *document, &mut batch).await?;
+                batch.add(&app.store, *document).await?;
             }
-            flush(app, &mut batch).await
+            batch.flush().await
         }
-        Todo::All => fill_all(app).await,
+        Todo::All => fill_all(app, &index).await,
     }
 }
 
-async fn fill_all(app: &App) -> anyhow::Result<()> {
-    let total = app.store.ready_passage_count().await?;
-    if total == 0 {
-        return Ok(());
+async fn fill_all(app: &App, index: &Arc<Library>) -> anyhow::Result<()> {
+    if everything(&app.store, index, None, &mut AtStart(app)).await? {
+        optimise(app).await;
+        tracing::info!("index filled from the database");
     }
-    let mut progress = Rebuild { done: 0, total };
-    let mut batch = Vec::new();
-    let mut after = None;
-    loop {
-        let documents = app.store.ready_documents(after, STEP as i64).await?;
-        let Some((last, _)) = documents.last() else { break };
-        after = Some(*last);
-        for (document, passages) in documents {
-            if app.shutdown.is_cancelled() {
-                // The count differs at the next start, which begins anew.
-                return Ok(());
-            }
-            app.ingest.set_rebuild(Some(progress));
-            add(app, document, &mut batch).await?;
-            progress.done += passages;
-        }
-        drain(app).await?;
-    }
-    flush(app, &mut batch).await?;
-    optimise(app).await;
-    tracing::info!(passages = progress.done, "index filled from the database");
     Ok(())
 }
 
@@ -181,30 +217,21 @@ pub async fn reindex(app: &App, documents: &[DocumentId]) {
     }
 }
 
-/// Adds the passages of a document to the batch and writes it when it is large enough.
-async fn add(app: &App, document: DocumentId, batch: &mut Vec<IndexedPassage>) -> anyhow::Result<()> {
-    batch.extend(app.store.passages_to_index(document).await?.into_iter().map(indexed));
-    if batch.len() >= BATCH { flush(app, batch).await } else { Ok(()) }
-}
+/// Screens show how far the index has come.
+struct AtStart<'a>(&'a App);
 
-async fn flush(app: &App, batch: &mut Vec<IndexedPassage>) -> anyhow::Result<()> {
-    Ok(upsert(app, std::mem::take(batch)).await?)
-}
-
-fn indexed(passage: StoredPassage) -> IndexedPassage {
-    IndexedPassage {
-        id: passage.id,
-        collection: passage.collection,
-        document: passage.document,
-        title: passage.title,
-        heading_path: passage.heading_path,
-        text: passage.text,
+impl Watch for AtStart<'_> {
+    async fn step(&mut self, progress: Option<Rebuild>) -> anyhow::Result<bool> {
+        self.0.ingest.set_rebuild(progress.filter(|p| p.total > 0));
+        drain(&self.0.store, &self.0.index).await?;
+        // Stopped half-way, the count differs at the next start, which begins anew.
+        Ok(!self.0.shutdown.is_cancelled())
     }
 }
 
 /// Merges what was added; the index stays usable if it fails.
 pub(super) async fn optimise(app: &App) {
-    let index = Arc::clone(&app.index);
+    let index = app.index.now();
     match blocking::run(move || index.optimise()).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::warn!(%error, "index not optimised"),

@@ -4,7 +4,7 @@
 use crate::app::App;
 use crate::blocking;
 use madang_documents::{Extracted, ReadError};
-use madang_domain::{DocumentId, PassageId};
+use madang_domain::{DocumentId, Grade, PassageId};
 use madang_search::{IndexedPassage, SearchError};
 use madang_store::StoreError;
 use madang_store::ingest::{Job, ReadDocument};
@@ -98,15 +98,21 @@ async fn ready(app: &App, job: &Job, stop: &CancellationToken) -> Result<usize, 
     app.ingest.set_percent(job.document, INDEXING);
     let passages: Vec<_> = ids.into_iter().zip(read.passages).map(|(id, p)| indexed(job, id, p)).collect();
     let total = passages.len();
+    let _gate = app.index.gate.read().await;
+    let Some(grade) = app.store.document_grade(job.document).await? else { return Err(Setback::Stopped) };
     for (at, batch) in passages.chunks(BATCH).enumerate() {
         if stop.is_cancelled() {
             return Err(Setback::Stopped);
         }
-        upsert(app, batch.to_vec()).await?;
+        upsert(app, grade, batch.to_vec()).await?;
         let share = ((at + 1) * BATCH).min(total) * usize::from(100 - INDEXING) / total.max(1);
         app.ingest.set_percent(job.document, INDEXING + u8::try_from(share).unwrap_or(0));
     }
     let Some(made) = app.store.make_ready(job.document).await? else { return Err(Setback::Stopped) };
+    // Whoever changed the grade meanwhile did not see this document among the ready ones.
+    if app.store.document_grade(job.document).await?.is_some_and(|now| now != grade) {
+        app.ingest.regraded(job.collection);
+    }
     if made.replaced {
         app.ingest.removed(&[]);
     }
@@ -154,13 +160,13 @@ fn indexed(job: &Job, id: PassageId, passage: madang_domain::PassageDraft) -> In
 }
 
 /// Adds a batch to the index; durable when it returns.
-pub(super) async fn upsert(app: &App, batch: Vec<IndexedPassage>) -> Result<(), SearchError> {
+async fn upsert(app: &App, grade: Grade, batch: Vec<IndexedPassage>) -> Result<(), SearchError> {
     let index = Arc::clone(&app.index);
-    in_index(app, move || index.upsert(&batch)).await
+    in_index(app, move || index.upsert(grade, &batch)).await
 }
 
 /// Removes documents from the index; durable when it returns.
-pub(super) async fn remove(app: &App, documents: Vec<DocumentId>) -> Result<(), SearchError> {
+async fn remove(app: &App, documents: Vec<DocumentId>) -> Result<(), SearchError> {
     let index = Arc::clone(&app.index);
     in_index(app, move || index.remove_documents(&documents)).await
 }
@@ -169,13 +175,13 @@ async fn in_index<T: Send + 'static>(
     app: &App,
     call: impl FnOnce() -> Result<T, SearchError> + Send + 'static,
 ) -> Result<T, SearchError> {
-    let path = app.index.dir().to_owned();
+    let path = app.index.now().dir().to_owned();
     blocking::run(call).await.map_err(|source| SearchError::Io { path, source })?
 }
 
 /// Takes out of the index what this attempt brought in.
 async fn leave_index(app: &App, document: DocumentId) {
-    let index = Arc::clone(&app.index);
+    let index = app.index.now();
     let counted = in_index(app, move || index.count_document(document)).await;
     if matches!(counted, Ok(0)) {
         return;

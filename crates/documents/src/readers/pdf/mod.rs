@@ -91,7 +91,8 @@ const SPACED_ENDS: usize = 4;
 /// end tore, where the program that wrote the file paints the spaces at line ends.
 fn mend(sheets: &mut [Sheet], pages: &painted::Pages) {
     let painted: Vec<painted::Painted> = sheets.iter().map(|s| pages.page(s.number)).collect();
-    let (joints, spaced) = painted.iter().map(painted::Painted::line_joints).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+    let (joints, spaced) =
+        painted.iter().map(painted::Painted::line_joints).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
     let ends_are_painted = spaced * SPACED_ENDS >= joints && spaced > 0;
     for (sheet, painted) in sheets.iter_mut().zip(&painted) {
         let mut from = 0;
@@ -110,7 +111,8 @@ fn mend(sheets: &mut [Sheet], pages: &painted::Pages) {
             from = at;
             let mended = if ends_are_painted { painted.mended(own, at) } else { own.to_owned() };
             let mark = bulleted.and_then(|_| painted.mark_before(at));
-            let open_sentence = last.and_then(|l| sheet.texts.get(l)?.as_ref()).is_some_and(|t| t.ends_with(char::is_alphanumeric));
+            let open_sentence =
+                last.and_then(|l| sheet.texts.get(l)?.as_ref()).is_some_and(|t| t.ends_with(char::is_alphanumeric));
             match (mark, last) {
                 // A middle dot at a line's start goes on with the sentence before.
                 (Some(mark @ ('ㆍ' | '·' | '∙')), Some(before)) if open_sentence => {
