@@ -101,7 +101,7 @@ fn documents_narrow_a_search(house: &House) {
     let (collection, documents) = fill(&index, 5);
     let (other, hidden) = fill(&index, 1);
     let narrowed = |documents: Vec<DocumentId>| {
-        let options = SearchOptions { limit: 50, documents: Some(documents) };
+        let options = SearchOptions { limit: 50, documents: Some(documents), ..SearchOptions::default() };
         let hits = index.search("여권 발급", &readable(&[collection]), &options).expect("search");
         hits.into_iter().map(|h| h.document).collect::<HashSet<_>>()
     };
@@ -109,7 +109,7 @@ fn documents_narrow_a_search(house: &House) {
     assert!(narrowed(Vec::new()).is_empty());
     // A document of a collection that is not readable stays closed when asked for by id.
     assert!(narrowed(hidden.clone()).is_empty());
-    let options = SearchOptions { limit: 5, documents: Some(hidden) };
+    let options = SearchOptions { limit: 5, documents: Some(hidden), ..SearchOptions::default() };
     assert_eq!(index.search("여권", &readable(&[other]), &options).expect("search").len(), 1);
 }
 
