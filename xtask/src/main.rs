@@ -1,7 +1,8 @@
 //! Developer commands: synthetic models, conversion of small real weights, the peer that speed and correctness are
-//! measured against, and the inference benchmark. Nothing here ships with the product.
+//! measured against, and the benchmarks of inference and search. Nothing here ships with the product.
 
 mod bench;
+mod bench_search;
 mod encode;
 mod gguf;
 mod peers;
@@ -29,6 +30,8 @@ enum Command {
     Peers(peers::Args),
     /// Measure this engine beside llama.cpp on the same files and print one Markdown table.
     BenchInference(bench::Args),
+    /// Build the embedded index at scale, search it by readers of much and of little, and print the tables.
+    BenchSearch(bench_search::Args),
     /// Our side of the benchmark: a request as JSON on stdin, the report on stdout.
     #[command(name = bench::ours::COMMAND, hide = true)]
     BenchOurs,
@@ -40,6 +43,7 @@ fn main() -> Result<()> {
         Command::ConvertStories260k(args) => stories::run(&args),
         Command::Peers(args) => peers::run(&args),
         Command::BenchInference(args) => bench::run(&args),
+        Command::BenchSearch(args) => bench_search::run(&args),
         Command::BenchOurs => bench::ours::child(),
     }
 }

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::auth::Reader;
 use crate::blocking;
 use crate::error::{Failure, Handled};
-use crate::ingest::sweep_originals;
+use crate::ingest::{Queue, sweep_originals};
 use crate::pages::encode;
 use axum::Json;
 use axum::body::Body;
@@ -16,6 +16,7 @@ use madang_domain::{CollectionId, DocumentId};
 use madang_store::auth::parse_id;
 use madang_store::documents::{DocumentState, DocumentView, Surroundings};
 use serde::{Deserialize, Serialize};
+use std::collections::HashSet;
 use tokio_util::io::ReaderStream;
 use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
@@ -73,6 +74,18 @@ struct List {
     documents: Vec<Item>,
     /// All documents of the collection.
     total: usize,
+    /// Absent where nothing waits.
+    queue: Option<Queue>,
+}
+
+/// The queue as a collection's readers see it.
+pub async fn queue(app: &App, waiting: usize) -> Handled<Option<Queue>> {
+    if waiting == 0 {
+        return Ok(None);
+    }
+    let heads = app.store.waiting_heads().await?;
+    let owners: HashSet<_> = heads.iter().map(|h| h.owner.as_str()).collect();
+    Ok(Some(app.ingest.queue(waiting, owners.len())))
 }
 
 /// Documents of a collection with their states, latest first.
@@ -84,10 +97,14 @@ async fn list(
     Query(window): Query<Window>,
 ) -> Handled<Json<List>> {
     let id: CollectionId = parse_id(&id)?;
-    let total = app.store.collection_summary(reader.scope(), id).await?.documents;
+    let summary = app.store.collection_summary(reader.scope(), id).await?;
     let limit = window.limit.unwrap_or(200).min(MAX_LIST);
     let documents = app.store.documents(reader.scope(), id, window.offset, limit).await?;
-    Ok(Json(List { documents: documents.into_iter().map(|d| Item::new(&app, d)).collect(), total }))
+    Ok(Json(List {
+        documents: documents.into_iter().map(|d| Item::new(&app, d)).collect(),
+        total: summary.documents,
+        queue: queue(&app, summary.waiting).await?,
+    }))
 }
 
 /// One document with its state.

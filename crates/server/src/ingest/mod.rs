@@ -4,6 +4,7 @@
 
 mod check;
 pub mod fill;
+mod pace;
 pub mod remake;
 mod turns;
 mod upkeep;
@@ -12,14 +13,16 @@ mod work;
 use crate::app::App;
 use madang_domain::{CollectionId, DocumentId};
 use madang_store::ingest::Job;
+use pace::Pace;
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::Notify;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use turns::Turns;
 
+pub use pace::Queue;
 pub use upkeep::{Todo, drain, open_index, reindex, sweep_originals};
 
 /// Most documents read at once, however many cores there are.
@@ -40,6 +43,7 @@ pub struct Ingest {
     todo: Mutex<Todo>,
     /// Collections whose passages may lie in the index of another grade.
     regraded: Mutex<BTreeSet<CollectionId>>,
+    pace: Pace,
 }
 
 struct Running {
@@ -101,6 +105,11 @@ impl Ingest {
     /// How far a document under way has come, 0 to 100; 0 for one that waits.
     pub fn percent(&self, document: DocumentId) -> u8 {
         self.running().get(&document).map_or(0, |r| r.percent)
+    }
+
+    /// How long `waiting` documents of one collection still wait, while documents of `owners` do.
+    pub fn queue(&self, waiting: usize, owners: usize) -> Queue {
+        self.pace.queue(waiting, owners, Instant::now())
     }
 
     /// `None` when the index is complete.
@@ -207,5 +216,6 @@ fn launch(app: &App, tasks: &mut JoinSet<()>, job: Job) {
         let document = job.document;
         work::process(&app, job, &stop).await;
         app.ingest.running().remove(&document);
+        app.ingest.pace.ended(Instant::now());
     });
 }

@@ -1,7 +1,7 @@
 //! The list of collections, and one collection with its documents and readers.
 
 use super::{page, size, when};
-use crate::api::documents::Item;
+use crate::api::documents::{Item, queue};
 use crate::api::folders::{Followed, followed};
 use crate::app::App;
 use crate::auth::Reader;
@@ -117,6 +117,9 @@ async fn one(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Path<St
         grades: grades(summary.grade, can_lower),
         can_lower: can_lower && summary.grade != Grade::Open,
         hand_to: if summary.owner_person.is_some() { my_departments(&reader.identity.posts) } else { Vec::new() },
+        queue: queue(&app, summary.waiting)
+            .await?
+            .map(|q| (q.waiting, q.owners, q.per_minute, q.seconds.map(|s| s.div_ceil(60)))),
         folder: folder.map(|f| folder_panel(f, skipped, app.store.now(), l)),
         folders: choices.filter(|_| scope_may_write(scope)),
         row: row(summary, app.store.now(), l),

@@ -60,6 +60,8 @@ pub struct CollectionPage {
     pub can_lower: bool,
     /// Departments to which a personal collection may be handed; empty for a department's.
     pub hand_to: Vec<(DepartmentId, String)>,
+    /// Documents that wait, of how many owners, read in a minute, and minutes left; the last two once they are known.
+    pub queue: Option<(usize, usize, Option<usize>, Option<u64>)>,
     /// The folder of the department's share that it follows.
     pub folder: Option<FolderPanel>,
     /// Folders that it could follow; `None` where the department has no share, or the reader may not choose.
