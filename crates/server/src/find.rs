@@ -73,7 +73,7 @@ pub fn why(app: &App, query: &str, passage: &Passage) -> Explanation {
 }
 
 /// Passages that say the same behind the best of them. Grouped only inside what this reader may read.
-fn folded(passages: Vec<Passage>) -> Vec<(Passage, Vec<Passage>)> {
+pub fn folded(passages: Vec<Passage>) -> Vec<(Passage, Vec<Passage>)> {
     let texts: Vec<&str> = passages.iter().map(|p| p.text.as_str()).collect();
     let firsts = fold(&texts);
     let mut groups: BTreeMap<usize, Vec<Passage>> = BTreeMap::new();

@@ -4,6 +4,7 @@
 use crate::app::App;
 use crate::board::Ticket;
 use crate::error::{Failure, Handled};
+use crate::find;
 use crate::markdown;
 use crate::meaning;
 use axum::http::StatusCode;
@@ -285,7 +286,9 @@ impl Work {
         ids.truncate(HITS * 2);
         let passages = self.app.store.passages(&self.scope, &ids).await.map_err(trouble)?;
         // The store rechecks what may be read; the sheet's own narrowing is rechecked here.
-        Ok(passages.into_iter().filter(|p| sources.readable.contains(p.collection)).collect())
+        let readable = passages.into_iter().filter(|p| sources.readable.contains(p.collection)).collect();
+        // What says the same a second time would take the place of what says something else.
+        Ok(find::folded(readable).into_iter().map(|(first, _)| first).collect())
     }
 
     /// Lets the engine work on a thread of its own: one that computes must not hold up the server.
