@@ -137,7 +137,10 @@ fn mend(sheets: &mut [Sheet], pages: &BTreeMap<u32, Painted>) {
                 continue;
             };
             from = at;
-            let mended = painted.mended(own, at, one_word);
+            let mut mended = painted.mended(own, at, one_word);
+            if let Some(year) = painted.digits_before(at).filter(|_| own.starts_with('년')) {
+                mended.insert_str(0, &year);
+            }
             let mark = bulleted.and_then(|_| painted.mark_before(at));
             let open_sentence =
                 last.and_then(|l| sheet.texts.get(l)?.as_ref()).is_some_and(|t| t.ends_with(char::is_alphanumeric));

@@ -100,7 +100,7 @@ impl Pen {
                     match part {
                         PdfValue::Str(_) => self.show(backend, page, Some(part)),
                         PdfValue::Integer(n) if n.unsigned_abs() > 1_000_000 => self.out.far = true,
-                        PdfValue::Real(n) if !(n.abs() < 1e6) => self.out.far = true,
+                        PdfValue::Real(n) if n.is_nan() || n.abs() >= 1e6 => self.out.far = true,
                         // As wide as a space: that much was left between two letters.
                         PdfValue::Integer(n) if *n < -180 => self.space = true,
                         PdfValue::Real(n) if *n < -180.0 => self.space = true,
@@ -164,7 +164,7 @@ impl Reach {
     fn is_far(&self, bytes: usize) -> bool {
         let run = self.text.0 * (self.size + self.spacing) * (bytes as f32 + 1.0);
         let reach = self.page.1 + self.page.0 * (self.text.1 + run);
-        !(reach < FARTHEST)
+        reach.is_nan() || reach >= FARTHEST
     }
 }
 
@@ -190,6 +190,14 @@ impl Painted {
         let mark = self.letters.get(at.checked_sub(1)?).copied()?;
         let known = "-–—*·∙ㆍㅇ•◦○●◎■□▪▫◼◾◆◇★☆※→▶►▷▹☞".contains(mark) || ('\u{2460}'..='\u{24FF}').contains(&mark);
         known.then_some(mark)
+    }
+
+    /// Digits painted right before a letter, back to the start of their line. The library takes a number at the edge of
+    /// a page for that page's, also the year of "2026년 업무계획".
+    pub fn digits_before(&self, at: usize) -> Option<String> {
+        let line = (0..=at).rev().find(|i| self.opens_line.get(*i) == Some(&true) || *i == 0)?;
+        let digits: String = self.letters.get(line..at)?.iter().collect();
+        ((1..=4).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit())).then_some(digits)
     }
 
     /// Lines that begin with a syllable, and those of them with white space painted before it, behind a syllable.
@@ -302,6 +310,9 @@ mod tests {
         assert_eq!(page.mark_before(at), Some('①'));
         assert_eq!(page.mark_before(page.find("음향 등", 0).expect("there")), Some('ㆍ'));
         assert_eq!(page.mark_before(0), None);
+        let page = painted(&["글이다", "2026년 업무계획"]);
+        assert_eq!(page.digits_before(page.find("년 업무계획", 0).expect("there")).as_deref(), Some("2026"));
+        assert_eq!(page.digits_before(page.find("업무계획", 0).expect("there")), None);
     }
 
     #[test]
