@@ -1,9 +1,9 @@
 //! The table of `survey` over the folders given; with `parse-child` the child that reads for it, which the tests use
-//! too. `decrypt` before the folders opens 배포용 HWP; `text` before one file prints what is stored of it.
+//! too. `decrypt` before the folders opens 배포용 HWP; `fresh` starts a process for each file; `text` before one file prints what is stored of it.
 
 use madang_documents::{
     DistributionPolicy, Limits, ReadError,
-    child::{self, Sandbox},
+    child::{self, Reuse, Sandbox},
     survey::survey,
 };
 use std::{io::Write, path::PathBuf};
@@ -18,6 +18,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         limits.distribution = DistributionPolicy::Decrypt;
         args.remove(0);
     }
+    let fresh = args.first().is_some_and(|a| a == "fresh");
+    if fresh {
+        args.remove(0);
+    }
     if let Some(file) = args.get(1).filter(|_| args.first().is_some_and(|a| a == "text")) {
         let read = madang_documents::read(&std::fs::read(file)?, file, &limits)?;
         read.warnings.iter().for_each(|w| eprintln!("{w}"));
@@ -30,7 +34,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         return Err("usage: survey [decrypt] DIR…".into());
     }
     let folders: Vec<PathBuf> = args.into_iter().map(PathBuf::from).collect();
-    let sandbox = Sandbox::new(std::env::current_exe()?, vec!["parse-child".into()], limits);
+    let mut sandbox = Sandbox::new(std::env::current_exe()?, vec!["parse-child".into()], limits);
+    if fresh {
+        sandbox = sandbox.with_reuse(Reuse::none());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let table = runtime.block_on(survey(&sandbox, &folders, |path, error| {
         eprintln!("{}: {}", path.display(), error.kind());

@@ -63,13 +63,12 @@ impl Builder {
         self.paragraph(text);
         let own = self.out.get(bytes..).unwrap_or_default();
         let mut starts = starts.iter().peekable();
-        let mut letters = 0;
         let mut found = Vec::new();
-        for (at, _) in own.chars().enumerate().filter(|(_, c)| !c.is_whitespace()) {
+        let own_letters = own.chars().enumerate().filter(|(_, c)| !c.is_whitespace());
+        for (letters, (at, _)) in own_letters.enumerate() {
             while let Some((_, page)) = starts.next_if(|(before, _)| *before <= letters) {
                 found.push(PageStart { page: *page, offset: chars + at, estimated: true });
             }
-            letters += 1;
         }
         self.pages.append(&mut found);
         // Pages that begin behind the last letter begin with the next block.

@@ -154,3 +154,71 @@ fn a_giant_line_is_cut_into_passages() {
     let read = text_of(text.as_bytes(), "a.txt");
     assert!(read.passages.len() > 200 && read.passages.iter().all(|p| p.text.chars().count() <= 900));
 }
+
+#[test]
+fn scanned_pages_are_named() {
+    let text = pdf_text("A page of the plan");
+    let read = text_of(&pdf(&[PICTURE, &text, PICTURE, PICTURE], ""), "a.pdf");
+    assert_eq!(read.warnings.len(), 1);
+    assert!(read.warnings[0].contains("1, 3–4쪽"), "{:?}", read.warnings);
+    assert_eq!(read.pages.iter().map(|p| (p.page, p.estimated)).collect::<Vec<_>>(), [(2, false)]);
+}
+
+#[test]
+fn what_every_page_repeats_stands_once() {
+    let page = |n: u32| {
+        let line = |y: u32, text: String| format!("BT /F1 11 Tf 72 {y} Td ({text}) Tj ET");
+        let body = ["budget", "network", "school", "library", "park"][n as usize % 5];
+        let mut lines = vec![line(800, "City work plan - Division of information".to_owned())];
+        for row in 0..30 {
+            lines.push(line(
+                740 - row * 20,
+                format!("Line {row} of what the {body} costs in this year, as planned for {n}."),
+            ));
+        }
+        lines.push(line(30, format!("- {n} -")));
+        lines.join("\n")
+    };
+    let pages: Vec<String> = (1..=5).map(page).collect();
+    let pages: Vec<&str> = pages.iter().map(String::as_str).collect();
+    let text = text_of(&pdf(&pages, ""), "a.pdf").text;
+    assert_eq!(text.matches("Division of information").count(), 1, "{text}");
+    assert!(text.contains("Line 29 of what the park") && !text.contains("- 3 -"), "{text}");
+}
+
+#[test]
+fn a_mail_names_its_attachments() {
+    let mail = "From: a@city.example\nTo: b@city.example\nSubject: plan\nMIME-Version: 1.0\n\
+                Content-Type: multipart/mixed; boundary=\"b\"\n\n--b\nContent-Type: text/plain\n\nSee the plan.\n\
+                --b\nContent-Type: application/pdf; name=\"plan.pdf\"\n\nx\n--b--\n";
+    let read = text_of(mail.as_bytes(), "memo.eml");
+    assert_eq!((read.format, read.title.as_deref()), (Format::Eml, Some("plan")));
+    assert!(read.text.contains("See the plan.") && read.text.ends_with("첨부: plan.pdf"), "{}", read.text);
+    assert_eq!(read.warnings.len(), 1);
+}
+
+#[test]
+fn opendocument_is_told_by_its_content() {
+    assert_eq!(text_of(&ods(), "표.ods").format, Format::Ods);
+    assert!(text_of(&ods(), "표.ods").text.contains("| 정보통신과 | 441 |"));
+    let locked = zip(&[
+        ("mimetype", b"application/vnd.oasis.opendocument.text"),
+        ("content.xml", b"x"),
+        ("META-INF/manifest.xml", b"<m><manifest:encryption-data/></m>"),
+    ]);
+    assert_eq!(refused(&locked, "a.odt"), ReadError::PasswordProtected);
+    let slides = zip(&[
+        ("mimetype", b"application/vnd.oasis.opendocument.presentation"),
+        ("content.xml", b"<x/>"),
+        ("META-INF/manifest.xml", b"<m/>"),
+    ]);
+    assert!(matches!(refused(&slides, "a.odp"), ReadError::Unsupported { .. }));
+}
+
+#[test]
+fn text_far_from_its_page_takes_no_memory() {
+    let far = "BT /F1 12 Tf 72 720 Td (near) Tj 1000000000000 0 Td (far) Tj ET";
+    assert_eq!(refused(&pdf(&[far], ""), "a.pdf"), ReadError::Damaged);
+    let read = text_of(&pdf(&[far, &pdf_text("A sound page")], ""), "a.pdf");
+    assert!(read.text.contains("A sound page") && read.warnings.iter().any(|w| w.contains("1쪽")), "{read:?}");
+}

@@ -175,7 +175,7 @@ impl Reader {
             }
             "h1" | "h2" | "h3" | "h4" | "h5" | "h6" => {
                 self.boundary();
-                let level = name.bytes().nth(1).map(|digit| digit.saturating_sub(b'0'));
+                let level = name.as_bytes().get(1).map(|digit| digit.saturating_sub(b'0'));
                 self.heading = level.filter(|_| opens && self.tables.is_empty());
             }
             "p" | "div" | "section" | "article" | "header" | "footer" | "main" | "nav" | "aside" | "blockquote"

@@ -8,7 +8,7 @@ use std::{
 };
 
 /// Blocks at each edge that may be repeated ones.
-const EDGE: usize = 3;
+const EDGE: usize = 2;
 /// Longest line that is taken for a running head, in characters.
 const LONGEST: usize = 80;
 /// Pages on which a line must stand to be one.

@@ -8,10 +8,15 @@ use crate::{
     Limits, ReadError,
     blocks::{Body, Builder, Cell},
 };
-use std::{ops::ControlFlow, time::Instant};
+use painted::Painted;
+use std::{
+    collections::BTreeMap,
+    ops::ControlFlow,
+    time::{Duration, Instant},
+};
 use unpdf::{
     Block, Error, InlineContent, Page, PageStreamOptions, Paragraph, ParseEvent, ParseOptions, PdfParser, Table,
-    model::OutlineItem,
+    model::OutlineItem, render::PageSelection,
 };
 
 pub(in crate::readers) fn read(bytes: &[u8], limits: &Limits) -> Result<Body, ReadError> {
@@ -22,11 +27,18 @@ pub(in crate::readers) fn read(bytes: &[u8], limits: &Limits) -> Result<Body, Re
     let options = ParseOptions::new().lenient().with_resources(false).sequential();
     let parser = PdfParser::from_bytes_with_options(bytes, options).map_err(|e| refusal(&e))?;
     let mut seen = Seen::default();
+    let painted = painted(bytes, limits.time)?;
+    seen.failed = painted.iter().filter(|(_, p)| p.far).map(|(number, _)| *number).collect();
     let mut sheets = Vec::new();
     let mut bookmarks = Vec::new();
     let mut title = None;
     let mut letters = 0;
-    let stream = PageStreamOptions { parallel: false, window_size: 1, ..PageStreamOptions::default() };
+    let pages = match seen.failed.len() {
+        0 => PageSelection::All,
+        failed if failed == painted.len() => return Err(ReadError::Damaged),
+        _ => PageSelection::Pages(painted.iter().filter(|(_, p)| !p.far).map(|(number, _)| *number).collect()),
+    };
+    let stream = PageStreamOptions { parallel: false, window_size: 1, pages, ..PageStreamOptions::default() };
     let outcome = parser.for_each_page(stream, |event| {
         if started.elapsed() > limits.time {
             seen.late = true;
@@ -52,12 +64,26 @@ pub(in crate::readers) fn read(bytes: &[u8], limits: &Limits) -> Result<Body, Re
         return Err(ReadError::Timeout);
     }
     let quality = outcome.map_err(|e| refusal(&e))?;
-    mend(&mut sheets, &painted::Pages::new(bytes));
+    mend(&mut sheets, &painted);
     let mut builder = Builder::new(limits.text_chars);
     builder.title = title.filter(|t| is_telling(t));
     push(&mut builder, &sheets, &bookmarks);
     let body = builder.finish()?;
     judge(body, &seen, quality.pages_incomplete || quality.undecodable_content_streams > 0)
+}
+
+/// Every page as it is painted, by its number.
+fn painted(bytes: &[u8], time: Duration) -> Result<BTreeMap<u32, Painted>, ReadError> {
+    let started = Instant::now();
+    let pages = painted::Pages::new(bytes);
+    let mut out = BTreeMap::new();
+    for number in pages.numbers() {
+        if started.elapsed() > time {
+            return Err(ReadError::Timeout);
+        }
+        out.insert(number, pages.page(number));
+    }
+    Ok(out)
 }
 
 /// A page's blocks with their texts.
@@ -89,12 +115,14 @@ const SPACED_ENDS: usize = 4;
 
 /// Gives list items their own marks back, joins what a mark inside a sentence tore apart, and closes words that a line
 /// end tore, where the program that wrote the file paints the spaces at line ends.
-fn mend(sheets: &mut [Sheet], pages: &painted::Pages) {
-    let painted: Vec<painted::Painted> = sheets.iter().map(|s| pages.page(s.number)).collect();
+fn mend(sheets: &mut [Sheet], pages: &BTreeMap<u32, Painted>) {
     let (joints, spaced) =
-        painted.iter().map(painted::Painted::line_joints).fold((0, 0), |a, b| (a.0 + b.0, a.1 + b.1));
+        pages.values().map(Painted::line_joints).fold((0, 0), |sum, page| (sum.0 + page.0, sum.1 + page.1));
     let ends_are_painted = spaced * SPACED_ENDS >= joints && spaced > 0;
-    for (sheet, painted) in sheets.iter_mut().zip(&painted) {
+    let words = painted::Words::of(sheets.iter().flat_map(|s| s.texts.iter().flatten()).map(String::as_str));
+    let one_word = |before: &str, behind: &str| ends_are_painted || words.one_word(before, behind);
+    for sheet in sheets {
+        let Some(painted) = pages.get(&sheet.number) else { continue };
         let mut from = 0;
         let mut last: Option<usize> = None;
         for index in 0..sheet.texts.len() {
@@ -109,7 +137,10 @@ fn mend(sheets: &mut [Sheet], pages: &painted::Pages) {
                 continue;
             };
             from = at;
-            let mended = if ends_are_painted { painted.mended(own, at) } else { own.to_owned() };
+            let mut mended = painted.mended(own, at, one_word);
+            if let Some(year) = painted.digits_before(at).filter(|_| own.starts_with('년')) {
+                mended.insert_str(0, &year);
+            }
             let mark = bulleted.and_then(|_| painted.mark_before(at));
             let open_sentence =
                 last.and_then(|l| sheet.texts.get(l)?.as_ref()).is_some_and(|t| t.ends_with(char::is_alphanumeric));
