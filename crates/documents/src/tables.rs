@@ -88,7 +88,27 @@ pub(crate) fn lay(rows: &[Vec<Cell>], header: Option<usize>) -> Laid {
     let body = grid.split_off(head.min(grid.len()));
     laid.rows.push((0..width).map(|column| header_label(&grid, column, &texts)).collect());
     laid.rows.extend(body.iter().map(|row| row.iter().map(|place| shown(place, &texts)).collect()));
+    drop_idle_columns(&mut laid.rows);
     laid
+}
+
+/// Takes out columns that say nothing in any row, which fine grids of forms are full of. Two always stay.
+fn drop_idle_columns(rows: &mut [Vec<String>]) {
+    let Some((header, body)) = rows.split_first() else { return };
+    let mut keep: Vec<bool> = Vec::with_capacity(header.len());
+    let mut before = "";
+    for (column, label) in header.iter().enumerate() {
+        let said = body.iter().any(|row| row.get(column).is_some_and(|c| !c.is_empty()));
+        keep.push(said || !label.is_empty() && label != before);
+        before = label;
+    }
+    if keep.iter().filter(|k| **k).count() < 2 {
+        return;
+    }
+    for row in rows {
+        let mut kept = keep.iter();
+        row.retain(|_| kept.next().copied().unwrap_or(true));
+    }
 }
 
 /// Follows row and column spans.
@@ -223,6 +243,17 @@ mod tests {
         assert_eq!(laid(rows, Some(2)).rows, [["구분 (가)", "실적 (나)"], ["x", "1"]]);
         assert_eq!(laid(rows, Some(3)).rows.len(), 3);
         assert_eq!(laid(rows, None).rows.len(), 3);
+    }
+
+    #[test]
+    fn columns_that_say_nothing_go() {
+        let rows: &[&[(&str, usize, usize)]] = &[
+            &[("구분", 2, 2), ("예산", 1, 4)],
+            &[("2025", 1, 2), ("2026", 1, 2)],
+            &[("가", 1, 2), ("10", 1, 2), ("20", 1, 2)],
+            &[("나", 1, 2), ("30", 1, 2), ("40", 1, 2)],
+        ];
+        assert_eq!(laid(rows, None).rows, [["구분", "예산 2025", "예산 2026"], ["가", "10", "20"], ["나", "30", "40"]]);
     }
 
     #[test]

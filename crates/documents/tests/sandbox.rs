@@ -90,6 +90,16 @@ async fn a_killed_child_harms_no_other_document() {
 }
 
 #[tokio::test]
+async fn a_child_that_serves_one_document_and_ends_is_no_failure() {
+    // Answers once, as soon as it has read a header line, and is gone.
+    let reply = r#"{"refused":{"kind":"empty"}}"#;
+    let sandbox = shell(&format!("read line; echo '{reply}'"), Limits::default());
+    for _ in 0..20 {
+        assert_eq!(sandbox.read(b"x", "a.txt").await, Err(ReadError::Empty));
+    }
+}
+
+#[tokio::test]
 async fn a_cancelled_reading_leaves_the_idle_children_alone() {
     let sandbox = marked("mark-cancel", Reuse::default());
     assert!(sandbox.read(KOREAN.as_bytes(), "a.txt").await.is_ok());

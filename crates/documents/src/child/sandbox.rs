@@ -93,8 +93,17 @@ impl Sandbox {
         // A name beyond any file system's would not fit into the header line.
         let file_name: String = file_name.chars().take(1000).collect();
         let request = Request { file_name, length: bytes.len() as u64, limits: self.limits.clone() };
-        let mut worker = self.worker()?;
-        let conversation = worker.converse(&request, bytes);
+        let worker = self.worker()?;
+        let reused = worker.served > 0;
+        match self.ask(worker, &request, bytes).await {
+            // A child that ended by itself between two documents: no fault of this one.
+            Err(ReadError::Unavailable { .. }) if reused => self.ask(self.start()?, &request, bytes).await,
+            answer => answer,
+        }
+    }
+
+    async fn ask(&self, mut worker: Worker, request: &Request, bytes: &[u8]) -> Result<Extracted, ReadError> {
+        let conversation = worker.converse(request, bytes);
         match tokio::time::timeout(self.limits.time.saturating_add(GRACE), conversation).await {
             Ok(Ok(answer)) => {
                 self.give_back(worker, &answer);
@@ -112,6 +121,10 @@ impl Sandbox {
                 return Ok(worker);
             }
         }
+        self.start()
+    }
+
+    fn start(&self) -> Result<Worker, ReadError> {
         if tokio::runtime::Handle::try_current().is_err() {
             return Err(unavailable("no runtime"));
         }

@@ -219,7 +219,10 @@ fn push_paragraph(builder: &mut Builder, flowing: &Flowing, level: Option<u8>, p
         if pages_known { marks.zip(flowing.pages.iter().copied()).collect() } else { Vec::new() };
     match level {
         // Whole sentences in large letters are no headings.
-        Some(level) if text.chars().count() <= 80 => builder.heading(level, &text),
+        Some(level) if text.chars().count() <= 80 => {
+            builder.heading(level, &text);
+            inside.last().into_iter().for_each(|(_, page)| builder.page_estimated(*page));
+        }
         _ => builder.paragraph_over_pages(&text, &inside),
     }
 }

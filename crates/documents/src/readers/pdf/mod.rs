@@ -345,6 +345,19 @@ mod tests {
     use super::*;
 
     #[test]
+    fn bookmarks_name_headings_on_their_page() {
+        let mut inner = OutlineItem::new("1. 추진  배경", Some(2), 1);
+        inner.add_child(OutlineItem::new("가. 현황", None, 2));
+        let mut outline = OutlineItem::new("업무 계획", Some(1), 0);
+        outline.add_child(inner);
+        let mut bookmarks = Vec::new();
+        collect(&[outline], 1, &mut bookmarks);
+        assert_eq!(bookmarked(&bookmarks, "1. 추진 배경", 2), Some(2));
+        assert_eq!(bookmarked(&bookmarks, "1. 추진 배경", 3), None);
+        assert_eq!(bookmarked(&bookmarks, "가. 현황", 7), Some(3));
+    }
+
+    #[test]
     fn page_ranges() {
         assert_eq!(ranges(&[1, 2, 3, 7, 9, 10]), "1–3, 7, 9–10");
         assert_eq!(ranges(&[]), "");
