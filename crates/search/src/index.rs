@@ -344,6 +344,20 @@ impl Index {
         self.home.count(Some(&Which::Collections(collections)))
     }
 
+    /// Is the passage found by its own words? One without words is.
+    ///
+    /// # Errors
+    /// [`SearchError::Engine`], or [`SearchError::NeedsRebuild`] for an entry that cannot be read.
+    pub fn finds(&self, passage: &IndexedPassage) -> Result<bool, SearchError> {
+        let words = query_weights(&passage.text);
+        if words.is_empty() {
+            return Ok(true);
+        }
+        let which = [Which::Documents(&[passage.document]), Which::Collections(&[passage.collection])];
+        let found = self.home.nearest_words(words, &which, MOST_HITS)?;
+        Ok(found.iter().any(|f| f.passage == passage.id && f.document == passage.document) || found.len() == MOST_HITS)
+    }
+
     /// Passages at the last settled write, without asking the engine or waiting for a write.
     pub fn settled_passages(&self) -> usize {
         self.passages.load(Ordering::Acquire)

@@ -195,6 +195,14 @@ impl Library {
         Ok(Shelved { open: open.count_collections(collections)?, closed: closed.count_collections(collections)? })
     }
 
+    /// Is the passage found by its own words where its grade belongs?
+    ///
+    /// # Errors
+    /// As [`Index::finds`].
+    pub fn finds(&self, grade: Grade, passage: &IndexedPassage) -> Result<bool, SearchError> {
+        self.of(grade).finds(passage)
+    }
+
     /// Counts what is there against what was written: the first index, then the classified one.
     ///
     /// # Errors

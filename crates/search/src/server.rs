@@ -501,10 +501,13 @@ impl Interceptor for Key {
     }
 }
 
-/// A server's refusal in our words.
+/// A server's refusal, or the line's, in our words.
 fn told(status: Status) -> SearchError {
-    let cause = std::error::Error::source(&status).map(|e| format!(" ({e})")).unwrap_or_default();
-    let reason = format!("{}{cause}", status.message());
+    // What the server itself said has no cause on our side.
+    if let Some(cause) = std::error::Error::source(&status) {
+        return SearchError::Unreachable(format!("{} ({cause})", status.message()));
+    }
+    let reason = status.message().to_owned();
     match status.code() {
         Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
             SearchError::Unreachable(reason)

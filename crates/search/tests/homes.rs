@@ -178,6 +178,11 @@ fn counts_are_exact(house: &House) {
     assert_eq!(index.count_collections(&[collection, other]).expect("count"), 18);
     let health = index.check().expect("sound");
     assert_eq!((health.passages, health.interrupted), (18, vec![]));
+    let mut known = passage(collection, DocumentId::new(), "", "수영장 이용 안내");
+    index.upsert(std::slice::from_ref(&known)).expect("upsert");
+    assert!(index.finds(&known).expect("asked"));
+    known.document = DocumentId::new();
+    assert!(!index.finds(&known).expect("asked"));
 }
 
 fn reopening_changes_nothing(house: &House) {

@@ -1,12 +1,13 @@
 //! The index compared with the database, for the operator: counts of every collection, samples of documents, vectors,
 //! and folders that no index uses. Changes nothing.
 
+use super::fill::indexed;
 use super::remake::Outcome;
 use super::upkeep;
 use crate::blocking;
 use crate::index_home::IndexHome;
 use madang_domain::{DocumentId, Grade};
-use madang_search::{Library, Shelved};
+use madang_search::{Library, SearchError, Shelved};
 use madang_store::Store;
 use std::path::Path;
 use std::sync::Arc;
@@ -68,7 +69,8 @@ async fn collections(store: &Store, index: &Arc<Library>) -> anyhow::Result<Vec<
     Ok(faults)
 }
 
-/// How many documents were looked at, and those of which the index holds another number of passages.
+/// How many documents were looked at, and those of which the index holds another number of passages or whose first one is
+/// not found by its own words.
 async fn samples(store: &Store, index: &Arc<Library>) -> anyhow::Result<(usize, Vec<String>)> {
     let mut documents: Vec<(DocumentId, usize)> = Vec::new();
     loop {
@@ -80,11 +82,18 @@ async fn samples(store: &Store, index: &Arc<Library>) -> anyhow::Result<(usize, 
     }
     let (mut looked_at, mut faults) = (0, Vec::new());
     for (document, expected) in documents.iter().copied().step_by(documents.len().div_ceil(SAMPLES).max(1)) {
+        let first = store.passages_to_index(document).await?.into_iter().next();
         let opened = Arc::clone(index);
-        let found = blocking::run(move || opened.count_document(document)).await??;
+        let looked = blocking::run(move || -> Result<_, SearchError> {
+            let found = first.map(|p| opened.finds(p.grade, &indexed(p))).transpose()?;
+            Ok((opened.count_document(document)?, found.unwrap_or(true)))
+        });
+        let (found, by_its_words) = looked.await??;
         looked_at += 1;
         if found != expected {
             faults.push(format!("문서 {document}: 데이터베이스 {expected}개, 색인 {found}개"));
+        } else if !by_its_words {
+            faults.push(format!("문서 {document}: 제 낱말로 찾아지지 않습니다"));
         }
     }
     Ok((looked_at, faults))

@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// Documents asked of the database at a time.
 pub const STEP: usize = 400;
 
-/// Hears between documents how far a long work on the index has come, and keeps the serving index in step meanwhile.
+/// Hears between writes how far a long work on the index has come, and keeps the serving index in step meanwhile.
 pub trait Watch: Send {
     /// `None` where there is nothing new to tell. `false` ends the work early.
     fn step(&mut self, progress: Option<Rebuild>) -> impl Future<Output = anyhow::Result<bool>> + Send;
@@ -32,16 +32,18 @@ pub async fn everything(
     let mut progress = Rebuild { done: 0, total: store.ready_passages().await?.total() };
     let mut batch = Batch::new(index, vectors);
     let mut after = None;
+    watch.step(Some(progress)).await?;
     loop {
         let documents = store.ready_documents(after, STEP as i64).await?;
         let Some((last, _)) = documents.last() else { break };
         after = Some(*last);
         for (document, passages) in documents {
-            if !watch.step(Some(progress)).await? {
+            let written = batch.add(store, document).await?;
+            progress.done += passages;
+            // Only with nothing left to write: what is deleted is then taken out after it came in.
+            if written && !watch.step(Some(progress)).await? {
                 return Ok(false);
             }
-            batch.add(store, document).await?;
-            progress.done += passages;
         }
     }
     batch.flush().await?;
@@ -60,14 +62,18 @@ impl<'a> Batch<'a> {
         Self { index, vectors, waiting: Vec::new() }
     }
 
-    /// Adds the passages of a document, and writes when there are enough.
+    /// Adds the passages of a document, and writes when there are enough; `true` if it wrote.
     ///
     /// # Errors
     /// Those of database and index.
-    pub async fn add(&mut self, store: &Store, document: DocumentId) -> anyhow::Result<()> {
+    pub async fn add(&mut self, store: &Store, document: DocumentId) -> anyhow::Result<bool> {
         let passages = store.passages_to_index(document).await?;
         self.waiting.extend(passages.into_iter().map(|p| (p.grade, indexed(p))));
-        if self.waiting.len() >= BATCH { self.flush().await } else { Ok(()) }
+        if self.waiting.len() < BATCH {
+            return Ok(false);
+        }
+        self.flush().await?;
+        Ok(true)
     }
 
     /// Writes what waits.
