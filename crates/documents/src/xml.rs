@@ -88,6 +88,22 @@ impl<'a> Tags<'a> {
     }
 }
 
+/// Is every element closed by its own end? Some libraries wait for an end that never comes.
+pub(crate) fn is_well_formed(xml: &str) -> bool {
+    let mut reader = Reader::from_str(xml);
+    let mut open = 0usize;
+    loop {
+        match reader.read_event() {
+            Ok(events::Event::Start(_)) => open += 1,
+            // An end without a start is an error of the reader's own.
+            Ok(events::Event::End(_)) => open = open.saturating_sub(1),
+            Ok(events::Event::Eof) => return open == 0,
+            Ok(_) => {}
+            Err(_) => return false,
+        }
+    }
+}
+
 fn tag(e: &events::BytesStart<'_>) -> Tag {
     let mut attributes = e.attributes();
     attributes.with_checks(false);
@@ -114,6 +130,14 @@ fn entity(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn open_ends_are_told() {
+        assert!(is_well_formed("<a><b/>글</a>"));
+        for broken in ["<a><b></a>", "<a>", "</a>", "<a", "<a></a></a>"] {
+            assert!(!is_well_formed(broken), "{broken}");
+        }
+    }
 
     #[test]
     fn names_lose_their_prefixes_and_damage_ends_the_stream() {

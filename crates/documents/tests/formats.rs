@@ -222,3 +222,14 @@ fn text_far_from_its_page_takes_no_memory() {
     let read = text_of(&pdf(&[far, &pdf_text("A sound page")], ""), "a.pdf");
     assert!(read.text.contains("A sound page") && read.warnings.iter().any(|w| w.contains("1쪽")), "{read:?}");
 }
+
+#[test]
+fn an_unclosed_table_of_a_spreadsheet_is_damage_and_no_endless_loop() {
+    let content = b"<office:document-content><office:body><office:spreadsheet><table:table table:name='a'>";
+    let cut = zip(&[
+        ("mimetype", b"application/vnd.oasis.opendocument.spreadsheet"),
+        ("content.xml", content),
+        ("META-INF/manifest.xml", b"<m/>"),
+    ]);
+    assert_eq!(refused(&cut, "a.ods"), ReadError::Damaged);
+}

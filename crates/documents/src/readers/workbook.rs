@@ -2,8 +2,9 @@
 
 use super::push_sheet;
 use crate::{
-    Limits, ReadError,
+    Limits, ReadError, archive,
     blocks::{Body, Builder},
+    xml,
 };
 use calamine::{Data, Dimensions, Ods, OdsError, Reader, SheetVisible, Xls, XlsError, Xlsx, XlsxError};
 use std::{
@@ -54,6 +55,12 @@ pub(super) fn read_xls(bytes: &[u8], limits: &Limits) -> Result<Body, ReadError>
 }
 
 pub(super) fn read_ods(bytes: &[u8], limits: &Limits) -> Result<Body, ReadError> {
+    // The library reads on for ever where a table is not closed.
+    let content = archive::zip_text(bytes, "content.xml", limits.inflated_bytes).ok_or(ReadError::Damaged)?;
+    if !xml::is_well_formed(&content) {
+        return Err(ReadError::Damaged);
+    }
+    drop(content);
     let mut book: Ods<_> = Ods::new(Cursor::new(bytes)).map_err(|e| match e {
         OdsError::Password => ReadError::PasswordProtected,
         OdsError::CellLimitExceeded { .. } => ReadError::TooLarge,
