@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 const META: &str = "meta.json";
 const UNSETTLED: &str = "unsettled.json";
+const OPENING: &str = "opening.json";
 const LOCK: &str = "lock";
 const SHARD: &str = "shard";
 /// Raised when the layout of the folder, the payload or the vectors change.
@@ -156,6 +157,18 @@ impl Folder {
         sync_directory(&self.root)
     }
 
+    /// Notes that the engine's files are about to be read, and tells how often that was begun before and not ended.
+    /// Damage can end the whole process, which nothing catches: a length turned into one beyond all memory does.
+    pub fn begin_opening(&self) -> Result<u32, SearchError> {
+        let before = self.read(OPENING).ok().flatten().unwrap_or(0_u32);
+        self.write(OPENING, &before.saturating_add(1))?;
+        Ok(before)
+    }
+
+    pub fn end_opening(&self) -> Result<(), SearchError> {
+        remove(&self.root.join(OPENING))
+    }
+
     /// Removes everything but the lock.
     pub fn clear(&self) -> Result<(), SearchError> {
         // Meta last: a folder without it, but with a shard, asks for a rebuild.
@@ -166,6 +179,7 @@ impl Folder {
             _ => {}
         }
         remove(&self.root.join(UNSETTLED))?;
+        remove(&self.root.join(OPENING))?;
         remove(&self.root.join(META))
     }
 

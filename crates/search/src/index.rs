@@ -66,6 +66,9 @@ pub struct Health {
     pub interrupted: Vec<DocumentId>,
 }
 
+/// Openings that may have ended with the process, as a kill does, before the index counts as damaged.
+const MOST_OPENINGS: u32 = 2;
+
 /// One index over passages, in one folder or on a server, open in one process. `Send + Sync`; calls block, so run them
 /// off the async threads. Writes run one after another, searches beside them.
 ///
@@ -118,15 +121,26 @@ impl Index {
         if folder.is_new() {
             return Self::create(folder, place);
         }
+        if folder.begin_opening()? >= MOST_OPENINGS {
+            return Err(SearchError::rebuild("색인을 여는 동안 프로그램이 거듭 끝났습니다."));
+        }
+        let opened = Self::read(&folder, place);
+        folder.end_opening()?;
+        let (home, meta, interrupted) = opened?;
+        Ok(Self::of(folder, home, meta, interrupted))
+    }
+
+    /// What is there, brought in step with what the folder notes.
+    fn read(folder: &Folder, place: &Place) -> Result<(Box<dyn Home>, Meta, Vec<DocumentId>), SearchError> {
         let mut meta = folder.read_meta()?;
         let unsettled = folder.read_unsettled()?;
-        let home = load(&folder, &meta, place).map_err(damaged)?;
+        let home = load(folder, &meta, place).map_err(damaged)?;
         agree_on_vectors(&*home, &meta.vectors).map_err(damaged)?;
         let interrupted = match unsettled {
-            Some(unsettled) => finish(&folder, &*home, &mut meta, unsettled).map_err(damaged)?,
+            Some(unsettled) => finish(folder, &*home, &mut meta, unsettled).map_err(damaged)?,
             None => agree(&meta, home.count(None).map_err(damaged)?).map(|()| Vec::new())?,
         };
-        Ok(Self::of(folder, home, meta, interrupted))
+        Ok((home, meta, interrupted))
     }
 
     /// Removes whatever is in `dir` and starts an empty embedded index there.
