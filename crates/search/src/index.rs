@@ -363,7 +363,7 @@ impl Index {
     /// # Errors
     /// [`SearchError::Engine`], or [`SearchError::NeedsRebuild`] for an entry that cannot be read.
     pub fn finds(&self, passage: &IndexedPassage) -> Result<bool, SearchError> {
-        let words = query_weights(&passage.text);
+        let words = query_weights(&passage.text, &Synonyms::default());
         if words.is_empty() {
             return Ok(true);
         }

@@ -12,7 +12,7 @@ use crate::settings::Settings;
 use crate::shelf::ModelShelf;
 use crate::watch::Watch;
 use anyhow::Context;
-use madang_documents::Limits;
+use madang_documents::{DistributionPolicy, Limits};
 use madang_documents::child::Sandbox;
 use madang_gateway::{Gateway, MasterKey, Policy};
 use madang_inference::TextEngine;
@@ -175,7 +175,8 @@ pub fn sandbox(settings: &Settings) -> Sandbox {
     let own = || PathBuf::from("/proc/self/exe");
     let input_bytes = settings.max_upload as u64;
     let program = settings.parser.clone().unwrap_or_else(own);
-    Sandbox::new(program, vec!["parse-child".to_owned()], Limits { input_bytes, ..Limits::default() })
+    let distribution = if settings.open_sealed { DistributionPolicy::Decrypt } else { DistributionPolicy::Refuse };
+    Sandbox::new(program, vec!["parse-child".to_owned()], Limits { input_bytes, distribution, ..Limits::default() })
 }
 
 /// Creates a folder that only its owner may enter.

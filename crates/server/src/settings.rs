@@ -22,6 +22,8 @@ pub struct Settings {
     pub parser: Option<PathBuf>,
     /// Largest upload, bytes.
     pub max_upload: usize,
+    /// Opens 배포용 HWP, which their authors sealed against copying; whoever sets it answers for the right to do so.
+    pub open_sealed: bool,
     /// Departments' shares on the disk, below which their collections may follow folders.
     pub shares: Vec<crate::watch::Share>,
 }
@@ -38,6 +40,7 @@ impl Settings {
             allow_loopback_providers: false,
             parser: None,
             max_upload: 100 * 1024 * 1024,
+            open_sealed: false,
             shares: Vec::new(),
         }
     }

@@ -33,6 +33,9 @@ pub struct Serve {
     /// A model to answer with: a GGUF file, or a folder with safetensors. Without one the quoting engine answers.
     #[arg(long, env = "MADANG_MODEL")]
     model: Option<PathBuf>,
+    /// Open 배포용 HWP, which their authors sealed against copying. You answer for the right to do so.
+    #[arg(long, env = "MADANG_OPEN_SEALED")]
+    open_sealed: bool,
     /// A department's share on the disk, as NAME=/PATH, below which its collections may follow folders; may be repeated.
     #[arg(long = "share", env = "MADANG_SHARES", value_name = "NAME=PATH", value_delimiter = ';')]
     shares: Vec<Share>,
@@ -48,6 +51,7 @@ impl Serve {
             database_url: self.home.database_url.clone(),
             public_url: self.public_url.clone(),
             allow_loopback_providers: self.allow_loopback_providers,
+            open_sealed: self.open_sealed,
             shares: self.shares.clone(),
             ..Settings::for_home(self.home.home.clone())
         }
