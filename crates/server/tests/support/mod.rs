@@ -133,7 +133,8 @@ impl House {
                 text: draft.text,
             })
             .collect();
-        self.app.index.upsert(&passages).expect("indexed");
+        let grade = store.document_grade(id).await.expect("grade").expect("a document");
+        self.app.index.upsert(grade, &passages).expect("indexed");
         store.make_ready(id).await.expect("ready").expect("not cancelled");
         id
     }
