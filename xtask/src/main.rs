@@ -1,7 +1,8 @@
 //! Developer commands: synthetic models, conversion of small real weights, the peer that speed and correctness are
-//! measured against, and the inference benchmark. Nothing here ships with the product.
+//! measured against, the inference benchmark, and the training of word vectors. Nothing here ships with the product.
 
 mod bench;
+mod embedding;
 mod encode;
 mod gguf;
 mod peers;
@@ -29,6 +30,8 @@ enum Command {
     Peers(peers::Args),
     /// Measure this engine beside llama.cpp on the same files and print one Markdown table.
     BenchInference(bench::Args),
+    /// Train a small table of Korean word vectors and measure what it adds to BM25.
+    TrainEmbedding(embedding::Args),
     /// Our side of the benchmark: a request as JSON on stdin, the report on stdout.
     #[command(name = bench::ours::COMMAND, hide = true)]
     BenchOurs,
@@ -40,6 +43,7 @@ fn main() -> Result<()> {
         Command::ConvertStories260k(args) => stories::run(&args),
         Command::Peers(args) => peers::run(&args),
         Command::BenchInference(args) => bench::run(&args),
+        Command::TrainEmbedding(args) => embedding::run(&args),
         Command::BenchOurs => bench::ours::child(),
     }
 }
