@@ -1,8 +1,10 @@
 //! Developer commands: synthetic models, conversion of small real weights, the peer that speed and correctness are
-//! measured against, and the benchmarks of inference and search. Nothing here ships with the product.
+//! measured against, the benchmarks of inference and search, and the training of word vectors. Nothing here ships with the
+//! product.
 
 mod bench;
 mod bench_search;
+mod embedding;
 mod encode;
 mod gguf;
 mod peers;
@@ -32,6 +34,8 @@ enum Command {
     BenchInference(bench::Args),
     /// Build the embedded index at scale, search it by readers of much and of little, and print the tables.
     BenchSearch(bench_search::Args),
+    /// Train a small table of Korean word vectors and measure what it adds to BM25.
+    TrainEmbedding(embedding::Args),
     /// Our side of the benchmark: a request as JSON on stdin, the report on stdout.
     #[command(name = bench::ours::COMMAND, hide = true)]
     BenchOurs,
@@ -44,6 +48,7 @@ fn main() -> Result<()> {
         Command::Peers(args) => peers::run(&args),
         Command::BenchInference(args) => bench::run(&args),
         Command::BenchSearch(args) => bench_search::run(&args),
+        Command::TrainEmbedding(args) => embedding::run(&args),
         Command::BenchOurs => bench::ours::child(),
     }
 }
