@@ -306,7 +306,7 @@ fn damage_is_mended_with_the_same_results() {
     let queries = ["여권 7호", "주차 요금 31호", "안내문"];
     let readable = ReadableCollections::resolved(vec![collection]);
     // All of them: among equals the engine cuts off where it likes.
-    let all = SearchOptions { limit: 1000, documents: None };
+    let all = SearchOptions { limit: 1000, ..SearchOptions::default() };
     let answers = |index: &Index| queries.map(|q| index.search(q, &readable, &all).unwrap_or_default());
     let before = answers(&index);
     drop(index);

@@ -3,7 +3,7 @@
 //!
 //! Three steps: a vocabulary of stems and their syllable pairs and triples; first vectors from co-occurrence; then what
 //! BM25 misses, from questions and passages with its own mistakes as negatives. The product ships no such table: what was
-//! measured is in docs/performance.md.
+//! measured is in docs/search.md.
 
 mod cooccurrence;
 mod lexical;

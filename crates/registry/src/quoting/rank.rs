@@ -3,7 +3,7 @@
 //! A unit's score is a weighted sum of shares of the question's terms: in the unit itself, added by the headings above,
 //! added by the sentence before, and in its passage as a whole. The weights were fitted (softmax over the units of the
 //! eight best passages, one half of an encyclopaedic set's documents, checked on the other half) and rounded; see
-//! docs/performance.md.
+//! docs/search.md.
 
 use super::question::{Question, match_above, match_word};
 use super::units::{Origin, Unit};

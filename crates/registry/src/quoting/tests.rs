@@ -1,7 +1,7 @@
 //! The engine as its callers see it: forms, citations, no answer, stopping.
 
 use super::*;
-use madang_domain::{Citation, CollectionId, DocumentId, Grade, PassageId, Plan, Span};
+use madang_domain::{Citation, CollectionId, DocumentId, Grade, Passage, PassageId, Plan, Span};
 use madang_inference::{Asker, EngineInput, ScopeKey};
 
 fn passage(title: &str, text: &str, start: usize) -> Passage {
