@@ -148,11 +148,11 @@ fn has_count(text: &str, unit: &str) -> bool {
     })
 }
 
-/// Adverbs of manner ("늦게") and bare nouns of time ("날이"): documents say these in other words.
+/// Adverbs of manner ("늦게"), bare nouns of time ("날이") and what a cost does ("드는 비용"): documents say these in other words.
 fn is_manner(word: &str) -> bool {
     let n = word.chars().count();
     (n <= 3 && word.ends_with('게') && !matches!(word, "가게" | "무게" | "휴게"))
-        || matches!(word, "날이" | "날은" | "때가" | "경우")
+        || matches!(word, "날이" | "날은" | "때가" | "경우" | "드는")
 }
 
 /// Words that ask for a kind of answer and need not stand in it.

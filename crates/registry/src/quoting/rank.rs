@@ -23,6 +23,8 @@ const AROUND: f32 = 6.5;
 /// … of matching content words, and of the last two: Korean asks at the end.
 const WORDS: f32 = 3.5;
 const LAST: f32 = 1.5;
+/// A word that the headings above say counts as this much of one in the unit: an item of a plan leaves its subject to them.
+const NAMED: f32 = 0.6;
 /// … of holding the kind of thing asked for.
 const KIND: f32 = 0.5;
 /// … of the passage's place in the list, as 1/place.
@@ -124,7 +126,8 @@ fn shares(question: &Question, unit: &Unit, before: Option<&Unit>, around: f32) 
         };
         *place += weight;
     }
-    let matches: Vec<f32> = question.words.iter().map(|w| match_word(w, unit)).collect();
+    let matches: Vec<f32> =
+        question.words.iter().map(|w| match_word(w, unit).max(NAMED * match_above(w, unit))).collect();
     let mean = |some: &[f32]| some.iter().sum::<f32>() / some.len().max(1) as f32;
     shares.words = mean(&matches);
     shares.last = mean(matches.get(matches.len().saturating_sub(2)..).unwrap_or_default());
