@@ -25,12 +25,16 @@ use std::collections::HashSet;
 use std::io::ErrorKind;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 /// Dense vectors per operation: as [`POINTS_PER_OPERATION`], at 65,536 numbers each.
 const VECTORS_PER_OPERATION: usize = 8;
 /// The default of 32 MiB is allocated at once, too much for a small office's index.
 const WAL_SEGMENT_BYTES: usize = 4 * 1024 * 1024;
+/// Points added before they are merged. Until then each new one walks every entry of its terms' posting lists (0.7.2 says
+/// that it stops early and does not), so that a million in one go would take days.
+const MOST_UNMERGED: usize = 8_192;
 /// Write-ahead segments that may gather before [`Home::optimise`] removes them.
 const MOST_WRITE_AHEAD_SEGMENTS: usize = 4;
 
@@ -39,6 +43,8 @@ pub(crate) struct Edge {
     path: PathBuf,
     /// Empty while its files are worked on, and after it could not be opened again.
     shard: RwLock<Option<EdgeShard>>,
+    /// Points added since the last merge.
+    added: AtomicUsize,
 }
 
 impl Edge {
@@ -46,7 +52,7 @@ impl Edge {
     pub fn create(path: &Path) -> Result<Self, SearchError> {
         std::fs::create_dir_all(path).map_err(SearchError::io(path))?;
         let shard = guarded(|| EdgeShard::new(path, config()))?;
-        let edge = Self { path: path.to_owned(), shard: RwLock::new(Some(shard)) };
+        let edge = Self { path: path.to_owned(), shard: RwLock::new(Some(shard)), added: AtomicUsize::new(0) };
         for (field, is_tenant) in [(COLLECTION, true), (DOCUMENT, false)] {
             let params = KeywordIndexParams { is_tenant: Some(is_tenant), ..Default::default() };
             let schema = PayloadFieldSchema::FieldParams(PayloadSchemaParams::Keyword(params));
@@ -60,7 +66,7 @@ impl Edge {
     /// The shard that is there, with the dense vectors that it has.
     pub fn load(path: &Path) -> Result<Self, SearchError> {
         trim_write_ahead_log(path)?;
-        Ok(Self { path: path.to_owned(), shard: RwLock::new(Some(load(path)?)) })
+        Ok(Self { path: path.to_owned(), shard: RwLock::new(Some(load(path)?)), added: AtomicUsize::new(0) })
     }
 
     /// The best `limit` points by one vector.
@@ -107,8 +113,13 @@ impl Home for Edge {
         let mut points = points.into_iter().peekable();
         while points.peek().is_some() {
             let batch = points.by_ref().take(POINTS_PER_OPERATION).map(point).collect::<Result<Vec<_>, _>>()?;
+            let added = self.added.fetch_add(batch.len(), Ordering::Relaxed) + batch.len();
             let insert = PointInsertOperations::PointsList(batch.into_iter().map(Into::into).collect());
             self.update(UpdateOperation::PointOperation(PointOperations::UpsertPoints(insert)))?;
+            if added >= MOST_UNMERGED {
+                self.ask(EdgeShard::optimize)?;
+                self.added.store(0, Ordering::Relaxed);
+            }
         }
         Ok(())
     }

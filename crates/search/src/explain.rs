@@ -2,7 +2,7 @@
 //! question that is. Looks at texts alone; scores are the index's.
 
 use crate::Synonyms;
-use madang_korean::{analyse, analyse_query, normalise};
+use madang_korean::{analyse, analyse_query, normalise, stem};
 use serde::Serialize;
 use std::collections::HashSet;
 
@@ -22,7 +22,7 @@ pub enum Field {
 /// A word of the question.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Word {
-    /// As it was asked.
+    /// As it was asked, without its particle.
     pub word: String,
     /// Where it stands; empty where it does not.
     pub fields: Vec<Field>,
@@ -50,7 +50,7 @@ pub fn explain(question: &str, title: &str, heading_path: &[String], text: &str,
     let mut words: Vec<Word> = Vec::new();
     for asked in question.split_whitespace() {
         let weight = weight(asked);
-        let word = asked.trim_matches(|c: char| !c.is_alphanumeric()).to_owned();
+        let word = stem(asked.trim_matches(|c: char| !c.is_alphanumeric())).to_owned();
         if weight == 0.0 || words.iter().any(|w| w.word == word) {
             continue;
         }
@@ -92,7 +92,7 @@ mod tests {
         let why = explain("여권 수수료는 얼마인가요, 재발급?", "민원 편람", &headings, text, &Synonyms::default());
         let words: Vec<_> = why.words.iter().map(|w| (w.word.as_str(), w.fields.as_slice())).collect();
         assert_eq!(words[0], ("여권", [Field::Heading, Field::Text].as_slice()));
-        assert_eq!(words[1], ("수수료는", [Field::Text].as_slice()));
+        assert_eq!(words[1], ("수수료", [Field::Text].as_slice()));
         assert!(!words.iter().any(|(w, _)| w.starts_with("얼마")), "{words:?}");
         assert!((why.words.iter().map(|w| w.share).sum::<f32>() - 1.0).abs() < 1e-4);
         assert!(why.covered > 0.5 && why.covered <= 1.0, "{why:?}");
