@@ -32,7 +32,7 @@ use std::sync::{PoisonError, RwLock};
 const VECTORS_PER_OPERATION: usize = 8;
 /// The default of 32 MiB is allocated at once, too much for a small office's index.
 const WAL_SEGMENT_BYTES: usize = 4 * 1024 * 1024;
-/// Points added before they are merged. Until then each new one walks every entry of its terms' posting lists (0.7.2 says
+/// Points written before they are merged. Until then each new one walks every entry of its terms' posting lists (0.7.2 says
 /// that it stops early and does not), so that a million in one go would take days.
 const MOST_UNMERGED: usize = 8_192;
 /// Write-ahead segments that may gather before [`Home::optimise`] removes them.
@@ -43,7 +43,7 @@ pub(crate) struct Edge {
     path: PathBuf,
     /// Empty while its files are worked on, and after it could not be opened again.
     shard: RwLock<Option<EdgeShard>>,
-    /// Points added since the last merge.
+    /// Points written since the last merge.
     added: AtomicUsize,
 }
 
@@ -96,6 +96,15 @@ impl Edge {
         self.ask(|shard| shard.update(operation))
     }
 
+    /// Merges when enough points were written since the last time. A vector counts as its point, which moves with it.
+    fn wrote(&self, points: usize) -> Result<(), SearchError> {
+        if self.added.fetch_add(points, Ordering::Relaxed) + points >= MOST_UNMERGED {
+            self.ask(EdgeShard::optimize)?;
+            self.added.store(0, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
     fn ask<T>(&self, call: impl FnOnce(&EdgeShard) -> OperationResult<T>) -> Result<T, SearchError> {
         let shard = self.shard.read().unwrap_or_else(PoisonError::into_inner);
         let shard = shard.as_ref().ok_or_else(|| SearchError::Engine("색인이 닫혔습니다.".into()))?;
@@ -113,13 +122,10 @@ impl Home for Edge {
         let mut points = points.into_iter().peekable();
         while points.peek().is_some() {
             let batch = points.by_ref().take(POINTS_PER_OPERATION).map(point).collect::<Result<Vec<_>, _>>()?;
-            let added = self.added.fetch_add(batch.len(), Ordering::Relaxed) + batch.len();
+            let count = batch.len();
             let insert = PointInsertOperations::PointsList(batch.into_iter().map(Into::into).collect());
             self.update(UpdateOperation::PointOperation(PointOperations::UpsertPoints(insert)))?;
-            if added >= MOST_UNMERGED {
-                self.ask(EdgeShard::optimize)?;
-                self.added.store(0, Ordering::Relaxed);
-            }
+            self.wrote(count)?;
         }
         Ok(())
     }
@@ -200,6 +206,7 @@ impl Home for Edge {
             if !points.is_empty() {
                 let update = UpdateVectorsOp { points, update_filter: None };
                 self.update(UpdateOperation::VectorOperation(VectorOperations::UpdateVectors(update)))?;
+                self.wrote(some.len())?;
             }
         }
         Ok(put)
