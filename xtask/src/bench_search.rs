@@ -12,8 +12,6 @@ use rand::{RngExt, SeedableRng};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-/// Passages per write.
-const BATCH: usize = 2048;
 /// Hits wanted.
 const TOP: usize = 10;
 const FINGERPRINT: &str = "hashed-words";
@@ -27,6 +25,9 @@ pub struct Args {
     /// Length of a vector; 0 leaves vectors out.
     #[arg(long, default_value_t = 256)]
     dimension: usize,
+    /// Passages per write: a document has some, the filling of an index takes many at once.
+    #[arg(long, default_value_t = 2048)]
+    write: usize,
     /// Queries of each kind and share.
     #[arg(long, default_value_t = 300)]
     queries: usize,
@@ -43,6 +44,7 @@ struct World {
     sentences: Vec<String>,
     passages: usize,
     dimension: usize,
+    write: usize,
     /// One collection for each share but the last, then one for what is left.
     collections: Vec<CollectionId>,
     /// All vectors in a row, for the exact scan.
@@ -61,6 +63,7 @@ pub fn run(args: &Args) -> Result<()> {
         sentences: sentences(&args.texts),
         passages: args.passages,
         dimension: args.dimension,
+        write: args.write.max(1),
         collections: SHARES.iter().map(|_| CollectionId::new()).collect(),
         vectors: Vec::with_capacity(args.passages * args.dimension),
     };
@@ -86,13 +89,13 @@ pub fn run(args: &Args) -> Result<()> {
 
 impl World {
     fn add(&self) -> Result<()> {
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut batch = Vec::with_capacity(self.write);
         for number in 0..self.passages {
             batch.push(self.passage(number));
-            if batch.len() == BATCH || number + 1 == self.passages {
+            if batch.len() == self.write || number + 1 == self.passages {
                 self.index.upsert(&batch)?;
                 batch.clear();
-                if number % (BATCH * 50) < BATCH {
+                if number % 100_000 < self.write {
                     eprintln!("words {number}");
                 }
             }
@@ -105,8 +108,8 @@ impl World {
             return Ok(());
         }
         self.index.choose_vectors(Some(self.model()))?;
-        for from in (0..self.passages).step_by(BATCH) {
-            let numbers = from..(from + BATCH).min(self.passages);
+        for from in (0..self.passages).step_by(self.write) {
+            let numbers = from..(from + self.write).min(self.passages);
             let vector = |number| PassageVector {
                 passage: id(number),
                 document: document(number),
@@ -115,7 +118,7 @@ impl World {
             let made: Vec<_> = numbers.map(vector).collect();
             self.vectors.extend(made.iter().flat_map(|v| &v.vector).map(|x| f16::from_f32(*x)));
             self.index.put_vectors(FINGERPRINT, &made)?;
-            if from % (BATCH * 50) == 0 {
+            if from % 100_000 < self.write {
                 eprintln!("vectors {from}");
             }
         }

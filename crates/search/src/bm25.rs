@@ -59,8 +59,8 @@ impl Counted {
     }
 }
 
-/// Weights of a query's terms and, less, of those of its synonyms: the root of the summed weights of their kinds, so that a long question does not turn on
-/// the word it repeats. Empty when the query asks for nothing.
+/// Weights of a query's terms and, less, of those of its synonyms: the root of the summed weights of their kinds, so
+/// that a long question does not turn on the word it repeats. Empty when the query asks for nothing.
 pub(crate) fn query_weights(query: &str, synonyms: &Synonyms) -> Sparse {
     let mut sums: HashMap<u32, f32> = HashMap::new();
     for token in analyse_query(query) {

@@ -3,7 +3,7 @@
 use crate::bm25::{Counted, query_weights};
 use crate::edge::Edge;
 use crate::files::{Folder, Meta, Unsettled};
-use crate::fusion::{LEAST_FUSED, Nearest, fuse};
+use crate::fusion::{Found, LEAST_FUSED, Nearest, fuse, merge};
 use crate::home::{Dense, Home, Place, Point, Which};
 use crate::server::Server;
 use crate::vectors::{QueryVector, VectorModels, agree_on_vectors};
@@ -97,8 +97,23 @@ pub(crate) struct Writer {
 /// What both sides of a search found, before they are joined.
 #[derive(Default)]
 pub(crate) struct Sides {
-    pub words: Nearest,
-    pub meaning: Nearest,
+    words: Nearest,
+    meaning: Nearest,
+}
+
+impl Sides {
+    /// Each side with the same side of another index, as if the two were one.
+    pub fn merged(self, other: Self, options: &SearchOptions) -> Self {
+        let depth = options.limit.clamp(LEAST_FUSED, MOST_HITS);
+        Self { words: merge(self.words, other.words, depth), meaning: merge(self.meaning, other.meaning, depth) }
+    }
+
+    /// One list of both, best first.
+    pub fn joined(self, options: &SearchOptions) -> Vec<Hit> {
+        let found = fuse(self.words, self.meaning, options.limit.min(MOST_HITS));
+        let hit = |f: Found| Hit { passage: f.passage, document: f.document, collection: f.collection, score: f.score };
+        found.into_iter().map(hit).collect()
+    }
 }
 
 impl Index {
@@ -275,9 +290,7 @@ impl Index {
         readable: &ReadableCollections,
         options: &SearchOptions,
     ) -> Result<Vec<Hit>, SearchError> {
-        let limit = options.limit.min(MOST_HITS);
-        let sides = self.sides(query, meaning, readable, options)?;
-        Ok(hits(fuse(sides.words, sides.meaning, limit)))
+        Ok(self.sides(query, meaning, readable, options)?.joined(options))
     }
 
     /// What words and meaning find, each alone and best first, all of it readable.
@@ -415,16 +428,6 @@ impl Index {
         let writer = self.writer();
         writer.meta.passages == 0 && writer.open == Unsettled::default()
     }
-}
-
-pub(crate) fn hits(found: Nearest) -> Vec<Hit> {
-    let hit = |f: crate::fusion::Found| Hit {
-        passage: f.passage,
-        document: f.document,
-        collection: f.collection,
-        score: f.score,
-    };
-    found.into_iter().map(hit).collect()
 }
 
 /// The points of an index that is there.

@@ -5,8 +5,6 @@
 //! changes a grade calls [`Library::shelve`] with the new one.
 
 use crate::files::Folder;
-use crate::fusion::{LEAST_FUSED, fuse, merge};
-use crate::index::hits;
 use crate::{
     Coverage, Filled, Health, Hit, Index, IndexedPassage, PassageVector, Place, QueryVector, SearchError,
     SearchOptions, VectorModel, VectorModels, Waiting,
@@ -147,18 +145,12 @@ impl Library {
         readable: &ReadableCollections,
         options: &SearchOptions,
     ) -> Result<Vec<Hit>, SearchError> {
+        let mut sides = self.open.sides(query, meaning, readable, options)?;
         // Most bodies have nothing classified in here, and a server would be asked in vain.
-        if self.closed.settled_passages() == 0 {
-            return self.open.search_with(query, meaning, readable, options);
+        if self.closed.settled_passages() > 0 {
+            sides = sides.merged(self.closed.sides(query, meaning, readable, options)?, options);
         }
-        let (open, closed) = (
-            self.open.sides(query, meaning, readable, options)?,
-            self.closed.sides(query, meaning, readable, options)?,
-        );
-        let depth = options.limit.max(LEAST_FUSED);
-        let words = merge(open.words, closed.words, depth);
-        let meaning = merge(open.meaning, closed.meaning, depth);
-        Ok(hits(fuse(words, meaning, options.limit)))
+        Ok(sides.joined(options))
     }
 
     /// See [`Index::optimise`].
@@ -253,7 +245,7 @@ impl Library {
         Ok(Filled::Complete)
     }
 
-    /// Chooses the models of another library and takes over the vectors that these passages have there. Both hold the
+    /// Takes over the vectors that these passages have in another library, of models that both keep. Both hold the
     /// passages already.
     ///
     /// # Errors

@@ -2,9 +2,9 @@
 //! one of them or the quoting engine for each answer. What an engine does lives in `inference` and `registry`.
 
 use crate::meaning::MeaningModel;
-use madang_inference::embed::{EmbedSettings, Embedder, open_embedder};
+use crate::ranking::RankingModel;
+use madang_inference::embed::{EmbedSettings, Embedder, open_embedder, open_reranker};
 use madang_inference::remote::{InternalNetworks, ModelServers, ServerConfig, ServersStatus};
-
 use madang_inference::writer::{ModelWriter, WriterOptions};
 use madang_inference::{
     Bounds, Candidate, ChatModel, EngineChoice, EngineRouter, LocalModel, Metrics, ModelError, Options, Permits, Place,
@@ -52,6 +52,7 @@ struct Models {
     loaded: Vec<Loaded>,
     servers: Option<ModelServers>,
     meaning: Option<MeaningModel>,
+    ranking: Option<RankingModel>,
 }
 
 /// All engines; shared by handlers.
@@ -139,6 +140,33 @@ impl Engines {
     /// The same, with what the search needs to know of it.
     pub fn meaning(&self) -> Option<MeaningModel> {
         self.models().meaning.clone()
+    }
+
+    /// Loads the model that ranks what was found, in place of the one before.
+    ///
+    /// # Errors
+    /// The files cannot be used, or the model cannot rank; the one before stays.
+    pub async fn rank_with(&self, file: ModelFile) -> Result<(), ModelError> {
+        let damaged = |what: String| ModelError::Damaged { what };
+        let opened = tokio::task::spawn_blocking(move || {
+            let reranker = open_reranker(&file.path, EmbedSettings::new(file.name, file.label))?;
+            RankingModel::measured(reranker).map_err(|e| damaged(e.to_string()))
+        });
+        let model = opened.await.map_err(|e| damaged(e.to_string()))??;
+        let before = self.models().ranking.replace(model);
+        drop_apart(before);
+        Ok(())
+    }
+
+    /// No model ranks what was found any more.
+    pub fn forget_ranking(&self) {
+        let before = self.models().ranking.take();
+        drop_apart(before);
+    }
+
+    /// The model that ranks what was found.
+    pub fn ranking(&self) -> Option<RankingModel> {
+        self.models().ranking.clone()
     }
 
     /// Leave to have texts embedded through the routes for clients.

@@ -20,6 +20,8 @@ pub struct Found {
     pub passage: Passage,
     /// Of BM25, or of both fused where meaning counts too: comparable within one answer alone.
     pub score: f32,
+    /// Log-odds that it answers the question, where a ranking model read it: such hits stand first, by this.
+    pub relevance: Option<f32>,
     /// Passages further down that say the same, best first.
     pub also: Vec<Passage>,
 }
@@ -48,9 +50,10 @@ pub async fn passages(
     let options =
         SearchOptions { limit: limit.saturating_add(SPARE), synonyms: app.synonyms(), ..SearchOptions::default() };
     let model = app.engines.meaning();
+    let asked = query.clone();
     let hits = blocking::run(move || {
-        let meaning = meaning::of_questions(model.as_ref(), &[&query]).pop().flatten();
-        index.search_with(&query, meaning.as_ref(), &readable, &options)
+        let meaning = meaning::of_questions(model.as_ref(), &[&asked]).pop().flatten();
+        index.search_with(&asked, meaning.as_ref(), &readable, &options)
     })
     .await
     .map_err(Failure::internal)?
@@ -58,13 +61,29 @@ pub async fn passages(
     let ids: Vec<_> = hits.iter().map(|h| h.passage).collect();
     let scores: HashMap<_, _> = hits.iter().map(|h| (h.passage, h.score)).collect();
     let passages = app.store.passages(scope, &ids).await?;
+    let ranked = ranked(app, &query, passages).await.map_err(Failure::internal)?;
+    let relevances: HashMap<_, _> = ranked.iter().map(|(p, relevance)| (p.id, *relevance)).collect();
     let found = |(passage, also): (Passage, Vec<Passage>)| Found {
         score: scores.get(&passage.id).copied().unwrap_or_default(),
+        relevance: relevances.get(&passage.id).copied().flatten(),
         passage,
         also,
     };
+    let passages = ranked.into_iter().map(|(passage, _)| passage).collect();
     let hits = folded(passages).into_iter().take(limit).map(found).collect();
     Ok(Findings { hits, ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) })
+}
+
+/// What was found in the order of the ranking model, if there is one; as it was if not.
+///
+/// # Errors
+/// The work was ended.
+pub async fn ranked(app: &App, question: &str, passages: Vec<Passage>) -> std::io::Result<Vec<(Passage, Option<f32>)>> {
+    let Some(model) = app.engines.ranking() else {
+        return Ok(passages.into_iter().map(|p| (p, None)).collect());
+    };
+    let question = question.to_owned();
+    blocking::run(move || model.rank(&question, passages)).await
 }
 
 /// Which words of the question stand where in a passage.

@@ -26,6 +26,7 @@ pub mod markdown;
 pub mod meaning;
 mod names;
 pub mod pages;
+pub mod ranking;
 pub mod record_words;
 pub mod running;
 pub mod serving;

@@ -264,13 +264,13 @@ impl Work {
         if sources.readable.ids().is_empty() {
             return Ok(Vec::new());
         }
-        let (index, queries, readable) = (self.app.index.now(), queries.to_vec(), sources.readable.clone());
+        let (index, asked, readable) = (self.app.index.now(), queries.to_vec(), sources.readable.clone());
         let (model, synonyms) = (self.app.engines.meaning(), self.app.synonyms());
         let rankings = tokio::task::spawn_blocking(move || {
             let options = SearchOptions { limit: HITS, synonyms, ..SearchOptions::default() };
-            let words: Vec<&str> = queries.iter().map(String::as_str).collect();
+            let words: Vec<&str> = asked.iter().map(String::as_str).collect();
             let meanings = meaning::of_questions(model.as_ref(), &words);
-            queries
+            asked
                 .iter()
                 .zip(&meanings)
                 .map(|(q, meaning)| {
@@ -286,7 +286,12 @@ impl Work {
         ids.truncate(HITS * 2);
         let passages = self.app.store.passages(&self.scope, &ids).await.map_err(trouble)?;
         // The store rechecks what may be read; the sheet's own narrowing is rechecked here.
-        let readable = passages.into_iter().filter(|p| sources.readable.contains(p.collection)).collect();
+        let mut readable: Vec<_> = passages.into_iter().filter(|p| sources.readable.contains(p.collection)).collect();
+        // A draft asks for something on each of its sections: no one question could rank that.
+        if let [question] = queries {
+            let ranked = find::ranked(&self.app, question, readable).await.map_err(trouble)?;
+            readable = ranked.into_iter().map(|(passage, _)| passage).collect();
+        }
         // What says the same a second time would take the place of what says something else.
         Ok(find::folded(readable).into_iter().map(|(first, _)| first).collect())
     }

@@ -129,7 +129,7 @@ pub async fn take_up_models(app: &App) -> Result<(), String> {
 }
 
 async fn set_models(app: &App) -> Result<(), String> {
-    let (chat, embedding) = wanted_models(app).map_err(|e| e.to_string())?;
+    let Wanted { chat, embedding, ranking } = wanted_models(app).map_err(|e| e.to_string())?;
     let mut failed = None;
     let loaded: Vec<String> = app.engines.loaded().into_iter().filter(|l| l.of_shelf).map(|l| l.file.name).collect();
     for name in loaded.iter().filter(|n| chat.as_ref().is_none_or(|w| w.name != **n)) {
@@ -146,10 +146,24 @@ async fn set_models(app: &App) -> Result<(), String> {
         None => app.engines.forget_embedder(),
         Some(_) => {}
     }
+    match ranking {
+        Some(file) if app.engines.ranking().is_none_or(|r| r.name() != file.name) => {
+            failed = failed.or(app.engines.rank_with(file).await.err().map(|e| e.to_string()));
+        }
+        None => app.engines.forget_ranking(),
+        Some(_) => {}
+    }
     failed.map_or(Ok(()), Err)
 }
 
-fn wanted_models(app: &App) -> Result<(Option<ModelFile>, Option<ModelFile>), ShelfError> {
+/// The models that have a role.
+struct Wanted {
+    chat: Option<ModelFile>,
+    embedding: Option<ModelFile>,
+    ranking: Option<ModelFile>,
+}
+
+fn wanted_models(app: &App) -> Result<Wanted, ShelfError> {
     let shelf = app.shelf.lock();
     let file = |kind: ModelKind| -> Result<Option<ModelFile>, ShelfError> {
         shelf
@@ -157,7 +171,8 @@ fn wanted_models(app: &App) -> Result<(Option<ModelFile>, Option<ModelFile>), Sh
             .map(|m| Ok(ModelFile { name: m.name.clone(), label: m.label.clone(), path: shelf.path(&m.name)? }))
             .transpose()
     };
-    Ok((file(ModelKind::Chat)?, file(ModelKind::Embedding)?))
+    let (chat, embedding) = (file(ModelKind::Chat)?, file(ModelKind::Embedding)?);
+    Ok(Wanted { chat, embedding, ranking: file(ModelKind::Reranker)? })
 }
 
 /// Sets the servers inside the network; those that did not change go on as they are. What is wrong with one of them

@@ -5,7 +5,7 @@ use crate::app::App;
 use crate::auth::Reader;
 use crate::blocking;
 use crate::error::{Failure, Handled};
-use crate::watch::{Share, reasons, share_of};
+use crate::watch::{LookError, Share, reasons, share_of};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -88,8 +88,7 @@ async fn connect(
     if let Some(share) = share {
         try_open(share, path.clone()).await?;
     } else if summary.owner_department.is_some() {
-        let message = "이 부서의 공유 폴더가 서버에 등록되어 있지 않습니다. 운영자에게 등록을 부탁해 주세요.";
-        return Err(Failure::new(StatusCode::CONFLICT, "conflict", message));
+        return Err(Failure::new(StatusCode::CONFLICT, "conflict", LookError::NoShare.to_string()));
     }
     app.store.connect_folder(reader.scope(), id, &path).await?;
     app.watch.wake();

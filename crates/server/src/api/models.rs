@@ -46,10 +46,21 @@ struct Overview {
     loaded: Vec<LoadedModel>,
     /// Name of the model that makes vectors for the search.
     embedding: Option<String>,
+    /// The model that ranks what the search found.
+    #[schema(value_type = Option<Object>)]
+    ranking: Option<Ranking>,
     #[schema(value_type = Object)]
     servers: Option<ServersStatus>,
     /// Why what is set is not in force, in Korean.
     trouble: Option<String>,
+}
+
+/// A model that ranks.
+#[derive(Serialize)]
+struct Ranking {
+    name: String,
+    /// Passages it reads for one question; 0: too slow on this machine, so the order stays as the search gave it.
+    reads: usize,
 }
 
 /// Everything about models at this moment.
@@ -65,6 +76,7 @@ async fn list(State(app): State<App>, Admin(_): Admin) -> Handled<Json<Overview>
         installed,
         loaded: loaded(&app),
         embedding: app.engines.embedder().map(|e| e.card().name.clone()),
+        ranking: app.engines.ranking().map(|r| Ranking { name: r.name().to_owned(), reads: r.reads() }),
         servers: app.engines.servers(),
         trouble: app.shelf.trouble(Lang::Ko),
     }))

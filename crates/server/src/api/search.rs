@@ -38,6 +38,9 @@ struct Hit {
     #[serde(flatten)]
     passage: Passage,
     score: f32,
+    /// Log-odds that it answers the question, where a ranking model read it: such hits stand first, by this.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relevance: Option<f32>,
     /// Which words of the question stand where, and how much of it that is.
     why: Explanation,
     /// Passages that say the same.
@@ -66,8 +69,13 @@ async fn search(State(app): State<App>, reader: Reader, Query(asked): Query<Aske
     };
     let limit = asked.limit.unwrap_or(10).min(MAX_HITS);
     let found = find::passages(&app, reader.scope(), q, within.as_ref().map(<[_; 1]>::as_slice), limit).await?;
-    let hit =
-        |f: find::Found| Hit { why: find::why(&app, q, &f.passage), passage: f.passage, score: f.score, also: f.also };
+    let hit = |f: find::Found| Hit {
+        why: find::why(&app, q, &f.passage),
+        passage: f.passage,
+        score: f.score,
+        relevance: f.relevance,
+        also: f.also,
+    };
     let hits = found.hits.into_iter().map(hit).collect();
     Ok(Json(Answer { hits, ms: found.ms, rebuild: app.ingest.rebuild() }))
 }

@@ -1,6 +1,7 @@
 //! Background work on documents: claims what waits, fairly between departments; reads it in a child process; brings
 //! passages into the index and out of it again. What one document goes through is `work`, the upkeep of index and
-//! originals is `upkeep`, another index beside the serving one is `remake`. States live in the store: after any end of the process the next start goes on from there.
+//! originals is `upkeep`, another index beside the serving one is `remake`. States live in the store: after any end of
+//! the process the next start goes on from there.
 
 mod check;
 pub mod fill;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use turns::Turns;
 
 pub use pace::Queue;
-pub use upkeep::{Todo, drain, open_index, reindex, sweep_originals};
+pub use upkeep::{Todo, drain, open_index, sweep_originals};
 
 /// Most documents read at once, however many cores there are.
 const MOST_AT_ONCE: usize = 8;
@@ -35,7 +36,7 @@ const PAUSE: Duration = Duration::from_secs(3);
 pub struct Ingest {
     /// A document waits.
     added: Notify,
-    /// Passages must leave the index.
+    /// Passages must leave the index, move in it or be written anew.
     removed: Notify,
     running: Mutex<HashMap<DocumentId, Running>>,
     rebuild: Mutex<Option<Rebuild>>,
@@ -43,6 +44,8 @@ pub struct Ingest {
     todo: Mutex<Todo>,
     /// Collections whose passages may lie in the index of another grade.
     regraded: Mutex<BTreeSet<CollectionId>>,
+    /// Documents that the index holds under another title.
+    retitled: Mutex<BTreeSet<DocumentId>>,
     pace: Pace,
 }
 
@@ -93,6 +96,16 @@ impl Ingest {
 
     fn next_regraded(&self) -> Option<CollectionId> {
         self.regraded.lock().unwrap_or_else(PoisonError::into_inner).pop_first()
+    }
+
+    /// Tells the upkeep that the title of a document was changed.
+    pub fn retitled(&self, document: DocumentId) {
+        self.retitled.lock().unwrap_or_else(PoisonError::into_inner).insert(document);
+        self.removed.notify_one();
+    }
+
+    fn next_retitled(&self) -> Option<DocumentId> {
+        self.retitled.lock().unwrap_or_else(PoisonError::into_inner).pop_first()
     }
 
     /// Stops reading a document; its state has been changed in the store before.

@@ -1,5 +1,5 @@
-//! Keeping index and originals in step with the database: at start what an end left behind, then what deletions leave
-//! and changes of grade move.
+//! Keeping index and originals in step with the database: at start what an end left behind, then what deletions leave,
+//! changes of grade move and new titles alter.
 
 use super::fill::{Batch, STEP, Watch, everything, indexed};
 use super::{PAUSE, Rebuild, remake};
@@ -7,7 +7,7 @@ use crate::app::App;
 use crate::blocking;
 use crate::serving::Serving;
 use madang_domain::{CollectionId, DocumentId, Grade};
-use madang_search::{Library, Place, SearchError, Shelved};
+use madang_search::{IndexedPassage, Library, Place, SearchError, Shelved};
 use madang_store::{Originals, Store};
 use std::path::Path;
 use std::sync::Arc;
@@ -112,8 +112,8 @@ where
     Ok(true)
 }
 
-/// Fills what the start found missing, then follows deletions, changes of grade and wishes for another index until the
-/// server stops.
+/// Fills what the start found missing, then follows deletions, changes of grade and title, and wishes for another index
+/// until the server stops.
 pub(super) async fn keep(app: App) {
     let todo = std::mem::take(&mut *app.ingest.todo.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     let swept = sweep_all(&app).await;
@@ -125,6 +125,7 @@ pub(super) async fn keep(app: App) {
     while !app.shutdown.is_cancelled() {
         until_done(&app, || drain(&app.store, &app.index)).await;
         until_done(&app, || reshelve(&app)).await;
+        until_done(&app, || retitle(&app)).await;
         remake::follow(&app).await;
         tokio::select! {
             _ = app.shutdown.cancelled() => {}
@@ -172,17 +173,34 @@ pub(super) async fn reshelve(app: &App) -> anyhow::Result<()> {
 
 async fn shelve_all(app: &App, collection: CollectionId) -> anyhow::Result<()> {
     for document in app.store.ready_documents_of(collection).await? {
-        shelve(app, document).await?;
+        write_again(app, document, Serving::shelve).await?;
     }
     Ok(())
 }
 
-async fn shelve(app: &App, document: DocumentId) -> anyhow::Result<()> {
+/// Writes documents whose title was changed into the index anew; what failed stays noted.
+async fn retitle(app: &App) -> anyhow::Result<()> {
+    while let Some(document) = app.ingest.next_retitled() {
+        let written = write_again(app, document, Serving::upsert).await;
+        if written.is_err() {
+            app.ingest.retitled(document);
+        }
+        written?;
+    }
+    Ok(())
+}
+
+/// Hands a ready document, as the database has it, to the index.
+async fn write_again(
+    app: &App,
+    document: DocumentId,
+    write: fn(&Serving, Grade, &[IndexedPassage]) -> Result<(), SearchError>,
+) -> anyhow::Result<()> {
     let passages = app.store.passages_to_index(document).await?;
     let Some(grade) = passages.first().map(|p| p.grade) else { return Ok(()) };
     let index = Arc::clone(&app.index);
     let passages: Vec<_> = passages.into_iter().map(indexed).collect();
-    Ok(blocking::run(move || index.shelve(grade, &passages)).await??)
+    Ok(blocking::run(move || write(&index, grade, &passages)).await??)
 }
 
 /// Indexes from the database what `todo` names.
@@ -206,15 +224,6 @@ async fn fill_all(app: &App, index: &Arc<Library>) -> anyhow::Result<()> {
         tracing::info!("index filled from the database");
     }
     Ok(())
-}
-
-/// Writes ready documents into the index anew: their titles changed. What cannot be written now keeps its old title in
-/// the index until that is made anew.
-pub async fn reindex(app: &App, documents: &[DocumentId]) {
-    let todo = Todo::Documents(documents.to_vec());
-    if let Err(error) = fill(app, &todo).await {
-        tracing::warn!(%error, "titles in the index");
-    }
 }
 
 /// Screens show how far the index has come.

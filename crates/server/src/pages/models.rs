@@ -28,7 +28,11 @@ async fn models(State(app): State<App>, Admin(reader): Admin, uri: Uri) -> Page 
     };
     let running = loaded(&app);
     let embedding = app.engines.embedder().map(|e| e.card().name.clone());
-    let in_use = |m: &Installed| running.iter().any(|l| l.name == m.name) || embedding.as_ref() == Some(&m.name);
+    let ranking = app.engines.ranking();
+    let ranks = |name: &str| ranking.as_ref().is_some_and(|r| r.name() == name);
+    let in_use = |m: &Installed| {
+        running.iter().any(|l| l.name == m.name) || embedding.as_ref() == Some(&m.name) || ranks(&m.name)
+    };
     let rows = installed.iter().map(|m| ModelRow {
         name: m.name.clone(),
         label: m.label.clone(),
@@ -37,8 +41,6 @@ async fn models(State(app): State<App>, Admin(reader): Admin, uri: Uri) -> Page 
         memory: shown(m.memory),
         licence: m.licence.clone(),
         loaded: in_use(m),
-        // Rerankers have no work in the search yet.
-        loadable: m.kind != ModelKind::Reranker,
     });
     let rows: Vec<ModelRow> = rows.collect();
     let card = app.engine.card();
@@ -51,6 +53,7 @@ async fn models(State(app): State<App>, Admin(reader): Admin, uri: Uri) -> Page 
         loaded: running.iter().map(|l| loaded_row(&l.label, &l.metrics)).collect(),
         rows,
         vectors: coverage(&app).await.map(|c| (c.done, c.total)),
+        reads: ranking.map(|r| r.reads()),
         servers: servers_view(&app, reader.lang),
         trouble: app.shelf.trouble(reader.lang),
     })

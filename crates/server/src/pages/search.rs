@@ -96,8 +96,13 @@ fn place(field: Field) -> &'static str {
     }
 }
 
+/// Log-odds as a probability of 0 to 100.
+fn percent(log_odds: f32) -> u8 {
+    (100.0 / (1.0 + (-log_odds).exp())).round() as u8
+}
+
 fn hit(app: &App, found: Found, q: &str) -> Hit {
-    let Found { passage: p, also, .. } = found;
+    let Found { passage: p, also, relevance, .. } = found;
     let why = find::why(app, q, &p);
     let mut words = Vec::new();
     let mut missing = Vec::new();
@@ -111,6 +116,7 @@ fn hit(app: &App, found: Found, q: &str) -> Hit {
     Hit {
         found: words,
         missing,
+        relevance: relevance.map(percent),
         also: also.into_iter().map(|p| (p.id, p.document, p.document_title)).collect(),
         passage: p.id,
         document: p.document,

@@ -17,6 +17,8 @@ pub struct ModelsPage {
     pub rows: Vec<ModelRow>,
     /// Passages that can be found by meaning, and all of them.
     pub vectors: Option<(usize, usize)>,
+    /// Passages that the ranking model reads for one question; 0 where it is too slow here.
+    pub reads: Option<usize>,
     pub servers: ServersView,
     /// Why what is set is not in force, in Korean.
     pub trouble: Option<String>,
@@ -54,7 +56,6 @@ pub struct ModelRow {
     pub memory: String,
     pub licence: String,
     pub loaded: bool,
-    pub loadable: bool,
 }
 
 /// The servers inside the network, as a section of the page.

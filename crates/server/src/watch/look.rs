@@ -4,7 +4,7 @@
 use super::share::{Folder, Seen, Share, ShareError};
 use crate::app::App;
 use crate::blocking;
-use crate::ingest::{reindex, sweep_originals};
+use crate::ingest::sweep_originals;
 use crate::names::split_name;
 use madang_store::StoreError;
 use madang_store::documents::NewDocument;
@@ -141,7 +141,8 @@ impl Step<'_> {
             self.looked.moved += 1;
             let to = WatchedFile { document: old.document, ..file };
             self.app.store.move_file(self.folder, &from, &to, &title).await?;
-            return Ok(reindex(self.app, old.document.as_slice()).await);
+            old.document.into_iter().for_each(|document| self.app.ingest.retitled(document));
+            return Ok(());
         }
         let replaces = before.as_ref().and_then(|b| b.document);
         match replaces {

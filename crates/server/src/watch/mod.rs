@@ -4,7 +4,7 @@
 mod look;
 mod share;
 
-pub use look::reasons;
+pub use look::{LookError, reasons};
 pub use share::{Share, ShareError};
 
 use crate::app::App;
