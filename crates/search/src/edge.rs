@@ -16,10 +16,10 @@ use qdrant_edge::{
     EdgeOptimizersConfig, EdgeShard, EdgeSparseVectorParams, FieldCondition, FieldIndexOperations, Filter,
     HasVectorCondition, JsonPath, KeywordIndexParams, Match, Modifier, NamedQuery, OperationResult, PayloadFieldSchema,
     PayloadSchemaParams, PointId, PointInsertOperations, PointOperations, PointStruct, PointVectorsPersisted,
-    QueryEnum, QueryRequest, Record, ScoredPoint, ScoringQuery, ScrollRequest, SparseVector, UpdateOperation,
-    UpdateVectorsOp, Vector, VectorInternal, VectorNameConfig, VectorNameOperations, VectorOperations, VectorPersisted,
-    VectorStorageDatatype, VectorStructInternal, VectorStructPersisted, Vectors, WalOptions, WithPayloadInterface,
-    WithVector,
+    QueryEnum, QueryRequest, Record, ScoredPoint, ScoringQuery, ScrollRequest, SearchParams, SparseVector,
+    UpdateOperation, UpdateVectorsOp, Vector, VectorInternal, VectorNameConfig, VectorNameOperations, VectorOperations,
+    VectorPersisted, VectorStorageDatatype, VectorStructInternal, VectorStructPersisted, Vectors, WalOptions,
+    WithPayloadInterface, WithVector,
 };
 use std::collections::HashSet;
 use std::io::ErrorKind;
@@ -28,22 +28,34 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{PoisonError, RwLock};
 
-/// Dense vectors per operation: as [`POINTS_PER_OPERATION`], at 65,536 numbers each.
-const VECTORS_PER_OPERATION: usize = 8;
+/// Bytes of dense vectors per operation: as [`POINTS_PER_OPERATION`].
+const VECTOR_BYTES_PER_OPERATION: usize = 1 << 20;
 /// The default of 32 MiB is allocated at once, too much for a small office's index.
 const WAL_SEGMENT_BYTES: usize = 4 * 1024 * 1024;
-/// Points written before they are merged. Until then each new one walks every entry of its terms' posting lists (0.7.2 says
-/// that it stops early and does not), so that a million in one go would take days.
-const MOST_UNMERGED: usize = 8_192;
+/// Points written before they are sealed, that is made into a segment that takes no more. Until then each new one walks
+/// every entry of its terms' posting lists (0.7.2 says that it stops early and does not), so that a million in one go would
+/// take days.
+const MOST_UNSEALED: usize = 4_096;
+/// Least size of what is sealed, KiB: less than [`MOST_UNSEALED`] points of one vector take.
+const LEAST_SEALED_KIB: usize = 1_000;
+/// Segments that may gather while much is written; the smallest are merged beyond, so that each point is rewritten a few
+/// times at most.
+const MOST_SEALED: usize = 32;
+/// Segments after [`Home::optimise`], where their sizes allow.
+const MERGED: usize = 8;
+/// Largest segment that merging makes, KiB.
+const MOST_SEGMENT_KIB: usize = 512_000;
+/// Candidates that a search by meaning keeps: at 100, the engine's own, a tenth more of the nearest were missed (docs/search.md).
+const CANDIDATES: usize = 256;
 /// Write-ahead segments that may gather before [`Home::optimise`] removes them.
 const MOST_WRITE_AHEAD_SEGMENTS: usize = 4;
 
 /// An open shard.
 pub(crate) struct Edge {
     path: PathBuf,
-    /// Empty while its files are worked on, and after it could not be opened again.
+    /// Empty while its files are worked on, and after it could not be opened again: the next call tries once more.
     shard: RwLock<Option<EdgeShard>>,
-    /// Points written since the last merge.
+    /// Points written since the last were sealed.
     added: AtomicUsize,
 }
 
@@ -85,7 +97,7 @@ impl Edge {
             score_threshold: least.map(OrderedFloat),
             limit,
             offset: 0,
-            params: None,
+            params: Some(SearchParams { hnsw_ef: Some(CANDIDATES), ..SearchParams::default() }),
             with_vector: WithVector::Bool(false),
             with_payload: WithPayloadInterface::Bool(true),
         };
@@ -96,19 +108,39 @@ impl Edge {
         self.ask(|shard| shard.update(operation))
     }
 
-    /// Merges when enough points were written since the last time. A vector counts as its point, which moves with it.
+    /// Seals when enough points were written since the last time. A vector counts as its point, which moves with it.
     fn wrote(&self, points: usize) -> Result<(), SearchError> {
-        if self.added.fetch_add(points, Ordering::Relaxed) + points >= MOST_UNMERGED {
-            self.ask(EdgeShard::optimize)?;
-            self.added.store(0, Ordering::Relaxed);
+        if self.added.fetch_add(points, Ordering::Relaxed) + points >= MOST_UNSEALED {
+            self.merge(MOST_SEALED)?;
         }
         Ok(())
     }
 
+    /// Seals what was written and merges the smallest segments where there are more than `segments`.
+    fn merge(&self, segments: usize) -> Result<(), SearchError> {
+        self.ask(|shard| shard.set_optimizers_config(optimizers(segments)).and_then(|()| shard.optimize()))?;
+        self.added.store(0, Ordering::Relaxed);
+        Ok(())
+    }
+
     fn ask<T>(&self, call: impl FnOnce(&EdgeShard) -> OperationResult<T>) -> Result<T, SearchError> {
-        let shard = self.shard.read().unwrap_or_else(PoisonError::into_inner);
+        let mut shard = self.shard.read().unwrap_or_else(PoisonError::into_inner);
+        if shard.is_none() {
+            drop(shard);
+            self.reopen()?;
+            shard = self.shard.read().unwrap_or_else(PoisonError::into_inner);
+        }
         let shard = shard.as_ref().ok_or_else(|| SearchError::Engine("색인이 닫혔습니다.".into()))?;
         guarded(|| call(shard))
+    }
+
+    /// Opens the shard where it could not be opened before.
+    fn reopen(&self) -> Result<(), SearchError> {
+        let mut shard = self.shard.write().unwrap_or_else(PoisonError::into_inner);
+        if shard.is_none() {
+            *shard = Some(load(&self.path)?);
+        }
+        Ok(())
     }
 }
 
@@ -195,7 +227,8 @@ impl Home for Edge {
 
     fn put_vectors(&self, name: &str, vectors: &[(PassageId, &[f32])]) -> Result<usize, SearchError> {
         let mut put = 0;
-        for some in vectors.chunks(VECTORS_PER_OPERATION) {
+        let bytes = vectors.first().map_or(0, |(_, v)| size_of_val(*v)).max(1);
+        for some in vectors.chunks((VECTOR_BYTES_PER_OPERATION / bytes).max(1)) {
             let ids: Vec<_> = some.iter().map(|(id, _)| PointId::Uuid(id.0)).collect();
             let none = WithPayloadInterface::Bool(false);
             let there = self.ask(|shard| shard.retrieve(&ids, Some(none), None))?;
@@ -220,20 +253,25 @@ impl Home for Edge {
     }
 
     fn count(&self, which: Option<&Which<'_>>) -> Result<usize, SearchError> {
-        let filter = which.map(condition).transpose()?.map(Filter::new_must);
+        let Some(which) = which else {
+            // The sum of the segments' own numbers: the engine's exact count lists every point, and each write counts.
+            return self.ask(|shard| Ok(shard.info().points_count));
+        };
+        let filter = Some(Filter::new_must(condition(which)?));
         self.ask(|shard| shard.count(CountRequest { filter, exact: true }))
     }
 
     fn optimise(&self) -> Result<(), SearchError> {
-        self.ask(EdgeShard::optimize)?;
+        self.merge(MERGED)?;
         self.flush()?;
-        if closed_segments(&self.path.join("wal"))?.len() > MOST_WRITE_AHEAD_SEGMENTS {
-            let mut shard = self.shard.write().unwrap_or_else(PoisonError::into_inner);
-            close(shard.take())?;
-            trim_write_ahead_log(&self.path)?;
-            *shard = Some(load(&self.path)?);
+        if closed_segments(&self.path.join("wal"))?.len() <= MOST_WRITE_AHEAD_SEGMENTS {
+            return Ok(());
         }
-        Ok(())
+        let mut shard = self.shard.write().unwrap_or_else(PoisonError::into_inner);
+        let trimmed = close(shard.take()).and_then(|()| trim_write_ahead_log(&self.path));
+        // Whatever became of the log: searches wait for this.
+        *shard = Some(load(&self.path)?);
+        trimmed
     }
 
     fn flush(&self) -> Result<(), SearchError> {
@@ -283,9 +321,18 @@ fn config() -> EdgeConfig {
     EdgeConfig {
         on_disk_payload: true,
         sparse_vectors: [(LEXICAL.into(), lexical)].into(),
-        optimizers: EdgeOptimizersConfig::default(),
+        optimizers: optimizers(MERGED),
         wal_options: Some(WalOptions { segment_capacity: WAL_SEGMENT_BYTES, ..Default::default() }),
         ..Default::default()
+    }
+}
+
+fn optimizers(segments: usize) -> EdgeOptimizersConfig {
+    EdgeOptimizersConfig {
+        default_segment_number: Some(segments),
+        max_segment_size: Some(MOST_SEGMENT_KIB),
+        indexing_threshold: Some(LEAST_SEALED_KIB),
+        ..EdgeOptimizersConfig::default()
     }
 }
 

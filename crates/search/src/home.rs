@@ -5,7 +5,9 @@
 use crate::SearchError;
 use crate::bm25::Sparse;
 use crate::fusion::Nearest;
+use ipnet::IpNet;
 use madang_domain::{CollectionId, DocumentId, PassageId};
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -46,10 +48,12 @@ pub struct QdrantServer {
     pub write_consistency: Option<u32>,
     /// Longest wait for an answer to a search.
     pub timeout: Duration,
+    /// Networks in which the server may be: no connection leads elsewhere, whatever its name comes to mean.
+    pub networks: Vec<IpNet>,
 }
 
 impl QdrantServer {
-    /// One shard of one copy per node, ten seconds, no key.
+    /// One shard of one copy per node, ten seconds, no key; on this machine or at a private address.
     pub fn at(url: impl Into<String>) -> Self {
         Self {
             url: url.into(),
@@ -60,8 +64,17 @@ impl QdrantServer {
             replicas: 1,
             write_consistency: None,
             timeout: Duration::from_secs(10),
+            networks: private_networks(),
         }
     }
+}
+
+/// This machine, and the addresses of RFC 1918 and RFC 4193.
+pub fn private_networks() -> Vec<IpNet> {
+    let v4 = [([127, 0, 0, 0], 8), ([10, 0, 0, 0], 8), ([172, 16, 0, 0], 12), ([192, 168, 0, 0], 16)];
+    let v6 = [(Ipv6Addr::LOCALHOST, 128), (Ipv6Addr::new(0xfc00, 0, 0, 0, 0, 0, 0, 0), 7)];
+    let v4 = v4.into_iter().map(|(address, length)| IpNet::new_assert(IpAddr::from(address), length));
+    v4.chain(v6.into_iter().map(|(address, length)| IpNet::new_assert(IpAddr::V6(address), length))).collect()
 }
 
 impl std::fmt::Debug for QdrantServer {

@@ -9,6 +9,7 @@ use crate::server::Server;
 use crate::vectors::{QueryVector, VectorModels, agree_on_vectors};
 use crate::{SearchError, Synonyms};
 use madang_domain::{CollectionId, DocumentId, PassageId, ReadableCollections};
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -54,6 +55,8 @@ pub struct Hit {
     pub collection: CollectionId,
     /// BM25, cosine, or both fused by rank: comparable within one answer, not between queries.
     pub score: f32,
+    /// Its meaning is near, whether or not it shares words with the question.
+    pub near: bool,
 }
 
 /// What [`Index::check`] sees.
@@ -110,8 +113,15 @@ impl Sides {
 
     /// One list of both, best first.
     pub fn joined(self, options: &SearchOptions) -> Vec<Hit> {
+        let near: HashSet<_> = self.meaning.iter().map(|f| f.passage).collect();
         let found = fuse(self.words, self.meaning, options.limit.min(MOST_HITS));
-        let hit = |f: Found| Hit { passage: f.passage, document: f.document, collection: f.collection, score: f.score };
+        let hit = |f: Found| Hit {
+            passage: f.passage,
+            document: f.document,
+            collection: f.collection,
+            score: f.score,
+            near: near.contains(&f.passage),
+        };
         found.into_iter().map(hit).collect()
     }
 }

@@ -1,34 +1,22 @@
-//! The home on a Qdrant server or cluster: the line to it and the order of calls. What the messages say is `wire`'s.
+//! The home on a Qdrant server or cluster: which calls are made, and in which order. What the messages say is `wire`'s, the
+//! connection is `line`'s.
 
 use crate::SearchError;
 use crate::bm25::Sparse;
 use crate::fusion::Nearest;
 use crate::home::{COLLECTION, Dense, Home, POINTS_PER_OPERATION, Point, QdrantServer, Which, following};
+use crate::line::{Line, WRITE};
 use crate::wire;
 use madang_domain::{DocumentId, PassageId};
-use qdrant_client::qdrant::collections_client::CollectionsClient;
-use qdrant_client::qdrant::points_client::PointsClient;
 use qdrant_client::qdrant::{
     CollectionExistsRequest, CollectionInfo, DeleteCollection, GetCollectionInfoRequest, ListCollectionsRequest,
-    PointsOperationResponse, QueryPoints, ScoredPoint, UpdateCollection, UpdateStatus,
+    UpdateCollection,
 };
 use std::collections::HashMap;
-use std::sync::{PoisonError, RwLock, mpsc};
-use std::time::Duration;
-use tokio::runtime::Runtime;
-use tonic::metadata::{Ascii, MetadataValue};
-use tonic::service::{Interceptor, interceptor::InterceptedService};
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
-use tonic::{Code, Request, Response, Status};
+use std::sync::{PoisonError, RwLock};
 
-/// Longest wait for a connection.
-const CONNECT: Duration = Duration::from_secs(5);
-/// Longest wait for a write: the server answers when it has been applied.
-const WRITE: Duration = Duration::from_secs(120);
 /// Vectors per write: a few MiB at the largest dimensions in use.
 const VECTORS_PER_OPERATION: usize = 64;
-/// A page of vectors can be larger than gRPC's customary 4 MiB.
-const MOST_ANSWER: usize = 64 << 20;
 const MOST_PREFIX: usize = 40;
 
 /// The collections of one index on a server.
@@ -318,209 +306,10 @@ impl Home for Server {
     }
 }
 
-type Guarded = InterceptedService<Channel, Key>;
-
-/// The connection, opened with the first call and again whenever it broke.
-struct Line {
-    /// Calls come from threads that block, with a runtime around them or none: this one carries the connection.
-    runtime: Option<Runtime>,
-    points: PointsClient<Guarded>,
-    collections: CollectionsClient<Guarded>,
-}
-
-impl Line {
-    fn new(at: &QdrantServer) -> Result<Self, SearchError> {
-        let wrong = |reason: String| SearchError::Settings(reason);
-        let key = Key::new(at.key.as_deref())?;
-        let endpoint = endpoint(at)?;
-        let mut runtime = tokio::runtime::Builder::new_multi_thread();
-        let runtime =
-            runtime.worker_threads(1).thread_name("qdrant").enable_all().build().map_err(|e| wrong(e.to_string()))?;
-        let channel = {
-            let _inside = runtime.enter();
-            endpoint.connect_lazy()
-        };
-        let guarded = InterceptedService::new(channel, key);
-        Ok(Self {
-            points: PointsClient::new(guarded.clone()).max_decoding_message_size(MOST_ANSWER),
-            collections: CollectionsClient::new(guarded),
-            runtime: Some(runtime),
-        })
-    }
-
-    /// Waits for an answer on a thread of its own runtime: whoever calls may be inside another.
-    fn wait<T, F>(&self, limit: Duration, call: F) -> Result<T, SearchError>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<T, Status>> + Send + 'static,
-    {
-        let runtime = self.runtime.as_ref().ok_or_else(|| SearchError::Unreachable("닫힌 연결".into()))?;
-        let (done, answer) = mpsc::sync_channel(1);
-        runtime.spawn(async move {
-            let late = |_| Status::deadline_exceeded(format!("{}초 안에 답이 없습니다", limit.as_secs()));
-            let _ = done.send(tokio::time::timeout(limit, call).await.unwrap_or_else(|e| Err(late(e))));
-        });
-        answer.recv().map_err(|_| SearchError::Unreachable("끊긴 연결".into()))?.map_err(told)
-    }
-
-    /// A question; asked once more where the line broke, which is how a restarted server shows.
-    fn points<T, F>(&self, limit: Duration, call: impl Fn(PointsClient<Guarded>) -> F) -> Result<T, SearchError>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<Response<T>, Status>> + Send + 'static,
-    {
-        let ask = || {
-            let asked = call(self.points.clone());
-            self.wait(limit, async move { asked.await.map(Response::into_inner) })
-        };
-        match ask() {
-            Err(SearchError::Unreachable(_)) => ask(),
-            answered => answered,
-        }
-    }
-
-    /// A change of points, which has been applied when it returns.
-    fn write<F>(&self, call: impl FnOnce(PointsClient<Guarded>) -> F) -> Result<(), SearchError>
-    where
-        F: Future<Output = Result<Response<PointsOperationResponse>, Status>> + Send + 'static,
-    {
-        let asked = call(self.points.clone());
-        let answer = self.wait(WRITE, async move { asked.await.map(Response::into_inner) })?;
-        match answer.result.map(|r| r.status()) {
-            Some(UpdateStatus::Completed) => Ok(()),
-            status => Err(SearchError::Server(format!("쓰기가 끝나지 않음: {status:?}"))),
-        }
-    }
-
-    fn collections<T, F>(
-        &self,
-        limit: Duration,
-        call: impl FnOnce(CollectionsClient<Guarded>) -> F,
-    ) -> Result<T, SearchError>
-    where
-        T: Send + 'static,
-        F: Future<Output = Result<Response<T>, Status>> + Send + 'static,
-    {
-        let asked = call(self.collections.clone());
-        self.wait(limit, async move { asked.await.map(Response::into_inner) })
-    }
-
-    fn find(&self, limit: Duration, query: QueryPoints) -> Result<Nearest, SearchError> {
-        let answer = self.points(limit, |mut p| {
-            let query = query.clone();
-            async move { p.query(query).await }
-        })?;
-        answer.result.into_iter().map(wire::found).collect()
-    }
-
-    /// Two questions on their way at once.
-    fn find_both(
-        &self,
-        limit: Duration,
-        one: QueryPoints,
-        other: QueryPoints,
-    ) -> Result<(Nearest, Nearest), SearchError> {
-        let (one, other) = self.points(limit, |p| {
-            let (mut first, mut second, one, other) = (p.clone(), p, one.clone(), other.clone());
-            async move {
-                let (one, other) = tokio::try_join!(first.query(one), second.query(other))?;
-                Ok(Response::new((one.into_inner().result, other.into_inner().result)))
-            }
-        })?;
-        let read = |points: Vec<ScoredPoint>| points.into_iter().map(wire::found).collect::<Result<Nearest, _>>();
-        Ok((read(one)?, read(other)?))
-    }
-
-    fn count(&self, limit: Duration, count: qdrant_client::qdrant::CountPoints) -> Result<usize, SearchError> {
-        let answer = self.points(limit, |mut p| {
-            let count = count.clone();
-            async move { p.count(count).await }
-        })?;
-        let count = answer.result.ok_or_else(|| SearchError::Server("빈 답".into()))?.count;
-        Ok(usize::try_from(count).unwrap_or(usize::MAX))
-    }
-}
-
-impl Drop for Line {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.runtime.take() {
-            // Waiting here would panic inside another runtime.
-            runtime.shutdown_background();
-        }
-    }
-}
-
-fn endpoint(at: &QdrantServer) -> Result<Endpoint, SearchError> {
-    let wrong = |e: tonic::transport::Error| SearchError::Settings(format!("주소나 인증서: {e}"));
-    let tls = match at.url.split_once("://") {
-        Some(("https", _)) => true,
-        Some(("http", _)) => false,
-        _ => return Err(SearchError::Settings("주소는 https://이름:6334처럼 적어 주세요.".into())),
-    };
-    let endpoint = Endpoint::from_shared(at.url.clone()).map_err(wrong)?;
-    let endpoint = endpoint
-        .connect_timeout(CONNECT)
-        .tcp_nodelay(true)
-        .http2_keep_alive_interval(Duration::from_secs(20))
-        .keep_alive_while_idle(true);
-    if !tls {
-        return Ok(endpoint);
-    }
-    let config = match &at.authority {
-        Some(path) => {
-            let pem = std::fs::read(path).map_err(SearchError::io(path))?;
-            ClientTlsConfig::new().ca_certificate(Certificate::from_pem(pem))
-        }
-        None => ClientTlsConfig::new().with_native_roots(),
-    };
-    endpoint.tls_config(config).map_err(wrong)
-}
-
-/// Puts the API key into every request, marked so that nothing prints it.
-#[derive(Clone)]
-struct Key(Option<MetadataValue<Ascii>>);
-
-impl Key {
-    fn new(key: Option<&str>) -> Result<Self, SearchError> {
-        let value = key.map(|key| {
-            let mut value = MetadataValue::try_from(key)
-                .map_err(|_| SearchError::Settings("API 키에 쓸 수 없는 글자가 있습니다.".into()))?;
-            value.set_sensitive(true);
-            Ok(value)
-        });
-        value.transpose().map(Self)
-    }
-}
-
-impl Interceptor for Key {
-    fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {
-        if let Some(key) = &self.0 {
-            request.metadata_mut().insert("api-key", key.clone());
-        }
-        Ok(request)
-    }
-}
-
-/// A server's refusal, or the line's, in our words.
-fn told(status: Status) -> SearchError {
-    // What the server itself said has no cause on our side.
-    if let Some(cause) = std::error::Error::source(&status) {
-        return SearchError::Unreachable(format!("{} ({cause})", status.message()));
-    }
-    let reason = status.message().to_owned();
-    match status.code() {
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown => {
-            SearchError::Unreachable(reason)
-        }
-        Code::Unauthenticated | Code::PermissionDenied => SearchError::Refused,
-        Code::NotFound => SearchError::rebuild(format!("검색 서버에 이 색인이 없습니다: {reason}")),
-        _ => SearchError::Server(reason),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn settings_that_cannot_work_are_told_before_a_connection() {
@@ -531,16 +320,6 @@ mod tests {
         let prefix = |prefix: &str| Server::new_name(&QdrantServer { prefix: prefix.into(), ..QdrantServer::at("") });
         assert!(prefix("").is_err() && prefix("a/b").is_err() && prefix(&"a".repeat(41)).is_err());
         assert!(prefix("madang-city").is_ok_and(|name| name.starts_with("madang-city-")));
-    }
-
-    #[test]
-    fn a_key_is_never_shown() {
-        let at = QdrantServer { key: Some("very-secret".into()), ..QdrantServer::at("http://a:1") };
-        assert!(!format!("{at:?}").contains("very-secret"));
-        let mut key = Key::new(at.key.as_deref()).expect("key");
-        let request = key.call(Request::new(())).expect("request");
-        assert!(request.metadata().contains_key("api-key"));
-        assert!(!format!("{request:?}").contains("very-secret"));
     }
 
     #[test]

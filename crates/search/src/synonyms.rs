@@ -11,6 +11,9 @@ pub const MOST_GROUPS: usize = 5_000;
 const MOST_WORDS: usize = 20;
 const MOST_CHARACTERS: usize = 40;
 
+/// Most groups that one word counts in: a word of many meanings helps no question.
+const MOST_MEANINGS: usize = 20;
+
 /// Groups of words of one meaning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Synonyms {
@@ -36,7 +39,7 @@ impl Synonyms {
             let group = all.groups.len();
             for word in &words {
                 let groups = all.by_word.entry(normalise(word)).or_default();
-                if groups.last() != Some(&group) {
+                if groups.last() != Some(&group) && groups.len() < MOST_MEANINGS {
                     groups.push(group);
                 }
             }

@@ -5,7 +5,8 @@ use crate::blocking;
 use crate::error::{Failure, Handled};
 use crate::meaning;
 use madang_domain::{CollectionId, Passage, Scope};
-use madang_search::{Explanation, SearchOptions, explain, fold};
+use madang_search::{Explanation, SearchOptions, Synonyms, explain, fold};
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, HashMap};
 use std::time::Instant;
 
@@ -20,6 +21,8 @@ pub struct Found {
     pub passage: Passage,
     /// Of BM25, or of both fused where meaning counts too: comparable within one answer alone.
     pub score: f32,
+    /// Its meaning is near, whether or not it shares words with the question.
+    pub near: bool,
     /// Log-odds that it answers the question, where a ranking model read it: such hits stand first, by this.
     pub relevance: Option<f32>,
     /// Passages further down that say the same, best first.
@@ -59,49 +62,61 @@ pub async fn passages(
     .map_err(Failure::internal)?
     .map_err(Failure::internal)?;
     let ids: Vec<_> = hits.iter().map(|h| h.passage).collect();
-    let scores: HashMap<_, _> = hits.iter().map(|h| (h.passage, h.score)).collect();
+    let known: HashMap<_, _> = hits.into_iter().map(|h| (h.passage, h)).collect();
     let passages = app.store.passages(scope, &ids).await?;
-    let ranked = ranked(app, &query, passages).await.map_err(Failure::internal)?;
-    let relevances: HashMap<_, _> = ranked.iter().map(|(p, relevance)| (p.id, *relevance)).collect();
-    let found = |(passage, also): (Passage, Vec<Passage>)| Found {
-        score: scores.get(&passage.id).copied().unwrap_or_default(),
-        relevance: relevances.get(&passage.id).copied().flatten(),
-        passage,
-        also,
+    let found = |group: Group| Found {
+        score: known.get(&group.first.id).map_or(0.0, |h| h.score),
+        near: known.get(&group.first.id).is_some_and(|h| h.near),
+        relevance: group.relevance,
+        passage: group.first,
+        also: group.also,
     };
-    let passages = ranked.into_iter().map(|(passage, _)| passage).collect();
-    let hits = folded(passages).into_iter().take(limit).map(found).collect();
+    let groups = grouped(app, Some(query), passages).await.map_err(Failure::internal)?;
+    let hits = groups.into_iter().take(limit).map(found).collect();
     Ok(Findings { hits, ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) })
 }
 
-/// What was found in the order of the ranking model, if there is one; as it was if not.
+/// A passage and those that say the same.
+pub struct Group {
+    pub first: Passage,
+    /// Log-odds that it answers the question, where a ranking model read it.
+    pub relevance: Option<f32>,
+    pub also: Vec<Passage>,
+}
+
+/// Passages in the order of the ranking model, where there is one and a question to rank by, else as they came; those
+/// that say the same behind the best of them. Grouped only inside what this reader may read.
 ///
 /// # Errors
 /// The work was ended.
-pub async fn ranked(app: &App, question: &str, passages: Vec<Passage>) -> std::io::Result<Vec<(Passage, Option<f32>)>> {
-    let Some(model) = app.engines.ranking() else {
-        return Ok(passages.into_iter().map(|p| (p, None)).collect());
-    };
-    let question = question.to_owned();
-    blocking::run(move || model.rank(&question, passages)).await
+pub async fn grouped(app: &App, question: Option<String>, passages: Vec<Passage>) -> std::io::Result<Vec<Group>> {
+    let model = app.engines.ranking();
+    blocking::run(move || {
+        let ranked = match (model, question) {
+            (Some(model), Some(question)) => model.rank(&question, passages),
+            _ => passages.into_iter().map(|p| (p, None)).collect(),
+        };
+        folded(ranked)
+    })
+    .await
+}
+
+fn folded(ranked: Vec<(Passage, Option<f32>)>) -> Vec<Group> {
+    let texts: Vec<&str> = ranked.iter().map(|(p, _)| p.text.as_str()).collect();
+    let firsts = fold(&texts);
+    let mut groups: BTreeMap<usize, Group> = BTreeMap::new();
+    for ((passage, relevance), first) in ranked.into_iter().zip(firsts) {
+        match groups.entry(first) {
+            Entry::Occupied(mut group) => group.get_mut().also.push(passage),
+            Entry::Vacant(place) => {
+                place.insert(Group { first: passage, relevance, also: Vec::new() });
+            }
+        }
+    }
+    groups.into_values().collect()
 }
 
 /// Which words of the question stand where in a passage.
-pub fn why(app: &App, query: &str, passage: &Passage) -> Explanation {
-    explain(query, &passage.document_title, &passage.heading_path, &passage.text, &app.synonyms())
-}
-
-/// Passages that say the same behind the best of them. Grouped only inside what this reader may read.
-pub fn folded(passages: Vec<Passage>) -> Vec<(Passage, Vec<Passage>)> {
-    let texts: Vec<&str> = passages.iter().map(|p| p.text.as_str()).collect();
-    let firsts = fold(&texts);
-    let mut groups: BTreeMap<usize, Vec<Passage>> = BTreeMap::new();
-    for (passage, first) in passages.into_iter().zip(firsts) {
-        groups.entry(first).or_default().push(passage);
-    }
-    let groups = groups.into_values().map(|group| {
-        let mut group = group.into_iter();
-        (group.next(), group.collect())
-    });
-    groups.filter_map(|(first, also)| Some((first?, also))).collect()
+pub fn why(synonyms: &Synonyms, query: &str, passage: &Passage) -> Explanation {
+    explain(query, &passage.document_title, &passage.heading_path, &passage.text, synonyms)
 }

@@ -2,11 +2,12 @@
 //! the file it is embedded, in `index/`. The key of a server is in a file of its own or in the environment, never here.
 
 use anyhow::{Context, bail, ensure};
+use ipnet::IpNet;
 use madang_inference::remote::InternalNetworks;
-use madang_search::{Place, QdrantServer};
+use madang_search::{Place, QdrantServer, private_networks};
 use serde::{Deserialize, Serialize};
 use std::io::Write;
-use std::net::{IpAddr, ToSocketAddrs};
+use std::net::ToSocketAddrs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -148,7 +149,8 @@ impl IndexHome {
         let Some(server) = &self.server else { return Ok(Place::Embedded) };
         ensure!(server.replicas >= 1 && server.shards != Some(0), "shards와 replicas는 1 이상이어야 합니다.");
         ensure!(server.timeout_seconds >= 1, "timeout_seconds는 1 이상이어야 합니다.");
-        check_inside(&server.url, networks)?;
+        let networks = [private_networks().as_slice(), networks.all()].concat();
+        check_inside(&server.url, &networks)?;
         Ok(Place::Server(Box::new(QdrantServer {
             url: server.url.clone(),
             key: server.key()?,
@@ -158,6 +160,7 @@ impl IndexHome {
             replicas: server.replicas,
             write_consistency: server.write_consistency,
             timeout: Duration::from_secs(server.timeout_seconds),
+            networks,
         })))
     }
 }
@@ -185,26 +188,24 @@ impl ServerSettings {
     }
 }
 
-/// Passages of classified collections are known by these numbers too: they go to no address outside.
-fn check_inside(url: &str, networks: &InternalNetworks) -> anyhow::Result<()> {
-    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+/// Passages of classified collections are known by these numbers too: they go to no address outside. Told here before
+/// anything is made there; each connection looks again.
+fn check_inside(url: &str, networks: &[IpNet]) -> anyhow::Result<()> {
+    let (scheme, host) = url.split_once("://").unwrap_or(("", url));
     let host = host.split(['/', '?', '#']).next().unwrap_or_default();
     ensure!(!host.is_empty() && !host.contains('@'), "검색 서버의 주소를 https://이름:6334처럼 적어 주세요.");
     let addresses = host.to_socket_addrs().with_context(|| format!("검색 서버 {host}을(를) 찾지 못했습니다"))?;
     for address in addresses {
         let ip = address.ip().to_canonical();
-        if !is_private(ip) && !networks.contains(ip) {
+        if !networks.iter().any(|n| n.contains(&ip)) {
             bail!("{ip}은(는) 내부망 주소가 아니어서 색인을 두지 않습니다. 주소를 고치거나 내부망 목록에 더해 주세요.");
         }
+        ensure!(
+            scheme != "http" || ip.is_loopback(),
+            "다른 기기의 검색 서버({host})에는 https로만 연결합니다. 주소를 https://로 적고 서버에 인증서를 두어 주세요."
+        );
     }
     Ok(())
-}
-
-fn is_private(ip: IpAddr) -> bool {
-    match ip {
-        IpAddr::V4(ip) => ip.is_loopback() || ip.is_private(),
-        IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),
-    }
 }
 
 #[cfg(test)]
@@ -246,6 +247,7 @@ mod tests {
         assert_eq!((at.shards, at.replicas, at.timeout), (Some(3), 2, Duration::from_secs(5)));
         assert!(server("https://10.1.2.3:6334").place(&none).is_ok());
         assert!(server("https://[fd00::7]:6334").place(&none).is_ok());
+        assert!(server("http://10.1.2.3:6334").place(&none).is_err(), "the key would go in the clear");
         let outside = server("https://203.0.113.9:6334");
         assert!(outside.place(&none).is_err());
         assert!(outside.place(&InternalNetworks::parse(["203.0.113.0/24"]).unwrap()).is_ok());

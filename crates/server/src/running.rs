@@ -286,14 +286,12 @@ impl Work {
         ids.truncate(HITS * 2);
         let passages = self.app.store.passages(&self.scope, &ids).await.map_err(trouble)?;
         // The store rechecks what may be read; the sheet's own narrowing is rechecked here.
-        let mut readable: Vec<_> = passages.into_iter().filter(|p| sources.readable.contains(p.collection)).collect();
+        let readable = passages.into_iter().filter(|p| sources.readable.contains(p.collection)).collect();
         // A draft asks for something on each of its sections: no one question could rank that.
-        if let [question] = queries {
-            let ranked = find::ranked(&self.app, question, readable).await.map_err(trouble)?;
-            readable = ranked.into_iter().map(|(passage, _)| passage).collect();
-        }
+        let question = if let [question] = queries { Some(question.clone()) } else { None };
         // What says the same a second time would take the place of what says something else.
-        Ok(find::folded(readable).into_iter().map(|(first, _)| first).collect())
+        let groups = find::grouped(&self.app, question, readable).await.map_err(trouble)?;
+        Ok(groups.into_iter().map(|group| group.first).collect())
     }
 
     /// Lets the engine work on a thread of its own: one that computes must not hold up the server.

@@ -51,6 +51,11 @@ impl InternalNetworks {
         !is_special(address) && self.0.iter().any(|n| n.contains(&address))
     }
 
+    /// The networks, for those who keep their own line to a server inside.
+    pub fn all(&self) -> &[IpNet] {
+        &self.0
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

@@ -61,7 +61,10 @@ impl TestSet {
         let mut questions = Vec::new();
         for query in queries {
             let Some(relevant) = judgements.get(&query.id) else { continue };
-            let relevant = relevant.iter().filter_map(|id| numbers.get(id.as_str()).copied()).collect();
+            // Passed over, they would lower what can be found at best, and raise every figure.
+            let unknown = |id: &String| folder_error(dir, format!("정답 {id}이(가) corpus.jsonl에 없습니다."));
+            let number = |id: &String| numbers.get(id.as_str()).copied().ok_or_else(|| unknown(id));
+            let relevant = relevant.iter().map(number).collect::<Result<_, _>>()?;
             questions.push(Question { text: query.text, answers: query.answers, relevant });
         }
         if questions.is_empty() {

@@ -2,6 +2,7 @@
 
 use crate::app::App;
 use crate::auth::Reader;
+use crate::blocking;
 use crate::error::{Failure, Handled};
 use crate::find;
 use crate::ingest::Rebuild;
@@ -38,6 +39,8 @@ struct Hit {
     #[serde(flatten)]
     passage: Passage,
     score: f32,
+    /// Its meaning is near, whether or not it shares words with the question.
+    near: bool,
     /// Log-odds that it answers the question, where a ranking model read it: such hits stand first, by this.
     #[serde(skip_serializing_if = "Option::is_none")]
     relevance: Option<f32>,
@@ -69,13 +72,16 @@ async fn search(State(app): State<App>, reader: Reader, Query(asked): Query<Aske
     };
     let limit = asked.limit.unwrap_or(10).min(MAX_HITS);
     let found = find::passages(&app, reader.scope(), q, within.as_ref().map(<[_; 1]>::as_slice), limit).await?;
-    let hit = |f: find::Found| Hit {
-        why: find::why(&app, q, &f.passage),
+    let ms = found.ms;
+    let (question, words) = (q.to_owned(), app.synonyms());
+    let hit = move |f: find::Found| Hit {
+        why: find::why(&words, &question, &f.passage),
         passage: f.passage,
         score: f.score,
+        near: f.near,
         relevance: f.relevance,
         also: f.also,
     };
-    let hits = found.hits.into_iter().map(hit).collect();
-    Ok(Json(Answer { hits, ms: found.ms, rebuild: app.ingest.rebuild() }))
+    let hits = blocking::run(move || found.hits.into_iter().map(hit).collect()).await.map_err(Failure::internal)?;
+    Ok(Json(Answer { hits, ms, rebuild: app.ingest.rebuild() }))
 }

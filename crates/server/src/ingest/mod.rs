@@ -16,6 +16,7 @@ use madang_domain::{CollectionId, DocumentId};
 use madang_store::ingest::Job;
 use pace::Pace;
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -44,6 +45,8 @@ pub struct Ingest {
     todo: Mutex<Todo>,
     /// Collections whose passages may lie in the index of another grade.
     regraded: Mutex<BTreeSet<CollectionId>>,
+    /// Nothing waits any more, and what was added is not merged yet.
+    unmerged: AtomicBool,
     /// Documents that the index holds under another title.
     retitled: Mutex<BTreeSet<DocumentId>>,
     pace: Pace,
@@ -106,6 +109,16 @@ impl Ingest {
 
     fn next_retitled(&self) -> Option<DocumentId> {
         self.retitled.lock().unwrap_or_else(PoisonError::into_inner).pop_first()
+    }
+
+    /// Tells the upkeep that the queue is empty: a good time to merge what was added.
+    fn settled(&self) {
+        self.unmerged.store(true, Ordering::Release);
+        self.removed.notify_one();
+    }
+
+    fn take_unmerged(&self) -> bool {
+        self.unmerged.swap(false, Ordering::AcqRel)
     }
 
     /// Stops reading a document; its state has been changed in the store before.
@@ -186,7 +199,7 @@ async fn dispatch(app: App) {
             }
             Ok(None) => {
                 if tasks.is_empty() && std::mem::take(&mut unmerged) {
-                    upkeep::optimise(&app).await;
+                    app.ingest.settled();
                 }
                 tokio::select! {
                     _ = app.shutdown.cancelled() => {}

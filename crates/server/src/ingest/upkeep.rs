@@ -126,6 +126,9 @@ pub(super) async fn keep(app: App) {
         until_done(&app, || drain(&app.store, &app.index)).await;
         until_done(&app, || reshelve(&app)).await;
         until_done(&app, || retitle(&app)).await;
+        if app.ingest.take_unmerged() {
+            optimise(&app).await;
+        }
         remake::follow(&app).await;
         tokio::select! {
             _ = app.shutdown.cancelled() => {}

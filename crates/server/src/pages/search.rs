@@ -102,8 +102,8 @@ fn percent(log_odds: f32) -> u8 {
 }
 
 fn hit(app: &App, found: Found, q: &str) -> Hit {
-    let Found { passage: p, also, relevance, .. } = found;
-    let why = find::why(app, q, &p);
+    let Found { passage: p, also, relevance, near, .. } = found;
+    let why = find::why(&app.synonyms(), q, &p);
     let mut words = Vec::new();
     let mut missing = Vec::new();
     for word in why.words {
@@ -116,6 +116,7 @@ fn hit(app: &App, found: Found, q: &str) -> Hit {
     Hit {
         found: words,
         missing,
+        near,
         relevance: relevance.map(percent),
         also: also.into_iter().map(|p| (p.id, p.document, p.document_title)).collect(),
         passage: p.id,

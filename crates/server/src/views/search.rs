@@ -37,6 +37,8 @@ pub struct Hit {
     pub found: Vec<(String, Vec<&'static str>)>,
     /// Words of the question that do not.
     pub missing: Vec<String>,
+    /// Its meaning is near.
+    pub near: bool,
     /// How surely it answers the question, per cent, where a ranking model read it.
     pub relevance: Option<u8>,
     /// Other documents that say the same: passage, document, title.

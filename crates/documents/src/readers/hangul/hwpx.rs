@@ -9,6 +9,7 @@ use crate::{
     Limits, ReadError, archive,
     xml::{Event, Tags},
 };
+use std::collections::HashMap;
 use unhwp::model::{NumberingState, ParagraphStyle, StyleRegistry};
 
 pub(super) fn sections(bytes: &[u8], styles: &StyleRegistry, limits: &Limits) -> Result<Walked, ReadError> {
@@ -17,6 +18,8 @@ pub(super) fn sections(bytes: &[u8], styles: &StyleRegistry, limits: &Limits) ->
     let mut names: Vec<(u32, String)> = archive::zip_names(bytes)?.into_iter().filter_map(section_number).collect();
     names.sort_unstable();
     walked.broken = names.is_empty();
+    let named = archive::zip_text(bytes, "Contents/header.xml", limits.inflated_bytes);
+    let named = named.map(|xml| named_shapes(&xml)).unwrap_or_default();
     for (_, name) in names {
         let Some(xml) = archive::zip_text(bytes, &name, limits.inflated_bytes) else {
             walked.broken = true;
@@ -26,6 +29,7 @@ pub(super) fn sections(bytes: &[u8], styles: &StyleRegistry, limits: &Limits) ->
         let mut walker = Walker {
             tags: Tags::new(&xml),
             styles,
+            named: &named,
             numbering: NumberingState::new(),
             pages: &mut pages,
             deleted: false,
@@ -38,6 +42,24 @@ pub(super) fn sections(bytes: &[u8], styles: &StyleRegistry, limits: &Limits) ->
     Ok(walked)
 }
 
+/// Named styles: id → id of the paragraph shape that they stand for.
+fn named_shapes(header: &str) -> HashMap<u32, u32> {
+    let mut tags = Tags::new(header);
+    let mut out = HashMap::new();
+    loop {
+        match tags.next() {
+            Event::Start(tag) | Event::Empty(tag) if tag.name == "style" => {
+                let number = |name: &str| tag.get(name).and_then(|v| v.parse().ok());
+                if let (Some(id), Some(shape)) = (number("id"), number("paraPrIDRef")) {
+                    out.insert(id, shape);
+                }
+            }
+            Event::Eof => return out,
+            _ => {}
+        }
+    }
+}
+
 fn section_number(name: String) -> Option<(u32, String)> {
     let number = name.strip_prefix("Contents/section")?.strip_suffix(".xml")?.parse().ok()?;
     Some((number, name))
@@ -46,6 +68,7 @@ fn section_number(name: String) -> Option<(u32, String)> {
 struct Walker<'a> {
     tags: Tags<'a>,
     styles: &'a StyleRegistry,
+    named: &'a HashMap<u32, u32>,
     numbering: NumberingState,
     pages: &'a mut Pages,
     /// Between the marks of a deletion that is still tracked.
@@ -118,7 +141,8 @@ impl Walker<'_> {
         let number = |name: &str| tag.get(name).and_then(|v| v.parse::<u32>().ok());
         let shape = number("paraPrIDRef").and_then(|id| self.styles.get_para_style(id));
         let mut style = shape.cloned().unwrap_or_default();
-        if let Some(named) = number("styleIDRef").and_then(|id| self.styles.get_para_style(id))
+        let named = number("styleIDRef").and_then(|id| self.named.get(&id));
+        if let Some(named) = named.and_then(|shape| self.styles.get_para_style(*shape))
             && named.heading_level > 0
         {
             style.heading_level = named.heading_level;
