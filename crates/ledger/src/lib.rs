@@ -21,6 +21,7 @@ pub mod keys;
 pub mod note;
 pub mod tree;
 pub mod trust;
+pub mod witness;
 
 pub use canonical::{CanonicalError, canonical, is_canonical};
 pub use chain::{ChainError, Entry, Fault, Head, Verified, Verifier, chain, verify};
