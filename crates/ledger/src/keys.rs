@@ -108,6 +108,11 @@ impl VerifierKey {
         self.purpose
     }
 
+    /// The public key itself, 32 bytes.
+    pub fn public(&self) -> [u8; KEY_BYTES] {
+        self.key.to_bytes()
+    }
+
     /// The signature (64 bytes) is this key's of `message`.
     pub(crate) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         Signature::from_slice(signature).is_ok_and(|signature| self.key.verify_strict(message, &signature).is_ok())

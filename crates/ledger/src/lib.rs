@@ -7,7 +7,7 @@
 //! A chain that its operator can rewrite from some entry on proves nothing against that operator. So the entries are
 //! the leaves of a Merkle tree ([`tree`], RFC 6962), its size and root are signed ([`checkpoint`], C2SP), a witness
 //! with a key of its own cosigns whatever continues what it cosigned before ([`witness`]), and all of it can be
-//! verified on another machine: the whole record ([`export`]), a part of it ([`partial`]), one record
+//! verified on another machine: the whole record or a part of it ([`export`]), one record
 //! ([`record_proof`]). Bodies of records are no part of the record and can be deleted ([`body`]).
 
 mod canonical;
@@ -16,9 +16,13 @@ mod finite;
 mod leaf;
 mod lines;
 
+pub mod body;
 pub mod checkpoint;
+pub mod export;
 pub mod keys;
 pub mod note;
+pub mod pairing;
+pub mod record_proof;
 pub mod tree;
 pub mod trust;
 pub mod witness;

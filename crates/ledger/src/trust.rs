@@ -133,10 +133,11 @@ impl Trust {
     /// Beside the log, `wanted` of these witnesses must have signed.
     ///
     /// # Errors
-    /// [`NoteError::Purpose`] for a key that is not a witness's, for one key twice, and for more wanted than there are.
+    /// [`NoteError::Purpose`] for a key that is not a witness's, for one key twice (under another name
+    /// too: a cosignature does not bind the name), and for more wanted than there are.
     pub fn witnessed(mut self, witnesses: Vec<VerifierKey>, wanted: usize) -> Result<Self, NoteError> {
         let fit = witnesses.iter().all(|key| key.purpose() == Purpose::Witness);
-        let apart = witnesses.iter().map(|key| key.to_string()).collect::<HashSet<_>>().len() == witnesses.len();
+        let apart = witnesses.iter().map(VerifierKey::public).collect::<HashSet<_>>().len() == witnesses.len();
         if !fit || !apart || wanted > witnesses.len() {
             return Err(NoteError::Purpose);
         }
@@ -263,7 +264,8 @@ mod tests {
         let history = KeyHistory::pinned([log.verifier().clone()]).unwrap();
         let witnesses = vec![one.verifier().clone(), two.verifier().clone()];
         assert!(Trust::of_log(history.clone()).witnessed(witnesses.clone(), 3).is_err());
-        assert!(Trust::of_log(history.clone()).witnessed(vec![one.verifier().clone(); 2], 2).is_err());
+        let renamed = key("w3", Purpose::Witness, 2).verifier().clone();
+        assert!(Trust::of_log(history.clone()).witnessed(vec![one.verifier().clone(), renamed], 2).is_err());
         assert!(Trust::of_log(history.clone()).witnessed(vec![log.verifier().clone()], 1).is_err());
         let trust = Trust::of_log(history).witnessed(witnesses, 2).unwrap();
         let mut checkpoint = signed(&at(3), &[&log]);
