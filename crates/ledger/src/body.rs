@@ -177,7 +177,8 @@ fn encrypt(
     SysRng.try_fill_bytes(&mut nonce).map_err(|_| BodyError::Randomness)?;
     let aad = [purpose, &[VERSION], &id.0, record].concat();
     let cipher = Aes256Gcm::new_from_slice(key).map_err(|_| BodyError::Sealed)?;
-    let sealed = cipher.encrypt(&Nonce::from(nonce), Payload { msg: plain, aad: &aad }).map_err(|_| BodyError::TooLong)?;
+    let sealed =
+        cipher.encrypt(&Nonce::from(nonce), Payload { msg: plain, aad: &aad }).map_err(|_| BodyError::TooLong)?;
     Ok([&[VERSION][..], &id.0, &nonce, &sealed].concat())
 }
 
@@ -212,6 +213,22 @@ mod tests {
     fn master(seed: u8) -> BodyMaster {
         BodyMaster::from_bytes([seed; 32])
     }
+
+    /// Made by another implementation after the description above: what is stored once must always open.
+    #[test]
+    fn the_layout_is_frozen() {
+        let stored = SealedBody { sealed: hex::decode(SEALED).unwrap(), wrapped_key: hex::decode(WRAPPED).unwrap() };
+        assert_eq!(*master(1).open(b"0199cccc", &stored).unwrap(), "본문".as_bytes());
+    }
+
+    const SEALED: &str = concat!(
+        "01fbce413547c06e5a460485c6fd84af640303030303030303030303032e4e43c2bb4738f02b0b3b7252be062313ed57",
+        "b2235c",
+    );
+    const WRAPPED: &str = concat!(
+        "0113c0a9fc129b9d0fd674990ac0950189040404040404040404040404a3db7f98287e8aba556b653c8911e491c04d56",
+        "268f778ec538b3fc413d92b7ff7215b835277a3c088f58efb978a1dc9b",
+    );
 
     #[test]
     fn a_new_master_key_leaves_the_sealed_bytes() {

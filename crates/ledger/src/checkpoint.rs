@@ -198,6 +198,30 @@ mod tests {
         assert_eq!(cosignature.bytes[..8], 1_679_315_147u64.to_be_bytes());
     }
 
+    /// Made by another implementation of Ed25519 after the specifications.
+    const COSIGNED: &str = "city.example.kr/ledger\n0\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n\
+        — city.example.kr/ledger /l6REc4RpgTT343M197St83gT+qOcgU+/n9WgT8ecMBuWW9N+xBDI+w6Xb5xoDWGlJJIYY3JNMaIp8GqYzs0jNsKRQI=\n\
+        — security.example.kr/witness 8vVkfAAAAABq/YbAOh6mx45JNlCgI8qMjjMGuHhgn45ESnXf6BPmL8mHFjSmKhjUMYJlL0pNh2a+RvKiYST7NxNSVE1MwB56zFMJAg==\n";
+
+    #[test]
+    fn signatures_and_cosignatures_are_as_others_make_them() {
+        let log = key("city.example.kr/ledger", Purpose::Log, 1);
+        let witness = key("security.example.kr/witness", Purpose::Witness, 2);
+        assert_eq!(
+            log.verifier().to_string(),
+            "city.example.kr/ledger+fe5e9111+AYqI4910CfGV/VLbLTy6XXLKZwm/HZQSG/N0iAG0D29c"
+        );
+        assert_eq!(
+            witness.verifier().to_string(),
+            "security.example.kr/witness+f2f5647c+BIE5dw6ofRdfVqNUZsNMfszLjYqRtO43ol32D1uPybOU"
+        );
+        let mut signed =
+            SignedCheckpoint::signed(&Checkpoint::of(log.verifier().name(), &Frontier::new()), &log).unwrap();
+        signed.add(signed.note().cosignature(&witness, 1_795_000_000).unwrap());
+        assert_eq!(signed.to_string(), COSIGNED);
+        assert_eq!(signed.note().verify([log.verifier(), witness.verifier()]).unwrap().len(), 2);
+    }
+
     #[test]
     fn texts_that_are_no_checkpoints_are_refused() {
         let good = EXAMPLE.split_once("\n\n").unwrap().0.to_owned() + "\n";

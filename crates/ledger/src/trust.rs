@@ -42,7 +42,8 @@ pub struct KeyHistory {
 }
 
 impl KeyHistory {
-    /// Keys trusted from the beginning, usually one: all of the same log, whose origin is their name.
+    /// Keys trusted from the beginning, usually one: all of the same log, whose origin is their name. Who knows a later
+    /// key and verifies what is older gives the older keys too; the checkpoints that hand over say when each ended.
     ///
     /// # Errors
     /// [`NoteError::Purpose`] without keys, with a witness's key, or with keys of several logs.

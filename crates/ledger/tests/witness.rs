@@ -84,11 +84,15 @@ fn rollback_forks_and_strangers_are_refused() {
     assert_eq!(refused(&backwards), WitnessError::Backwards { old: 20, new: 10 });
     assert_eq!(refused(&fork.request(20, 20)), WitnessError::Inconsistent { size: 20 });
     assert_eq!(refused(&fork.request(20, 30)), WitnessError::Inconsistent { size: 20 });
-    assert_eq!(refused(&AddCheckpoint { proof: vec![], ..log.request(20, 30) }), WitnessError::Inconsistent { size: 20 });
+    assert_eq!(
+        refused(&AddCheckpoint { proof: vec![], ..log.request(20, 30) }),
+        WitnessError::Inconsistent { size: 20 }
+    );
     let empty = AddCheckpoint { old_size: 0, proof: vec![leaf_hash(b"")], ..log.request(0, 20) };
     assert_eq!(refused(&empty), WitnessError::Conflict { size: 20 });
-    let sign = |checkpoint: &Checkpoint, key: &SigningKey| {
-        AddCheckpoint { checkpoint: SignedCheckpoint::signed(checkpoint, key).unwrap(), ..log.request(20, 30) }
+    let sign = |checkpoint: &Checkpoint, key: &SigningKey| AddCheckpoint {
+        checkpoint: SignedCheckpoint::signed(checkpoint, key).unwrap(),
+        ..log.request(20, 30)
     };
     let forged = sign(&log.checkpoint(30), &key("log", Purpose::Log, 9));
     assert_eq!(refused(&forged), WitnessError::Untrusted(TrustError::Unsigned));
@@ -146,7 +150,8 @@ fn one_process_at_a_time_and_no_damaged_state() {
     assert!(matches!(open(folder.path()), Err(WitnessError::InUse(_))));
     witness.add_checkpoint(&Log::of(9, 9).request(0, 9), NOW).unwrap();
     drop(witness);
-    let file = fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).find(|p| p.extension().is_some()).unwrap();
+    let file =
+        fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).find(|p| p.extension().is_some()).unwrap();
     let text = fs::read_to_string(&file).unwrap();
     for bad in [String::new(), text.replace("9\\n", "8\\n"), text[..text.len() - 1].into(), "{}".into()] {
         fs::write(&file, bad).unwrap();
@@ -163,7 +168,8 @@ fn what_cannot_be_kept_is_not_signed() {
     let folder = tempfile::tempdir().unwrap();
     let mut witness = open(folder.path()).unwrap();
     witness.add_checkpoint(&Log::of(9, 9).request(0, 5), NOW).unwrap();
-    let file = fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).find(|p| p.extension().is_some()).unwrap();
+    let file =
+        fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).find(|p| p.extension().is_some()).unwrap();
     // A folder in the way of the draft: writing fails as on a full disk.
     fs::create_dir(file.with_extension("new")).unwrap();
     let failed = witness.add_checkpoint(&Log::of(9, 99).request(5, 9), NOW).unwrap_err();

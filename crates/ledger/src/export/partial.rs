@@ -112,7 +112,8 @@ pub fn verify_partial(
 ) -> Result<PartialReport, ExportFault> {
     let mut reader = reader;
     let mut line = Vec::new();
-    let mut check = Check { trust: trust.clone(), line: 0, digest: Sha256::new(), found: Found::default(), ended: false };
+    let mut check =
+        Check { trust: trust.clone(), line: 0, digest: Sha256::new(), found: Found::default(), ended: false };
     loop {
         check.line += 1;
         match next_line(&mut reader, &mut line) {
@@ -226,7 +227,8 @@ impl Check {
             return Err(self.fault(self.next(), format!("여기서부터 {last}번까지 기록이 없습니다. 끝이 잘렸습니다.")));
         }
         if records != self.found.records {
-            let reason = format!("끝줄에는 기록이 {records}건이라고 적혀 있습니다. 기록이 빠졌거나 끝줄이 바뀌었습니다.");
+            let reason =
+                format!("끝줄에는 기록이 {records}건이라고 적혀 있습니다. 기록이 빠졌거나 끝줄이 바뀌었습니다.");
             return Err(self.fault(self.next(), reason));
         }
         if hex::encode(std::mem::take(&mut self.digest).finalize()) != sha256 {

@@ -154,7 +154,8 @@ impl<'a, 'r, 'f> Check<'a, 'r, 'f> {
                 self.compare_kept()
             }
             Some(Meta::Export { format, origin }) if format == FORMAT => {
-                Err(self.fault(Place::File, format!("다른 원장({origin})의 파일입니다. 원장의 공개키를 확인해 주세요.")))
+                Err(self
+                    .fault(Place::File, format!("다른 원장({origin})의 파일입니다. 원장의 공개키를 확인해 주세요.")))
             }
             _ => Err(self.fault(Place::File, "마당이 내보낸 원장 파일의 첫 줄이 아닙니다.")),
         }
@@ -183,7 +184,9 @@ impl<'a, 'r, 'f> Check<'a, 'r, 'f> {
             return Err(self.fault(Place::Record(here + 1), reason));
         }
         if size < here {
-            return Err(self.fault(Place::Checkpoint(size), "체크포인트가 제자리에 있지 않습니다. 파일이 바뀌었습니다."));
+            return Err(
+                self.fault(Place::Checkpoint(size), "체크포인트가 제자리에 있지 않습니다. 파일이 바뀌었습니다.")
+            );
         }
         self.log.follow(&signed).map_err(|e| self.fault(Place::Checkpoint(size), e.to_string()))?;
         let vouched = self.options.trust.witnesses_of(&signed);
@@ -244,7 +247,8 @@ impl<'a, 'r, 'f> Check<'a, 'r, 'f> {
             return Err(self.fault(Place::File, "끝줄의 형식이 아닙니다. 파일이 바뀌었습니다."));
         };
         if records != self.tree.size() {
-            let reason = format!("끝줄에는 기록이 {records}건이라고 적혀 있습니다. 기록이 빠졌거나 끝줄이 바뀌었습니다.");
+            let reason =
+                format!("끝줄에는 기록이 {records}건이라고 적혀 있습니다. 기록이 빠졌거나 끝줄이 바뀌었습니다.");
             return Err(self.at_next(reason));
         }
         if hex::encode(std::mem::take(&mut self.digest).finalize()) != sha256 {

@@ -60,7 +60,7 @@ impl NodeId {
     }
 
     /// The node as computed from its tile's bytes: 32 for each hash, more than needed are welcome.
-    fn from_tile(self, tile: &[u8]) -> Option<Hash> {
+    fn computed_from(self, tile: &[u8]) -> Option<Hash> {
         let above = self.level % TILE_HEIGHT;
         let first = ((self.index << above) % TILE_WIDTH as u64) as usize;
         let bytes = tile.get(first * 32..(first + (1 << above)) * 32)?;
@@ -104,7 +104,7 @@ impl<E, F: FnMut(TileId) -> Result<Vec<u8>, E>> TileNodes<F> {
             std::collections::hash_map::Entry::Occupied(kept) => kept.into_mut(),
             std::collections::hash_map::Entry::Vacant(free) => free.insert((self.read)(id).map_err(TileError::Read)?),
         };
-        node.from_tile(tile).ok_or(TileError::Short(id))
+        node.computed_from(tile).ok_or(TileError::Short(id))
     }
 }
 
@@ -146,6 +146,6 @@ impl MemoryTiles {
 
     /// One node; `None` where the tree has no such complete node.
     pub fn node(&self, node: NodeId) -> Option<Hash> {
-        node.from_tile(self.tile(node.tile())?)
+        node.computed_from(self.tile(node.tile())?)
     }
 }

@@ -98,7 +98,8 @@ impl Witness {
         for mut keys in logs {
             let origin = keys.origin().to_owned();
             let seen = state.load(&origin)?;
-            let mine = |c: &SignedCheckpoint| c.note().verify([key.verifier()]).is_ok() && c.checkpoint().origin == origin;
+            let mine =
+                |c: &SignedCheckpoint| c.note().verify([key.verifier()]).is_ok() && c.checkpoint().origin == origin;
             let followed = seen.handovers.iter().try_for_each(|handover| keys.follow(handover).map(|_| ()));
             if followed.is_err() || !seen.latest.as_ref().is_none_or(mine) {
                 return Err(WitnessError::Damaged(folder.display().to_string()));

@@ -36,7 +36,8 @@ impl FromStr for AddCheckpoint {
     fn from_str(text: &str) -> Result<Self, WitnessError> {
         let (head, note) = text.split_once("\n\n").ok_or(WitnessError::Malformed)?;
         let mut lines = head.split('\n');
-        let old_size = lines.next().and_then(|line| decimal(line.strip_prefix("old ")?)).ok_or(WitnessError::Malformed)?;
+        let old_size =
+            lines.next().and_then(|line| decimal(line.strip_prefix("old ")?)).ok_or(WitnessError::Malformed)?;
         let proof: Vec<Hash> = lines.map(Hash::from_base64).collect::<Option<_>>().ok_or(WitnessError::Malformed)?;
         if proof.len() > MAX_PROOF {
             return Err(WitnessError::Malformed);
@@ -88,7 +89,11 @@ mod tests {
             EXAMPLE.replacen("\n\n", "\n", 1),
             EXAMPLE.replace('\n', "\r\n"),
             EXAMPLE.trim_end().into(),
-            EXAMPLE.replacen("old 20852014\n", &format!("old 1\n{}", "PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\n".repeat(60)), 1),
+            EXAMPLE.replacen(
+                "old 20852014\n",
+                &format!("old 1\n{}", "PlRNCrwHpqhGrupue0L7gxbjbMiKA9temvuZZDDpkaw=\n".repeat(60)),
+                1,
+            ),
             String::new(),
         ] {
             assert_eq!(bad.parse::<AddCheckpoint>(), Err(WitnessError::Malformed), "{bad:?}");

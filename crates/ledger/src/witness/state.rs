@@ -43,7 +43,8 @@ impl StateFolder {
     pub fn open(folder: &Path) -> Result<Self, WitnessError> {
         let failed = |source: io::Error| failure(folder, &source);
         fs::create_dir_all(folder).map_err(failed)?;
-        let lock = OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(LOCK)).map_err(failed)?;
+        let lock =
+            OpenOptions::new().create(true).truncate(false).write(true).open(folder.join(LOCK)).map_err(failed)?;
         match lock.try_lock() {
             Ok(()) => Ok(StateFolder { folder: folder.to_owned(), _lock: lock }),
             Err(fs::TryLockError::WouldBlock) => Err(WitnessError::InUse(folder.display().to_string())),
@@ -84,8 +85,12 @@ impl StateFolder {
         };
         let draft = path.with_extension("new");
         let written = (|| {
+            let bytes = serde_json::to_vec(&stored)?;
+            if bytes.len() as u64 >= MAX_FILE {
+                return Err(io::ErrorKind::FileTooLarge.into());
+            }
             let mut file = File::create(&draft)?;
-            file.write_all(&serde_json::to_vec(&stored)?)?;
+            file.write_all(&bytes)?;
             file.sync_all()?;
             fs::rename(&draft, &path)?;
             File::open(&self.folder)?.sync_all()
