@@ -183,7 +183,12 @@ impl SigningKey {
         seed.extend(self.key.as_bytes());
         let encoded = Zeroizing::new(STANDARD.encode(&*seed));
         let VerifierKey { name, id, .. } = &self.verifier;
-        Zeroizing::new(format!("{PRIVATE}{name}+{id:08x}+{}", *encoded))
+        let id = format!("{id:08x}");
+        let parts = [PRIVATE, name, "+", &id, "+", &encoded];
+        // At its full length from the start: a text that grows leaves copies of itself behind.
+        let mut line = Zeroizing::new(String::with_capacity(parts.iter().map(|part| part.len()).sum()));
+        parts.iter().for_each(|part| line.push_str(part));
+        line
     }
 
     /// Reads [`SigningKey::to_secret`], blanks around it left out.

@@ -7,7 +7,7 @@ use madang_ledger::trust::{KeyHistory, TrustError};
 use madang_ledger::witness::{AddCheckpoint, Witness, WitnessError, parse_conflict};
 use proptest::prelude::*;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 const NOW: u64 = 1_795_000_000;
 
@@ -21,7 +21,11 @@ fn log_key() -> SigningKey {
 
 fn open(folder: &Path) -> Result<Witness, WitnessError> {
     let log = KeyHistory::pinned([log_key().verifier().clone()]).unwrap();
-    Witness::open(folder, key("witness", Purpose::Witness, 2), [log])
+    Witness::open(folder, key("witness", Purpose::Witness, 2), &[], [log])
+}
+
+fn state_file(folder: &Path) -> PathBuf {
+    fs::read_dir(folder).unwrap().map(|f| f.unwrap().path()).find(|p| p.extension().is_some()).unwrap()
 }
 
 /// A log whose records from `fork` on are others.
@@ -150,8 +154,7 @@ fn one_process_at_a_time_and_no_damaged_state() {
     assert!(matches!(open(folder.path()), Err(WitnessError::InUse(_))));
     witness.add_checkpoint(&Log::of(9, 9).request(0, 9), NOW).unwrap();
     drop(witness);
-    let file =
-        fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).find(|p| p.extension().is_some()).unwrap();
+    let file = state_file(folder.path());
     let text = fs::read_to_string(&file).unwrap();
     for bad in [String::new(), text.replace("9\\n", "8\\n"), text[..text.len() - 1].into(), "{}".into()] {
         fs::write(&file, bad).unwrap();
@@ -160,7 +163,42 @@ fn one_process_at_a_time_and_no_damaged_state() {
     fs::write(&file, &text).unwrap();
     assert_eq!(open(folder.path()).unwrap().latest("log").unwrap().checkpoint().size, 9);
     let log = KeyHistory::pinned([log_key().verifier().clone()]).unwrap();
-    assert_eq!(Witness::open(folder.path(), log_key(), [log]).unwrap_err(), WitnessError::Key);
+    assert_eq!(Witness::open(folder.path(), log_key(), &[], [log]).unwrap_err(), WitnessError::Key);
+}
+
+#[test]
+fn a_witness_may_change_its_own_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut witness = open(folder.path()).unwrap();
+    witness.add_checkpoint(&Log::of(9, 9).request(0, 5), NOW).unwrap();
+    let earlier = [witness.verifier().clone()];
+    drop(witness);
+    let again = |earlier: &[_]| {
+        let log = KeyHistory::pinned([log_key().verifier().clone()]).unwrap();
+        Witness::open(folder.path(), key("witness", Purpose::Witness, 3), earlier, [log])
+    };
+    assert!(matches!(again(&[]), Err(WitnessError::Damaged(_))));
+    let mut witness = again(&earlier).unwrap();
+    witness.add_checkpoint(&Log::of(9, 9).request(5, 9), NOW).unwrap();
+    drop(witness);
+    assert!(again(&[]).is_ok());
+}
+
+/// Stopped while it wrote: the old state stands, and what was left of the new one is in nobody's way.
+#[test]
+fn half_a_state_file_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut witness = open(folder.path()).unwrap();
+    witness.add_checkpoint(&Log::of(9, 9).request(0, 5), NOW).unwrap();
+    drop(witness);
+    let file = state_file(folder.path());
+    let state = fs::read(&file).unwrap();
+    for half in [0, 10, state.len()] {
+        fs::write(file.with_extension("new"), &state[..half]).unwrap();
+        assert_eq!(open(folder.path()).unwrap().latest("log").unwrap().checkpoint().size, 5);
+    }
+    open(folder.path()).unwrap().add_checkpoint(&Log::of(9, 9).request(5, 9), NOW).unwrap();
+    assert_eq!(open(folder.path()).unwrap().latest("log").unwrap().checkpoint().size, 9);
 }
 
 #[test]
@@ -168,8 +206,7 @@ fn what_cannot_be_kept_is_not_signed() {
     let folder = tempfile::tempdir().unwrap();
     let mut witness = open(folder.path()).unwrap();
     witness.add_checkpoint(&Log::of(9, 9).request(0, 5), NOW).unwrap();
-    let file =
-        fs::read_dir(folder.path()).unwrap().map(|f| f.unwrap().path()).find(|p| p.extension().is_some()).unwrap();
+    let file = state_file(folder.path());
     // A folder in the way of the draft: writing fails as on a full disk.
     fs::create_dir(file.with_extension("new")).unwrap();
     let failed = witness.add_checkpoint(&Log::of(9, 99).request(5, 9), NOW).unwrap_err();

@@ -79,15 +79,17 @@ pub struct Witness {
 }
 
 impl Witness {
-    /// Opens the witness's folder, which no other process may have open, and reads what it knows of these logs.
+    /// Opens the witness's folder, which no other process may have open, and reads what it knows of these logs;
+    /// `earlier` are keys that this witness used before.
     ///
     /// # Errors
     /// [`WitnessError::Key`] for a log's key or two histories of one log; [`WitnessError::InUse`],
-    /// [`WitnessError::Damaged`] or [`WitnessError::State`] for the folder. A remembered checkpoint without this
-    /// witness's own valid signature counts as damaged.
+    /// [`WitnessError::Damaged`] or [`WitnessError::State`] for the folder. A remembered checkpoint without a valid
+    /// signature of this witness counts as damaged.
     pub fn open(
         folder: &Path,
         key: SigningKey,
+        earlier: &[VerifierKey],
         logs: impl IntoIterator<Item = KeyHistory>,
     ) -> Result<Self, WitnessError> {
         if key.verifier().purpose() != Purpose::Witness {
@@ -98,8 +100,8 @@ impl Witness {
         for mut keys in logs {
             let origin = keys.origin().to_owned();
             let seen = state.load(&origin)?;
-            let mine =
-                |c: &SignedCheckpoint| c.note().verify([key.verifier()]).is_ok() && c.checkpoint().origin == origin;
+            let own = || earlier.iter().chain([key.verifier()]).filter(|key| key.purpose() == Purpose::Witness);
+            let mine = |c: &SignedCheckpoint| c.note().verify(own()).is_ok() && c.checkpoint().origin == origin;
             let followed = seen.handovers.iter().try_for_each(|handover| keys.follow(handover).map(|_| ()));
             if followed.is_err() || !seen.latest.as_ref().is_none_or(mine) {
                 return Err(WitnessError::Damaged(folder.display().to_string()));
