@@ -145,6 +145,22 @@ fn intents_and_outcomes_are_paired_on_the_way() {
     assert_eq!(twice.place, Place::Record(5));
 }
 
+/// What the operator signed alone does not narrow down where a rewritten history begins; what others saw does.
+#[test]
+fn the_place_of_a_rewriting_is_bounded_by_what_others_saw() {
+    let (log, _) = ten();
+    let forged = log.rewritten(5);
+    let lines = export(&forged.entries, &[log.cosigned(3), forged.signed(6), log.cosigned(9), forged.signed(10)]);
+    assert_eq!(place(&lines, &strict()), Place::Records { first: 4, last: 9 });
+    let kept = |sizes: &[u64]| sizes.iter().map(|&size| log.signed(size)).collect();
+    let lines = export(&forged.entries, &[log.cosigned(3), forged.signed(6), forged.signed(10)]);
+    let options = VerifyOptions { kept: kept(&[9]), ..strict() };
+    assert_eq!(place(&lines, &options), Place::Records { first: 4, last: 9 });
+    let lines = export(&forged.entries, &[log.signed(2), log.signed(9), forged.signed(10)]);
+    let options = VerifyOptions { kept: kept(&[3]), ..VerifyOptions::strict(of_log()) };
+    assert_eq!(place(&lines, &options), Place::Records { first: 4, last: 9 });
+}
+
 /// Files that were exported once must verify in every later version: whoever changes this changes the format's name.
 #[test]
 fn the_format_is_frozen() {
