@@ -190,14 +190,22 @@ impl Verifier {
         if entry.prev_hash != self.head.hash {
             return Err("앞 기록의 해시와 이어지지 않습니다. 이 기록이나 앞 기록이 바뀌었습니다.".into());
         }
-        if entry.hash != entry_hash(entry.seq, &entry.time, &entry.prev_hash, &entry.payload) {
-            return Err("내용이 해시와 맞지 않습니다. 기록이 바뀌었습니다.".into());
-        }
-        if !is_utc_time(&entry.time) || !is_canonical(&entry.payload) {
-            return Err("시각이나 내용이 원장의 형식이 아닙니다.".into());
-        }
-        Ok(())
+        check_entry(entry)
     }
+}
+
+/// Whether an entry is sound by itself, wherever it stands; if not, why.
+pub(crate) fn check_entry(entry: &Entry) -> Result<(), String> {
+    if entry.seq == 0 {
+        return Err("번호가 1부터가 아닙니다.".into());
+    }
+    if entry.hash != entry_hash(entry.seq, &entry.time, &entry.prev_hash, &entry.payload) {
+        return Err("내용이 해시와 맞지 않습니다. 기록이 바뀌었습니다.".into());
+    }
+    if !is_utc_time(&entry.time) || !is_canonical(&entry.payload) {
+        return Err("시각이나 내용이 원장의 형식이 아닙니다.".into());
+    }
+    Ok(())
 }
 
 /// `SHA-256(tag ‖ seq ‖ time ‖ prev_hash ‖ payload)` as lower-case hex. Each part follows its length as eight bytes,

@@ -44,24 +44,29 @@ struct Lines<R> {
 
 impl<R: BufRead> Lines<R> {
     fn read(&mut self) -> Result<Option<Entry>, String> {
-        let mut bytes = Vec::new();
-        let read = self.reader.by_ref().take(MAX_LINE).read_until(b'\n', &mut bytes);
-        match read {
-            Err(e) => return Err(format!("파일을 읽지 못했습니다: {e}")),
-            Ok(0) => return Ok(None),
-            Ok(_) if bytes.last() != Some(&b'\n') => {
-                return Err("줄이 끝나지 않았습니다. 파일이 잘렸거나 원장 파일이 아닙니다.".into());
-            }
-            Ok(_) => {}
-        }
-        let entry: Entry = serde_json::from_slice(&bytes).map_err(|_| "원장 기록의 형식이 아닙니다.".to_string())?;
-        let same = to_line(&entry).is_ok_and(|line| line.as_bytes() == bytes);
-        if same {
-            Ok(Some(entry))
-        } else {
-            Err("내보낸 형식과 글자가 다릅니다. 파일이 바뀌었습니다.".into())
-        }
+        let mut line = Vec::new();
+        if next_line(&mut self.reader, &mut line)? { parse_entry(&line).map(Some) } else { Ok(None) }
     }
+}
+
+/// Reads a line with its line feed into `line`, which is emptied first; `false` at the end of the file.
+pub(crate) fn next_line(reader: &mut impl BufRead, line: &mut Vec<u8>) -> Result<bool, String> {
+    line.clear();
+    match reader.by_ref().take(MAX_LINE).read_until(b'\n', line) {
+        Err(e) => Err(format!("파일을 읽지 못했습니다: {e}")),
+        Ok(0) => Ok(false),
+        Ok(_) if line.last() != Some(&b'\n') => {
+            Err("줄이 끝나지 않았습니다. 파일이 잘렸거나 원장 파일이 아닙니다.".into())
+        }
+        Ok(_) => Ok(true),
+    }
+}
+
+/// Reads an entry's line with its line feed, in its one spelling.
+pub(crate) fn parse_entry(line: &[u8]) -> Result<Entry, String> {
+    let entry: Entry = serde_json::from_slice(line).map_err(|_| "원장 기록의 형식이 아닙니다.".to_string())?;
+    let same = to_line(&entry).is_ok_and(|written| written.as_bytes() == line);
+    same.then_some(entry).ok_or_else(|| "내보낸 형식과 글자가 다릅니다. 파일이 바뀌었습니다.".into())
 }
 
 impl<R: BufRead> Iterator for Lines<R> {
