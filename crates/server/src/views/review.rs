@@ -62,6 +62,29 @@ pub struct LedgerHealth {
     pub fault: Option<(u64, String)>,
 }
 
+/// What is signed of the record.
+pub struct LedgerTrust {
+    /// Records in the tree.
+    pub size: u64,
+    /// Records that the last checkpoint covers, and when it was signed.
+    pub signed: Option<(u64, String)>,
+    /// Records that witnesses confirmed, when their answer came, and their names.
+    pub witnessed: Option<(u64, String, String)>,
+    /// A witness is registered.
+    pub has_witness: bool,
+    /// The public key that signs.
+    pub key: String,
+    /// Why nothing is signed, and since when.
+    pub refused: Option<(String, String)>,
+}
+
+impl LedgerTrust {
+    /// Records that no witness confirmed yet.
+    pub fn unwitnessed(&self) -> u64 {
+        self.size.saturating_sub(self.witnessed.as_ref().map_or(0, |(size, ..)| *size))
+    }
+}
+
 /// `/review/submissions/{id}`
 #[derive(Template)]
 #[template(path = "review_submission.html")]
@@ -157,6 +180,7 @@ pub struct LedgerPage {
     pub frame: Frame,
     pub l: Lang,
     pub health: LedgerHealth,
+    pub trust: LedgerTrust,
     pub q: String,
     pub kinds: Vec<Choice>,
     pub departments: Vec<Choice>,
