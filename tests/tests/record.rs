@@ -9,8 +9,9 @@ use serde_json::json;
 use sqlx::any::AnyPoolOptions;
 use sqlx::{AnyPool, AssertSqlSafe, Row};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
 
 type Test = anyhow::Result<()>;
 
@@ -379,6 +380,61 @@ async fn keys_follow_each_other_beside_a_running_server() -> Test {
     assert!(words.contains("증인이 확인했습니다"), "{words}");
     found(place.elsewhere(&["ledger", "verify", &file, "--public-key", &second])?)?;
     said(place.elsewhere(&["ledger", "verify", &file, "--public-key", &first, "--public-key", &second])?)?;
+    Ok(())
+}
+
+/// A witness that answers over HTTP; stopped when dropped.
+struct Served(Child, String);
+
+impl Served {
+    fn start(place: &Place) -> anyhow::Result<Self> {
+        let mut child = Command::new(binary()?)
+            .args(["witness", "serve", &place.path("witness").to_string_lossy(), "--addr", "127.0.0.1:0"])
+            .env_clear()
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().context("stdout")?).read_line(&mut line)?;
+        let base = line.trim().strip_suffix("/add-checkpoint").context(line.clone())?.to_owned();
+        Ok(Served(child, base))
+    }
+
+    async fn ask(&self, request: &str) -> anyhow::Result<(StatusCode, String, String)> {
+        let answer =
+            Client::new(&self.1)?.request(Method::POST, "/add-checkpoint").body(request.to_owned()).send().await?;
+        let kind = answer.headers().get("content-type").context("no type")?.to_str()?.to_owned();
+        Ok((answer.status(), kind, answer.text().await?))
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn a_witness_answers_over_http() -> Test {
+    let place = Place::new()?;
+    let server = place.start()?;
+    let city = City::build(&server).await?;
+    place.with_witness()?;
+    let officer = &city.security.client;
+    let witness = Served::start(&place)?;
+    let request = officer.get("/api/v1/ledger/cosignature").await?.text().await?;
+    let (status, _, line) = witness.ask(&request).await?;
+    assert!(status == StatusCode::OK && line.starts_with("— audit.city/witness "), "{status} {line}");
+    let taken = officer.ok(Method::POST, "/api/v1/ledger/cosignatures", json!({ "answer": line })).await?;
+    let (status, kind, size) = witness.ask(&request).await?;
+    assert_eq!((status, kind.as_str()), (StatusCode::CONFLICT, "text/x.tlog.size"));
+    assert_eq!(size, format!("{}\n", taken["size"]), "it says how far it is");
+    assert_eq!(witness.ask("old 0\n").await?.0, StatusCode::BAD_REQUEST);
+    let again = place.path("request").to_string_lossy().into_owned();
+    place.done(&["ledger", "request-cosignature", "-o", &again])?;
+    let in_use = place.cosign(&again)?;
+    assert!(!in_use.status.success(), "one process at a time");
+    assert_eq!(witness.ask(&fs::read_to_string(&again)?).await?.0, StatusCode::OK, "it goes on from there");
     Ok(())
 }
 

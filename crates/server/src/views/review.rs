@@ -52,7 +52,7 @@ pub struct DecidedRow {
 
 /// State of the record in plain words.
 pub struct LedgerHealth {
-    /// The last verification found nothing wrong.
+    /// The last verification found nothing wrong, and what was signed since continues what was signed before.
     pub sound: bool,
     pub records: u64,
     pub verified: String,
