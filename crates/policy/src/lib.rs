@@ -7,14 +7,17 @@
 pub mod approval;
 pub mod budget;
 mod check;
+pub mod diff;
 pub mod evaluate;
 pub mod facts;
 pub mod floor;
 mod hash;
 pub mod kinds;
+pub mod lint;
 mod matching;
 pub mod model;
 pub mod money;
+pub mod rehearse;
 mod template;
 mod text;
 pub mod time;
