@@ -4,6 +4,7 @@
 //! Pure: no I/O, no database, no clock and no randomness; time and seeds are arguments. Who may read or change a policy,
 //! and where it is kept, is the store's; the order of an outside call is the gateway's.
 
+pub mod anomaly;
 pub mod approval;
 pub mod budget;
 mod check;
