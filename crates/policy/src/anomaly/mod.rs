@@ -122,7 +122,7 @@ pub struct Anomaly {
 pub struct Thresholds {
     /// Altered retry: within this long of the block. Default 24 hours.
     pub retry_window_ms: i64,
-    /// Altered retry: likeness in percent of 64-bit sketches. Default 50: unrelated texts reach it about once in 30,000
+    /// Altered retry: likeness in percent of 64-bit sketches. Default 50: unrelated texts reach it about once in 25,000
     /// pairs, a text with a few words changed nearly always.
     pub retry_likeness: u8,
     /// Splitting: within this long. Default 60 minutes.
