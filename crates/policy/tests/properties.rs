@@ -25,9 +25,9 @@ fn list(names: &[&str]) -> String {
 
 /// Lines of conditions on whom, where and when.
 fn who() -> impl Strategy<Value = String> {
-    let departments = prop::option::of((subsequence(DEPARTMENTS.to_vec(), 1..=2), any::<bool>()));
+    let departments = prop::option::weighted(0.2, (subsequence(DEPARTMENTS.to_vec(), 1..=2), any::<bool>()));
     let one = |field: &'static str, names: &'static [&'static str]| {
-        prop::option::of(select(names))
+        prop::option::weighted(0.2, select(names))
             .prop_map(move |n| n.map_or_else(String::new, |n| format!("{field} = [{n:?}]\n")))
     };
     (
@@ -151,7 +151,7 @@ fn no_looser(before: &Decision, after: &Decision) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(1000))]
 
     #[test]
     fn more_risk_is_never_treated_more_loosely(
@@ -192,7 +192,8 @@ proptest! {
         }
         let decision = parse(&text).decide(&facts);
         prop_assert_eq!(decision.verdict, Verdict::Deny);
-        prop_assert!(matches!(decision.denied[0].by, Refuser::Floor { .. }));
+        let by_floor = matches!(decision.denied[0].by, Refuser::Floor { .. });
+        prop_assert!(by_floor);
         prop_assert!(decision.needs.is_empty());
     }
 
@@ -303,7 +304,7 @@ fn sum(account: &Account) -> Amounts {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(500))]
+    #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
     fn budgets_hold_under_any_interleaving(steps in prop::collection::vec(step(), 1..120)) {
