@@ -16,6 +16,9 @@ pub const FORMAT: u32 = 1;
 /// Longest policy file, bytes.
 pub const MAX_TEXT: usize = 512 * 1024;
 
+/// Most faults told at once.
+const MAX_FAULTS: usize = 100;
+
 /// One fault of a policy file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Fault {
@@ -100,7 +103,7 @@ impl Policy {
     /// Reads and checks a policy file.
     ///
     /// # Errors
-    /// The first fault of form, or every fault of content, in the order of the file.
+    /// The first fault of form, or the faults of content (a hundred at most), in the order of the file.
     pub fn parse(text: &str) -> Result<Self, Faults> {
         let whole = |message: String| Faults(vec![Fault { line: None, path: String::new(), message }]);
         if text.len() > MAX_TEXT {
@@ -111,6 +114,7 @@ impl Policy {
         let places = Places::read(text);
         let mut faults: Vec<Fault> = check::faults(&raw)
             .into_iter()
+            .take(MAX_FAULTS)
             .map(|f| Fault { line: places.line(&f.path), path: f.path, message: f.message })
             .collect();
         if faults.is_empty() {

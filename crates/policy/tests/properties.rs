@@ -96,8 +96,15 @@ fn written(rules: &[String]) -> String {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    (prop::collection::vec(rule(), 0..6), prop::option::of((subsequence(KINDS.to_vec(), 0..3), 500u64..1500))).prop_map(
-        |(rules, pre)| {
+    // Half of the policies let most requests pass in some way, so that verdicts other than denial are common.
+    let base = prop::option::of(select(&[
+        "effect = \"allow\"\nwhen = {}\n",
+        "effect = \"allow_with_masking\"\nwhen = {}\n",
+        "effect = \"needs_approval\"\nwhen = {}\n[rule.approval]\nofficers = 1\nfrom = { role = \"security\" }\n",
+    ][..]).prop_map(str::to_owned));
+    (base, prop::collection::vec(rule(), 0..6), prop::option::of((subsequence(KINDS.to_vec(), 0..3), 500u64..1500)))
+        .prop_map(|(base, rules, pre)| {
+            let rules = [base.into_iter().collect(), rules].concat();
             let covered = rules.iter().position(|r| r.starts_with("effect = \"needs_approval\""));
             let pre = pre.zip(covered).map_or_else(String::new, |((kinds, bytes), rule)| {
                 format!(
@@ -108,8 +115,7 @@ fn text() -> impl Strategy<Value = String> {
                 )
             });
             written(&rules) + &pre
-        },
-    )
+        })
 }
 
 fn person(n: u8) -> PersonId {

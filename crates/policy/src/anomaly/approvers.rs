@@ -15,9 +15,15 @@ fn approvals<'a>(calls: impl Iterator<Item = &'a &'a CallFact>) -> Vec<Given> {
     all
 }
 
+/// When each officer approved anything, in the order of time.
+type Active = BTreeMap<PersonId, Vec<i64>>;
+
 /// All calls, in the order of time.
 pub(super) fn pairs(out: &mut Vec<Anomaly>, sorted: &[&CallFact], thresholds: &Thresholds) {
-    let all = approvals(sorted.iter());
+    let mut active = Active::new();
+    for (at, officer, _) in approvals(sorted.iter()) {
+        active.entry(officer).or_default().push(at);
+    }
     let mut askers: BTreeMap<PersonId, Vec<&CallFact>> = BTreeMap::new();
     for call in sorted {
         askers.entry(call.person).or_default().push(call);
@@ -25,7 +31,7 @@ pub(super) fn pairs(out: &mut Vec<Anomaly>, sorted: &[&CallFact], thresholds: &T
     for (asker, own) in askers {
         let given = approvals(own.iter());
         let officers: BTreeSet<PersonId> = given.iter().map(|(_, officer, _)| *officer).collect();
-        officers.into_iter().for_each(|officer| pair(out, asker, officer, &given, &all, thresholds));
+        officers.into_iter().for_each(|officer| pair(out, asker, officer, &given, &active, thresholds));
     }
 }
 
@@ -35,17 +41,21 @@ fn pair(
     asker: PersonId,
     officer: PersonId,
     given: &[Given],
-    all: &[Given],
+    active: &Active,
     thresholds: &Thresholds,
 ) {
     let Some(end) = given.iter().rev().find(|g| g.1 == officer).map(|g| g.0) else { return };
     let begin = end.saturating_sub(thresholds.pair_window_ms);
     let inside = |g: &&Given| (begin..=end).contains(&g.0);
     let calls: Vec<ExternalCallId> = given.iter().filter(inside).filter(|g| g.1 == officer).map(|g| g.2).collect();
+    if calls.len() < thresholds.pair_approvals {
+        return;
+    }
     let of_asker: BTreeSet<ExternalCallId> = given.iter().filter(inside).map(|g| g.2).collect();
-    let colleagues: BTreeSet<PersonId> = all.iter().filter(inside).map(|g| g.1).filter(|p| *p != asker).collect();
     let share = calls.len() * 100 / of_asker.len().max(1);
-    if calls.len() < thresholds.pair_approvals || share < thresholds.pair_share || colleagues.len() < 2 {
+    let at_work = |times: &[i64]| times.get(times.partition_point(|at| *at < begin)).is_some_and(|at| *at <= end);
+    let colleagues = active.iter().filter(|(person, times)| **person != asker && at_work(times)).count();
+    if share < thresholds.pair_share || colleagues < 2 {
         return;
     }
     let sentence = format!(
@@ -53,7 +63,7 @@ fn pair(
         thresholds.pair_window_ms / super::DAY,
         of_asker.len(),
         calls.len(),
-        colleagues.len()
+        colleagues
     );
     let severity =
         if calls.len() >= thresholds.pair_approvals.saturating_mul(3) { Severity::Medium } else { Severity::Low };

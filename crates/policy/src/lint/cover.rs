@@ -6,6 +6,9 @@ use crate::kinds::KindName;
 use crate::model::{Conditions, Effect, Names, Policy, Rule};
 use std::collections::BTreeSet;
 
+/// Most rules named in one finding.
+const SHOWN: usize = 5;
+
 pub(super) fn pairs(out: &mut Findings, policy: &Policy) {
     for (i, rule) in policy.rules.iter().enumerate() {
         let at = format!("rule.{}", rule.id);
@@ -25,13 +28,22 @@ pub(super) fn pairs(out: &mut Findings, policy: &Policy) {
             );
             out.add(Issue::Shadowed, Weight::Warning, at, sentence);
         } else if !matches!(rule.effect, Effect::Deny { .. }) {
-            for deny in policy.rules.iter().filter(|o| matches!(o.effect, Effect::Deny { .. }) && overlap(o, rule)) {
-                let sentence =
-                    format!("'{}' 규칙과 '{}' 거부 규칙이 겹칩니다. 겹치는 요청은 거부합니다.", rule.id, deny.id);
-                out.add(Issue::Contradiction, Weight::Note, at.clone(), sentence);
-            }
+            contradictions(out, policy, rule, at);
         }
     }
+}
+
+/// Refusing rules that a permitting one meets in part, told together.
+fn contradictions(out: &mut Findings, policy: &Policy, rule: &Rule, at: String) {
+    let denies = |o: &&Rule| matches!(o.effect, Effect::Deny { .. }) && overlap(o, rule);
+    let ids: Vec<_> = policy.rules.iter().filter(denies).map(|o| o.id.as_str()).collect();
+    if ids.is_empty() {
+        return;
+    }
+    let more = if ids.len() > SHOWN { format!(" 등 {}개", ids.len()) } else { String::new() };
+    let shown = crate::words::quoted(ids.iter().take(SHOWN));
+    let sentence = format!("'{}' 규칙이 거부 규칙 {shown}{more}과(와) 겹칩니다. 겹치는 요청은 거부합니다.", rule.id);
+    out.add(Issue::Contradiction, Weight::Note, at, sentence);
 }
 
 fn same(a: &Rule, b: &Rule) -> bool {
