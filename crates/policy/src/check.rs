@@ -12,7 +12,7 @@ use std::collections::BTreeSet;
 const MAX_ITEMS: usize = 1000;
 /// Longest title, note and reason, characters.
 const MAX_WORDS: usize = 1000;
-/// Largest limit that a budget may name: whole won, tokens or calls. Times a million it is still an `i64`.
+/// Largest number that a limit may name: whole won, tokens, calls or bytes. Times a million it is still an `i64`.
 pub(crate) const MAX_LIMIT: u64 = 1_000_000_000_000;
 
 /// A fault by its place in the file.
@@ -92,7 +92,7 @@ fn check_rule(out: &mut Faults, at: &str, rule: &RawRule, windows: &BTreeSet<&Na
             out.add(path("reason"), "거부하는 까닭을 reason에 적어 주세요. 신청한 사람이 읽습니다.");
         }
         (EffectName::Deny, Some(reason)) => words(out, &path("reason"), reason),
-        (_, Some(_)) => out.add(path("reason"), "reason은 거부(deny) 규칙에만 적습니다. 지우거나 note로 옮겨 주세요."),
+        (_, Some(_)) => out.add(path("reason"), "reason은 거부(deny) 규칙에만 적습니다. 지우거나 title에 적어 주세요."),
         (_, None) => {}
     }
     match (rule.effect, &rule.approval) {
@@ -164,6 +164,9 @@ fn conditions(out: &mut Faults, at: &str, when: &Conditions, windows: &BTreeSet<
     }
     out.unless(when.grades.as_ref().is_none_or(|g| !g.is_empty()), format!("{at}.grades"), empty);
     out.unless(when.found_any.as_ref().is_none_or(|k| !k.is_empty()), format!("{at}.found_any"), empty);
+    for (field, bytes) in [("bytes_over", when.bytes_over), ("bytes_up_to", when.bytes_up_to)] {
+        size(out, &format!("{at}.{field}"), bytes);
+    }
     out.unless(
         !when.sub_departments || when.departments.is_some(),
         format!("{at}.sub_departments"),
@@ -175,6 +178,10 @@ fn conditions(out: &mut Faults, at: &str, when: &Conditions, windows: &BTreeSet<
             out.add(format!("{at}.{field}"), message);
         }
     }
+}
+
+fn size(out: &mut Faults, path: &str, bytes: Option<u64>) {
+    out.unless(bytes.is_none_or(|b| b <= MAX_LIMIT), path, format!("크기는 {MAX_LIMIT}바이트까지 적을 수 있습니다."));
 }
 
 /// Which conditions on risk an effect may carry, and that nothing lets pass what the floor keeps in.
@@ -254,6 +261,7 @@ fn preapprovals(out: &mut Faults, raw: &RawPolicy) {
             out.add(at("covers"), message);
         }
         blocked(out, &at("found_at_most"), Some(&pre.found_at_most));
+        size(out, &at("bytes_up_to"), pre.bytes_up_to);
         let empty = [&pre.providers, &pre.models].into_iter().any(|l| l.as_ref().is_some_and(BTreeSet::is_empty));
         out.unless(!empty, at("id"), "빈 목록은 쓸 수 없습니다. 값을 적거나 그 줄을 지워 주세요.");
     }

@@ -203,9 +203,6 @@ fn in_korean(message: &str) -> String {
     let quoted: Vec<&str> = message.split('`').skip(1).step_by(2).collect();
     let first = quoted.first().copied().unwrap_or_default();
     let others = quoted.get(1..).unwrap_or_default().join(", ");
-    if message.contains(|c: char| ('가'..='힣').contains(&c)) && !message.starts_with("unknown") {
-        return message.trim().to_owned();
-    }
     if message.starts_with("unknown field") {
         if matches!(first, "floor" | "allow_self_approval" | "self_approval" | "allow_grades") {
             return format!(
@@ -225,6 +222,9 @@ fn in_korean(message: &str) -> String {
     }
     if message.starts_with("invalid type") || message.starts_with("invalid value") {
         return "값의 꼴이 맞지 않습니다. 글은 \"따옴표\" 안에, 수는 0 이상의 정수로, 여러 값은 [대괄호] 안에 적어 주세요.".to_owned();
+    }
+    if message.contains(|c: char| ('가'..='힣').contains(&c)) {
+        return message.trim().to_owned();
     }
     format!("파일의 문법이 맞지 않습니다({message}). 이 줄의 따옴표, 괄호, 등호를 확인해 주세요.")
 }
@@ -293,6 +293,7 @@ mod tests {
         let cases = [
             ("revision = 1\n", "format"),
             ("format = \"1\"\nrevision = 1\n", "꼴"),
+            ("format = \"하나\"\nrevision = 1\n", "꼴"),
             ("format = 1\nrevision = 1\nrevision = 2\n", "두 번"),
             ("format = 1\nrevision = \n", "문법"),
             ("format = 1\nrevision = 1\nholidays = [\"2026-13-01\"]\n", "날짜"),

@@ -1,5 +1,6 @@
 //! A policy in Korean sentences: rule by rule for the admin's screen, and the pieces that `diff` and `lint` speak with.
 
+use crate::evaluate::{Decision, Did, Verdict};
 use crate::kinds::KindName;
 use crate::model::{Approval, ApproverKind, Budget, Conditions, Effect, Names, Policy, Preapproval, Rule};
 use crate::money::{MicroWon, grouped};
@@ -37,6 +38,39 @@ impl Policy {
         out.push(line("", "나머지", left.to_owned()));
         out.extend(self.preapprovals.iter().map(|p| line(p.id.as_str(), "사전승인", preapproval(p))));
         out.extend(self.budgets.iter().map(|b| line(b.id.as_str(), "예산", budget(b))));
+        out
+    }
+}
+
+impl Decision {
+    /// The decision in Korean sentences: the verdict, why it is denied or what is owed, and what each rule did that had
+    /// a part in it.
+    pub fn explain(&self) -> Vec<String> {
+        let masking = if self.masking && self.verdict > Verdict::AllowMasked && self.verdict < Verdict::Deny {
+            " 개인정보는 가리고 보냅니다."
+        } else {
+            ""
+        };
+        let mut out = vec![format!("결정: {}.{masking}", self.verdict.korean())];
+        out.extend(self.denied.iter().map(|d| d.reason.clone()));
+        out.extend(self.needs.iter().map(|n| {
+            format!("{} 규칙에 따라 {}이 필요합니다.", quoted(n.rules.iter()), approval_of(n.officers, &n.from))
+        }));
+        out.extend(self.preapprovals.iter().map(|p| match &p.why {
+            None => format!("'{}' 사전승인(원장 기록 {})이 승인을 갈음합니다.", p.id, p.record),
+            Some(why) => format!("'{}' 사전승인은 쓰지 못합니다: {why}.", p.id),
+        }));
+        let told = self.hit().map(|l| {
+            let did = match &l.did {
+                Did::Grants => "해당하여 보낼 수 있게 합니다".to_owned(),
+                Did::Demands { why } => format!("허용하지는 않고 요구만 더합니다({why})"),
+                Did::Denies => "거부합니다".to_owned(),
+                Did::Undecided { missing } => format!("판단할 수 없습니다({missing}을(를) 알 수 없음)"),
+                Did::NotHit { .. } | Did::Excepted => String::new(),
+            };
+            format!("'{}' 규칙: {did}.", l.rule)
+        });
+        out.extend(told);
         out
     }
 }
@@ -146,9 +180,13 @@ fn approver(kind: &ApproverKind) -> String {
     }
 }
 
+fn approval_of(officers: u8, from: &ApproverKind) -> String {
+    let people = if officers <= 1 { "한 명".to_owned() } else { format!("{officers}명") };
+    format!("{} {people}의 승인", approver(from))
+}
+
 fn approval(a: &Approval) -> String {
-    let people = if a.officers <= 1 { "한 명".to_owned() } else { format!("{}명", a.officers) };
-    let mut out = format!("{} {people}의 승인", approver(&a.from));
+    let mut out = approval_of(a.officers, &a.from);
     let mut terms = vec![format!("{}시간 안에 결정", a.deadline_hours), format!("승인 뒤 {}시간 유효", a.valid_hours)];
     if !a.substitutes.is_empty() {
         let names: Vec<_> = a.substitutes.iter().map(approver).collect();

@@ -2,7 +2,7 @@
 
 use madang_domain::{ExternalCallId, Grade, PersonId};
 use madang_policy::facts::AppFacts;
-use madang_policy::lint::{Directory, Issue, KnownApp, KnownDepartment, KnownPerson, KnownProvider, Weight, lint};
+use madang_policy::lint::{Directory, Issue, KnownApp, KnownPerson, KnownProvider, Weight, lint};
 use madang_policy::money::{Amounts, MicroWon};
 use madang_policy::rehearse::{PastCall, rehearse};
 use madang_policy::{Facts, Policy, Unit, Verdict};
@@ -23,7 +23,7 @@ fn policy(rest: &str) -> Policy {
 
 fn directory() -> Directory {
     Directory {
-        departments: vec![KnownDepartment { unit: Unit::new("d1", "교통과"), parent: None }],
+        departments: vec![Unit::new("d1", "교통과")],
         apps: vec![KnownApp { unit: Unit::new("a1", "민원 요약"), versions: vec!["v1".into()] }],
         providers: vec![KnownProvider {
             unit: Unit::new("o1", "제공자"),
@@ -71,6 +71,17 @@ fn names_that_do_not_exist_are_told_wherever_they_stand() {
 }
 
 #[test]
+fn a_name_that_two_things_answer_to_is_told_and_so_is_an_app_by_its_title() {
+    let rule = |app: &str| format!("[[rule]]\nid = \"r\"\neffect = \"allow\"\n[rule.when]\napps = [\"{app}\"]\n");
+    assert_eq!(issues(&rule("a1")), []);
+    assert_eq!(issues(&rule("민원 요약")), [(Issue::WeakGround, "rule.r".to_owned())]);
+    let mut twice = directory();
+    twice.apps.push(KnownApp { unit: Unit::new("a2", "민원 요약"), versions: vec![] });
+    let found = lint(&policy(&rule("민원 요약")), &twice, MONDAY);
+    assert_eq!(found[0].issue, Issue::AmbiguousName);
+}
+
+#[test]
 fn expired_and_idle_things_are_told() {
     let rule = "[[rule]]\nid = \"r\"\neffect = \"needs_approval\"\nwhen = {}\n[rule.approval]\nofficers = 2\nfrom = { role = \"security\" }\n";
     let pre = |until: &str| {
@@ -104,6 +115,17 @@ fn weak_grounds_old_holidays_and_a_closed_door_are_told() {
                   [[rule]]\nid = \"r\"\neffect = \"allow\"\n[rule.when]\nduring = [\"w\"]\n";
     assert_eq!(issues(window), [(Issue::OldHolidays, "holidays".to_owned())]);
     assert_eq!(issues(&format!("holidays = [\"2026-12-25\"]\n{window}")), []);
+}
+
+#[test]
+fn a_decision_explains_itself() {
+    let policy = Policy::template().unwrap();
+    let explained = policy.decide(&past(0, "m1", Verdict::Deny).facts).explain();
+    assert_eq!(explained[0], "결정: 담당관 승인 필요.");
+    assert!(explained[1].contains("'open-clean', 'open-masked' 규칙에 따라 보안담당 한 명의 승인"), "{explained:?}");
+    let grade = Some(Grade::Classified);
+    let denied = policy.decide(&Facts { grade, ..past(0, "m1", Verdict::Deny).facts }).explain();
+    assert!(denied[0].starts_with("결정: 거부") && denied[1].contains("기밀(C)"), "{denied:?}");
 }
 
 fn past(day: i64, model: &str, decided: Verdict) -> PastCall {

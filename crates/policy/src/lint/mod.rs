@@ -28,6 +28,8 @@ pub enum Weight {
 #[serde(rename_all = "snake_case")]
 pub enum Issue {
     UnknownName,
+    /// More than one thing answers to it.
+    AmbiguousName,
     /// No request can meet its conditions.
     NeverMatches,
     /// Another rule always decides more strictly.
@@ -59,14 +61,6 @@ pub struct Finding {
     pub sentence: String,
 }
 
-/// A department and the one above it.
-#[derive(Debug, Clone)]
-pub struct KnownDepartment {
-    pub unit: Unit,
-    /// Identifier of the one above.
-    pub parent: Option<String>,
-}
-
 /// An app and the digests of its versions.
 #[derive(Debug, Clone)]
 pub struct KnownApp {
@@ -92,7 +86,7 @@ pub struct KnownPerson {
 /// What exists in the body now.
 #[derive(Debug, Clone, Default)]
 pub struct Directory {
-    pub departments: Vec<KnownDepartment>,
+    pub departments: Vec<Unit>,
     pub apps: Vec<KnownApp>,
     pub providers: Vec<KnownProvider>,
     pub people: Vec<KnownPerson>,
@@ -113,7 +107,7 @@ pub fn lint(policy: &Policy, directory: &Directory, now_ms: i64) -> Vec<Finding>
     names::unknown(&mut out, policy, directory);
     for rule in &policy.rules {
         never(&mut out, policy, directory, rule);
-        weak(&mut out, rule);
+        weak(&mut out, directory, rule);
     }
     cover::pairs(&mut out, policy);
     preapprovals(&mut out, policy, now_ms);
@@ -124,7 +118,7 @@ pub fn lint(policy: &Policy, directory: &Directory, now_ms: i64) -> Vec<Finding>
         let sentence = "보낼 수 있게 하는 규칙이 없어 모든 외부호출을 거부합니다. 뜻한 것이면 그대로 두세요.";
         out.add(Issue::NothingAllowed, Weight::Note, "rule", sentence);
     }
-    out.0.sort_by(|a, b| b.weight.cmp(&a.weight));
+    out.0.sort_by_key(|f| std::cmp::Reverse(f.weight));
     out.0
 }
 
@@ -165,13 +159,21 @@ fn only_holidays_without_any(policy: &Policy, window: &crate::time::Window) -> b
     window.holidays == crate::time::OnHolidays::Only && policy.holidays.is_empty()
 }
 
-fn weak(out: &mut Findings, rule: &Rule) {
+fn weak(out: &mut Findings, directory: &Directory, rule: &Rule) {
     let at = format!("rule.{}", rule.id);
     let open = matches!(rule.effect, Effect::Allow | Effect::AllowWithMasking);
     if open && rule.when.purposes.is_some() {
         let sentence = format!(
             "'{}' 규칙은 신청한 사람이 적는 용도를 보고 승인 없이 허용합니다. 용도는 누구나 적을 수 있으니 앱이나 부서로 좁혀 주세요.",
             rule.id
+        );
+        out.add(Issue::WeakGround, Weight::Warning, at.clone(), sentence);
+    }
+    let titled = |app: &&KnownApp| rule.when.apps.iter().flatten().any(|n| n.as_str() == app.unit.name);
+    if open && let Some(app) = directory.apps.iter().find(titled) {
+        let sentence = format!(
+            "'{}' 규칙은 앱을 이름 '{}'(으)로 가려 승인 없이 허용합니다. 누구나 같은 이름의 앱을 만들 수 있으니 앱의 고유번호({})로 적어 주세요.",
+            rule.id, app.unit.name, app.unit.id
         );
         out.add(Issue::WeakGround, Weight::Warning, at.clone(), sentence);
     }

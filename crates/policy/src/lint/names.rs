@@ -2,6 +2,7 @@
 
 use super::{Directory, Findings, Issue, Weight};
 use crate::model::{Conditions, Effect, Name, Names, Per, Policy, Unit};
+use std::collections::BTreeSet;
 
 pub(super) fn unknown(out: &mut Findings, policy: &Policy, directory: &Directory) {
     let known = Known::of(directory);
@@ -57,7 +58,7 @@ impl Known {
     fn of(directory: &Directory) -> Self {
         let alone = |text: &String| Unit::new(text.as_str(), text);
         Self {
-            departments: directory.departments.iter().map(|d| d.unit.clone()).collect(),
+            departments: directory.departments.clone(),
             apps: directory.apps.iter().map(|a| a.unit.clone()).collect(),
             versions: directory.apps.iter().flat_map(|a| &a.versions).map(alone).collect(),
             people: directory.people.iter().map(|p| Unit::new(p.id.to_string(), &p.login)).collect(),
@@ -91,8 +92,14 @@ impl Known {
     }
 
     fn name(&self, out: &mut Findings, at: &str, what: &str, all: &[Unit], name: &Name) {
-        if !all.iter().any(|unit| name.is(unit)) {
-            add(out, at, what, name.as_str());
+        let answering: BTreeSet<&str> = all.iter().filter(|u| name.is(u)).map(|u| u.id.as_str()).collect();
+        match answering.len() {
+            0 => add(out, at, what, name.as_str()),
+            1 => {}
+            n => {
+                let sentence = format!("'{name}': 그런 {what}이(가) {n}개 있습니다. 이름 대신 고유번호를 적어 주세요.");
+                out.add(Issue::AmbiguousName, Weight::Error, at, sentence);
+            }
         }
     }
 }

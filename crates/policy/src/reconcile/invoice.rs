@@ -85,7 +85,7 @@ pub fn read(bytes: &[u8], options: &ReadOptions) -> Result<Invoice, InvoiceError
     let headings = reader.headers().map_err(|_| InvoiceError::NoHeadings)?.clone();
     let columns = Columns::of(headings.iter(), &options.columns);
     let has = |column| columns.0.contains_key(&column);
-    if !has(Column::RequestId) && !(has(Column::Time) || has(Column::Date)) {
+    if ![Column::RequestId, Column::Time, Column::Date].into_iter().any(has) {
         return Err(InvoiceError::Missing("요청 번호나 일시"));
     }
     if !has(Column::RequestId) && !has(Column::Model) {
