@@ -7,6 +7,8 @@ use std::fmt;
 
 /// In a rule: every kind that is masked before it leaves.
 pub const PERSONAL: &str = "personal";
+/// In a rule: whatever an admin's own dictionaries and patterns find.
+pub const CUSTOM: &str = "custom";
 /// What an admin's own dictionaries and patterns find is named with this in front.
 pub const CUSTOM_PREFIX: &str = "custom:";
 
@@ -42,6 +44,7 @@ pub fn korean(name: &str) -> Cow<'_, str> {
     }
     match Kind::ALL.into_iter().find(|kind| kind.as_str() == name) {
         Some(kind) => Cow::Borrowed(kind.korean()),
+        None if name == CUSTOM => Cow::Borrowed("기관 사전"),
         None => Cow::Borrowed(name.strip_prefix(CUSTOM_PREFIX).unwrap_or(name)),
     }
 }
@@ -58,7 +61,9 @@ impl KindName {
 
     /// Does it stand for this found kind?
     pub fn covers(&self, found: &str) -> bool {
-        self.0 == found || self.0 == PERSONAL && class(found) == Class::Personal
+        self.0 == found
+            || self.0 == PERSONAL && class(found) == Class::Personal
+            || self.0 == CUSTOM && found.starts_with(CUSTOM_PREFIX)
     }
 }
 
@@ -72,6 +77,9 @@ impl TryFrom<String> for KindName {
         }
         if matches!(name, PERSONAL | "개인정보") {
             return Ok(Self(PERSONAL.to_owned()));
+        }
+        if name == CUSTOM {
+            return Ok(Self(CUSTOM.to_owned()));
         }
         match name.strip_prefix(CUSTOM_PREFIX) {
             Some(rest) if !rest.trim().is_empty() && rest.chars().count() <= 100 => Ok(Self(name.to_owned())),
@@ -116,6 +124,7 @@ mod tests {
         assert_eq!(read("custom:비공개 사업명").unwrap().to_string(), "비공개 사업명");
         assert!(read("phon").unwrap_err().contains("phone"));
         assert!(read("custom: ").is_err());
+        assert!(read("custom").unwrap().covers("custom:비공개 사업명") && !read("custom").unwrap().covers("phone"));
         assert!(read("personal").unwrap().covers("phone") && !read("personal").unwrap().covers("rrn"));
     }
 }
