@@ -4,7 +4,7 @@
 use crate::documents::{DocumentState, DocumentView, VIEW, view};
 use crate::row::RowExt;
 use crate::{Result, Store, WriteTx};
-use madang_domain::{DocumentId, Scope};
+use madang_domain::{CollectionId, DocumentId, Scope};
 use sqlx::AssertSqlSafe;
 use std::str::FromStr;
 
@@ -18,6 +18,26 @@ impl Store {
         let rows = sqlx::query(AssertSqlSafe(sql))
             .bind(scope.person().to_string())
             .bind(id.to_string())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(view).collect()
+    }
+
+    /// Documents of a collection that left it without a successor, latest first: their files are gone.
+    pub async fn withdrawn_documents(
+        &self,
+        scope: &Scope,
+        collection: CollectionId,
+        limit: i64,
+    ) -> Result<Vec<DocumentView>> {
+        let sql = format!(
+            "{VIEW} AND c.id = $2 AND x.state = 'superseded' AND x.superseded_by IS NULL \
+             ORDER BY x.superseded_at DESC, x.id DESC LIMIT $3"
+        );
+        let rows = sqlx::query(AssertSqlSafe(sql))
+            .bind(scope.person().to_string())
+            .bind(collection.to_string())
+            .bind(limit)
             .fetch_all(&self.pool)
             .await?;
         rows.iter().map(view).collect()
@@ -99,8 +119,8 @@ impl WriteTx {
     /// withdrawn without a successor gets one.
     pub(crate) async fn withdraw(&mut self, id: DocumentId, by: Option<DocumentId>) -> Result<()> {
         sqlx::query(
-            "UPDATE documents SET state = 'superseded', superseded_by = $2, superseded_at = COALESCE(superseded_at, $3) \
-             WHERE id = $1 AND state IN ('ready', 'superseded') AND superseded_by IS NULL",
+            "UPDATE documents SET state = 'superseded', superseded_by = $2, superseded_at = COALESCE(superseded_at, $3), \
+             updated_at = $3 WHERE id = $1 AND state IN ('ready', 'superseded') AND superseded_by IS NULL",
         )
         .bind(id.to_string())
         .bind(by.map(|d| d.to_string()))

@@ -3,7 +3,7 @@
 
 mod house;
 
-use house::{House, houses, member, new_document};
+use house::{House, houses, member, new_document, read};
 use madang_domain::{CollectionId, DocumentId, Grade, Role};
 use madang_store::StoreError;
 use madang_store::collection_changes::NewCollection;
@@ -233,5 +233,38 @@ async fn many_missing_files_go_when_somebody_says_so() {
         assert_eq!(next.removal_allowed, 7);
         store.looked_at_folder(&next, Ok(looked)).await.expect("noted");
         assert_eq!(followed(&house, collection).await.removal_allowed, 0);
+    }
+}
+
+#[tokio::test]
+async fn a_file_renamed_while_it_is_read_is_told_of() {
+    for house in houses().await {
+        let (store, (_, folder)) = (&house.store, following(&house).await);
+        let document = take_in(&house, &folder, "가.md", 'a').await.document;
+        let claimed = house.claim(document).await.title;
+        store.store_read_document(document, &read()).await.expect("stored").expect("wanted");
+        let moved = WatchedFile { path: "나.md".into(), ..known(&house, &folder, "가.md").await };
+        store.move_file(&folder, "가.md", &moved, "나.md", "나").await.expect("moved");
+        let made = store.make_ready(document).await.expect("ready").expect("wanted");
+        assert!(made.title == "나" && made.title != claimed, "{made:?}");
+    }
+}
+
+#[tokio::test]
+async fn withdrawn_documents_are_listed_until_they_are_deleted() {
+    for house in houses().await {
+        let (store, (collection, folder)) = (&house.store, following(&house).await);
+        let first = taken_and_ready(&house, &folder, "가.md", 'a').await;
+        let second = taken_and_ready(&house, &folder, "가.md", 'b').await;
+        let listed = async || {
+            let listed = store.withdrawn_documents(&house.writer, collection, 9).await.expect("list");
+            listed.iter().map(|d| d.id).collect::<Vec<_>>()
+        };
+        assert_eq!(listed().await, [], "an older version has a successor");
+        store.remove_file(&folder, &known(&house, &folder, "가.md").await).await.expect("removed");
+        assert_eq!(listed().await, [second]);
+        let gone = store.delete_document(&house.writer, second).await.expect("deleted");
+        assert_eq!(gone.len(), 2, "with its older version");
+        assert!(is_gone(&house, first).await);
     }
 }

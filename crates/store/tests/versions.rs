@@ -3,10 +3,9 @@
 
 mod house;
 
-use house::{House, houses, new_document, read};
+use house::{House, houses, read};
 use madang_domain::{CollectionId, DocumentId, Grade};
 use madang_store::StoreError;
-use madang_store::documents::DocumentState;
 
 /// Documents that a search of the collection may find.
 async fn found(house: &House, collection: CollectionId) -> Vec<DocumentId> {
@@ -185,19 +184,5 @@ async fn two_versions_that_are_ready_at_once_leave_one() {
         one.expect("ready").expect("wanted");
         other.expect("ready").expect("wanted");
         assert_eq!(found(&house, collection).await, [new[1]]);
-    }
-}
-
-#[tokio::test]
-async fn the_title_is_that_of_the_moment_it_is_ready() {
-    for house in houses().await {
-        let (store, collection) = (&house.store, house.collection(Grade::Open).await);
-        let document = house.document(collection, 'a').await;
-        let title = house.claim(document).await.title;
-        assert_eq!(title, new_document('a').title);
-        store.store_read_document(document, &read()).await.expect("stored").expect("wanted");
-        let made = store.make_ready(document).await.expect("ready").expect("wanted");
-        assert_eq!(made.title, title);
-        assert_eq!(house.state(document).await, DocumentState::Ready);
     }
 }
