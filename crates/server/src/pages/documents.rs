@@ -83,6 +83,7 @@ async fn document(
         },
         can_edit: view.can_change && scope.token().is_none(),
         superseded: view.state == DocumentState::Superseded,
+        withdrawn: view.state == DocumentState::Superseded && view.superseded_by.is_none(),
         newest: versions.iter().find(|d| d.state == DocumentState::Ready).map(|d| d.id),
         versions: versions.into_iter().map(version).collect(),
     })

@@ -163,6 +163,8 @@ pub struct DocumentPage {
     pub can_edit: bool,
     /// A newer version took its place, or its file is gone from the folder.
     pub superseded: bool,
+    /// Without a successor: its file is gone.
+    pub withdrawn: bool,
     /// The version in its place.
     pub newest: Option<DocumentId>,
     /// Other versions: id, file name, when it was added, whether it is the one that is found.

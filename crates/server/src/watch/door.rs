@@ -96,7 +96,7 @@ impl Door {
             None => {
                 let last = self.offered.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let note = match last {
-                    Some(_) => "공유 폴더가 응답하지 않아 전에 본 목록을 보여 드립니다.",
+                    Some(_) => "공유 폴더가 지금 응답하지 않습니다. 폴더 목록은 전에 본 것입니다.",
                     None => SILENT,
                 };
                 Offered { folders: last.unwrap_or_default(), note: Some(note.to_owned()) }
