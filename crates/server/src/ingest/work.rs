@@ -72,7 +72,11 @@ pub(super) async fn process(app: &App, job: Job, stop: &CancellationToken) {
     };
     // A database that failed just after it had made the document ready: it is, and its passages belong into the index.
     match is_ready(app, document).await {
-        Some(true) => return tracing::info!(%document, "document ready, with trouble"),
+        Some(true) => {
+            tracing::warn!(%document, "document ready; the upkeep looks at its grade and title");
+            app.ingest.regraded(job.collection);
+            return app.ingest.retitled(document);
+        }
         Some(false) => leave_index(app, document).await,
         // The next start finds it as it is.
         None => return,
