@@ -35,8 +35,6 @@ pub mod watched;
 pub mod words;
 
 #[cfg(test)]
-mod collect_tests;
-#[cfg(test)]
 mod sharing_tests;
 
 pub use clock::Clock;
