@@ -4,6 +4,7 @@
 use madang_pii::scan;
 use std::io::Write;
 use std::time::Instant;
+use std::sync::LazyLock;
 
 const ADVERSARIES: [(&str, &str); 22] = [
     ("digits", "9"),
@@ -41,7 +42,7 @@ fn main() -> std::io::Result<()> {
         let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
         line(&mut out, path.rsplit('/').next().unwrap_or(&path), &text, ENOUGH)?;
     }
-    for (name, unit) in ADVERSARIES {
+    for (name, unit) in ADVERSARIES.into_iter().take(if std::env::var_os("PROSE").is_some() { 0 } else { 99 }) {
         for size in [1 << 20, 4 << 20] {
             line(&mut out, name, &unit.repeat(size / unit.len()), size)?;
         }
@@ -51,11 +52,20 @@ fn main() -> std::io::Result<()> {
 
 fn line(out: &mut impl Write, name: &str, text: &str, enough: usize) -> std::io::Result<()> {
     let rounds = (enough / text.len().max(1)).clamp(1, 100);
-    let (start, mut found) = (Instant::now(), (0, 0));
+    let (start, mut found) = (processor_seconds(), (0, 0));
     for _ in 0..rounds {
         let report = scan(text);
         found = (report.findings.len(), report.markings.len());
     }
-    let speed = (text.len() * rounds) as f64 / start.elapsed().as_secs_f64() / 1e6;
+    let speed = (text.len() * rounds) as f64 / (processor_seconds() - start).max(1e-9) / 1e6;
     writeln!(out, "{name:<44} {:>9} {speed:>8.1} {:>9} {:>9}", text.len() / 1024, found.0, found.1)
+}
+
+/// Seconds that this process has spent on a processor, so that neighbours on a shared machine do not count; elsewhere
+/// than on Linux the seconds on the clock.
+fn processor_seconds() -> f64 {
+    static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+    let spent = std::fs::read_to_string("/proc/self/schedstat").ok();
+    let spent = spent.as_deref().and_then(|s| s.split_whitespace().next()).and_then(|ns| ns.parse::<f64>().ok());
+    spent.map_or_else(|| START.elapsed().as_secs_f64(), |ns| ns / 1e9)
 }

@@ -66,6 +66,9 @@ pub(crate) fn find(text: &Text, digits: &Digits, people: &[Candidate]) -> Vec<Ca
 fn whole(text: &Text, range: Range<usize>) -> Option<Range<usize>> {
     let digit = |c: Option<char>| c.is_some_and(|c| c.is_ascii_digit());
     let cut = digit(text.after(range.end)) || digit(text.before(range.start)) && digit(text.after(range.start));
+    let rest = text.str().as_bytes().get(range.end..).unwrap_or_default();
+    // "2호선" is a line, "031-940-1234" a telephone.
+    let cut = cut || matches!(rest, [b'-', b'0'..=b'9', ..]);
     let line = matches!(text.after(range.end), Some('선' | '봉' | '관' | '기'));
     let office = text.slice(range.clone()).contains('층') && text.has_label_near(range.start, range.end, 10, Label::Agency);
     (!cut && !line && !office && !text.touches_token(&range)).then_some(range)
@@ -73,17 +76,17 @@ fn whole(text: &Text, range: Range<usize>) -> Option<Range<usize>> {
 
 /// Places of numbers that may be of a room: before 호, or behind a dash as in "101-1203".
 fn units<'t>(text: &'t Text, digits: &'t Digits) -> impl Iterator<Item = Range<usize>> + 't {
+    let bytes = text.str().as_bytes();
     digits.runs.iter().filter_map(move |run| {
         let run = digits.run(run);
         let (first, last) = (run.first()?, run.last()?);
-        if text.before(first.at) == Some('제') && run.len() < 3 {
-            return None;
-        }
-        let after = text.slice(last.end..text.forth(last.end, 2)).trim_start();
-        let room = after.starts_with('호') || after.starts_with('동') && run.len() <= 4;
+        let after = bytes.get(last.end()..).unwrap_or_default();
+        let after = after.strip_prefix(b" ").unwrap_or(after);
+        let room = after.starts_with("호".as_bytes()) || run.len() <= 4 && after.starts_with("동".as_bytes());
         let tail = |n: usize| run.len().checked_sub(n).and_then(|i| run.get(i));
-        let dashed = [3, 4].into_iter().any(|n| tail(n).is_some_and(|d| d.gap.count > 0 && !d.gap.is_break()));
-        (room || dashed && run.len() >= 6).then_some(first.at..last.end)
+        let dashed = || [3, 4].into_iter().any(|n| tail(n).is_some_and(|d| d.gap.count > 0 && !d.gap.is_break()));
+        let unit = room && (run.len() >= 3 || text.before(first.at) != Some('제')) || run.len() >= 6 && dashed();
+        unit.then_some(first.at..last.end())
     })
 }
 

@@ -81,9 +81,10 @@ impl Gap {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Digit {
     pub value: u8,
-    /// Bytes in the view.
+    /// First byte in the view.
     pub at: usize,
-    pub end: usize,
+    /// Length in bytes.
+    length: u8,
     pub sort: Sort,
     /// What stands before it.
     pub gap: Gap,
@@ -103,6 +104,11 @@ pub(crate) enum Sort {
 }
 
 impl Digit {
+    /// Byte after it.
+    pub fn end(&self) -> usize {
+        self.at + usize::from(self.length)
+    }
+
     pub fn soft(&self) -> bool {
         self.sort != Sort::Hard
     }
@@ -151,22 +157,36 @@ const fn ascii_classes() -> [Class; 128] {
     table
 }
 
-/// Classes of the syllables 가 to 힣.
-static SYLLABLES: LazyLock<Vec<Class>> = LazyLock::new(|| {
-    let mut table = vec![Class::Other; 0xD7A4 - 0xAC00];
+/// Code in [`SYLLABLES`] of a syllable that is nothing to a run.
+const PLAIN: u8 = 0;
+/// … of one that a word may begin with; a numeral is its value and [`NUMERAL`].
+const WORD: u8 = 1;
+const NUMERAL: u8 = 16;
+
+/// Codes of the syllables 가 to 힣, a byte each so that they stay in the fastest cache.
+static SYLLABLES: LazyLock<Vec<u8>> = LazyLock::new(|| {
+    let mut table = vec![PLAIN; 0xD7A4 - 0xAC00];
     let numerals = ["공영", "일", "이", "삼", "사", "오", "육륙", "칠", "팔", "구"];
-    let mut set = |c: char, class| {
+    let mut set = |c: char, code| {
         if let Some(slot) = usize::try_from(u32::from(c) - 0xAC00).ok().and_then(|i| table.get_mut(i)) {
-            *slot = class;
+            *slot = code;
         }
     };
-    WORDS.iter().filter_map(|(word, _)| word.chars().next()).for_each(|c| set(c, Class::Word));
+    WORDS.iter().filter_map(|(word, _)| word.chars().next()).for_each(|c| set(c, WORD));
     // "일곱" begins with a numeral, which stays one.
     for (value, syllables) in (0u8..).zip(numerals) {
-        syllables.chars().for_each(|c| set(c, Class::Digit(value, Sort::Numeral)));
+        syllables.chars().for_each(|c| set(c, NUMERAL + value));
     }
     table
 });
+
+fn decoded(code: u8) -> Class {
+    match code {
+        PLAIN => Class::Other,
+        WORD => Class::Word,
+        numeral => Class::Digit(numeral - NUMERAL, Sort::Numeral),
+    }
+}
 
 /// Words for digits and for the dash between them; `None` is a dash. Those that begin with a numeral are tried first.
 const WORDS: [(&str, Option<u8>); 15] = [
@@ -197,7 +217,7 @@ fn class(c: char) -> Class {
         return *class;
     }
     if let Some(class) = code.checked_sub(0xAC00).and_then(|i| SYLLABLES.get(i as usize)) {
-        return *class;
+        return decoded(*class);
     }
     match c {
         'О' | 'о' | 'Ο' | 'ο' | 'ø' | 'Ø' | '\u{110B}' => Class::Digit(0, Sort::Letter),
@@ -253,27 +273,36 @@ impl Digits {
 /// Reads the digits of `text`.
 pub(crate) fn read(text: &str) -> Digits {
     let mut reader = Reader::default();
-    let mut chars = text.char_indices();
-    while let Some((at, c)) = chars.next() {
-        match class(c) {
-            Class::Other => reader.interrupt(),
-            Class::Digit(_, Sort::Numeral) | Class::Word => {
-                let rest = text.get(at..).unwrap_or_default();
-                let used = reader.spoken(rest, at, c);
-                while chars.offset() < at + used && chars.next().is_some() {}
-            }
-            Class::Digit(value, sort) => reader.digit(value, at..at + c.len_utf8(), sort),
-            Class::Separator(flags) => reader.separate(flags),
-            Class::Bracket => match tokens::token_end(text, at) {
-                Some(end) => {
-                    reader.interrupt();
-                    while chars.offset() < end && chars.next().is_some() {}
-                }
-                None => reader.separate(Gap::MARK),
-            },
+    let (bytes, syllables) = (text.as_bytes(), SYLLABLES.as_slice());
+    let mut at = 0;
+    while let Some(&first) = bytes.get(at) {
+        if let Some(class) = ASCII.get(usize::from(first)) {
+            at = reader.take(text, at, *class, 1);
+            continue;
         }
+        // Nearly every character of Korean prose leaves here.
+        if let (0xEA..=0xED, Some(&[second, third])) = (first, bytes.get(at + 1..).and_then(|rest| rest.first_chunk()))
+            && let Some(i) = syllable(first, second, third)
+        {
+            at = match syllables.get(i).copied().unwrap_or(PLAIN) {
+                PLAIN => {
+                    reader.interrupt();
+                    at + 3
+                }
+                code => reader.take(text, at, decoded(code), 3),
+            };
+            continue;
+        }
+        let c = text.get(at..).and_then(|rest| rest.chars().next()).unwrap_or(char::REPLACEMENT_CHARACTER);
+        at = reader.take(text, at, class(c), c.len_utf8());
     }
     reader.finish()
+}
+
+/// Place among 가 to 힣 of a character of three bytes.
+fn syllable(first: u8, second: u8, third: u8) -> Option<usize> {
+    let code = usize::from(first & 0xF) << 12 | usize::from(second & 0x3F) << 6 | usize::from(third & 0x3F);
+    code.checked_sub(0xAC00)
 }
 
 #[derive(Default)]
@@ -288,6 +317,28 @@ struct Reader {
 }
 
 impl Reader {
+    /// Takes the character of `length` bytes at `at`; returns where the next one begins.
+    #[inline]
+    fn take(&mut self, text: &str, at: usize, class: Class, length: usize) -> usize {
+        match class {
+            Class::Other => self.interrupt(),
+            Class::Digit(value, Sort::Numeral) => {
+                return at + self.spoken(text.get(at..).unwrap_or_default(), at, Some(value), length);
+            }
+            Class::Word => return at + self.spoken(text.get(at..).unwrap_or_default(), at, None, length),
+            Class::Digit(value, sort) => self.digit(value, at..at + length, sort),
+            Class::Separator(flags) => self.separate(flags),
+            Class::Bracket => match tokens::token_end(text, at) {
+                Some(end) => {
+                    self.interrupt();
+                    return end;
+                }
+                None => self.separate(Gap::MARK),
+            },
+        }
+        at + length
+    }
+
     fn digit(&mut self, value: u8, place: Range<usize>, sort: Sort) {
         let mut gap = self.gap;
         if !self.open || gap.count > MAX_SEPARATORS {
@@ -295,7 +346,8 @@ impl Reader {
             self.open = true;
             gap = Gap { count: 0, flags: Gap::BREAK };
         }
-        self.all.push(Digit { value, at: place.start, end: place.end, sort, gap });
+        let length = u8::try_from(place.len()).unwrap_or(u8::MAX);
+        self.all.push(Digit { value, at: place.start, length, sort, gap });
         (self.gap, self.blanks) = (Gap::default(), 0);
     }
 
@@ -305,8 +357,10 @@ impl Reader {
         }
         if flags == Gap::BLANK && self.blanks > 0 {
             self.blanks += 1;
-            // Several blanks are a column of a table as often as not.
-            self.gap.flags |= Gap::CELL;
+            // Many blanks are a column of a table as often as not.
+            if self.blanks > MAX_SEPARATORS {
+                self.gap.flags |= Gap::CELL;
+            }
             if self.blanks > MAX_BLANKS {
                 self.interrupt();
             }
@@ -327,13 +381,9 @@ impl Reader {
     }
 
     /// A numeral or a word for a digit or a dash at the head of `rest`; returns the bytes used.
-    fn spoken(&mut self, rest: &str, at: usize, c: char) -> usize {
-        let single = match class(c) {
-            Class::Digit(value, _) => Some((c.len_utf8(), Some(value))),
-            _ => None,
-        };
+    fn spoken(&mut self, rest: &str, at: usize, numeral: Option<u8>, length: usize) -> usize {
         // "일곱" begins with "일".
-        match word(rest).or(single) {
+        match word(rest).or(numeral.map(|value| (length, Some(value)))) {
             Some((used, Some(value))) => {
                 self.digit(value, at..at + used, Sort::Numeral);
                 used
@@ -344,7 +394,7 @@ impl Reader {
             }
             None => {
                 self.interrupt();
-                c.len_utf8()
+                length
             }
         }
     }

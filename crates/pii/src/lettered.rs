@@ -28,12 +28,18 @@ pub(crate) fn find(text: &Text, digits: &Digits) -> Vec<Candidate> {
         for (i, run) in reading.iter().enumerate() {
             let next = reading.get(i + 1).copied();
             passports(text, run, next, &mut out);
-            out.extend(next.and_then(|next| plate(text, run, next)));
+            out.extend(next.filter(|next| are_neighbours(run, next)).and_then(|next| plate(text, run, next)));
         }
     }
     written.iter().for_each(|run| hosts(text, run, &mut out));
     long_hosts(text, &mut out);
     out
+}
+
+/// No more than a letter and a few separators stand between the runs.
+fn are_neighbours(first: &[Digit], second: &[Digit]) -> bool {
+    let from = first.last().map_or(0, Digit::end);
+    second.len() >= 4 && second.first().is_some_and(|d| (1..=16).contains(&d.at.saturating_sub(from)))
 }
 
 /// Letters that passports begin with, and those of other scripts that look like them.
@@ -61,7 +67,7 @@ fn passports(text: &Text, run: &[Digit], next: Option<&[Digit]>, out: &mut Vec<C
             out.push(found);
         }
     }
-    let Some(next) = next else { return };
+    let Some(next) = next.filter(|next| are_neighbours(run, next)) else { return };
     let first = Window { run, start: run.len().saturating_sub(3), text };
     let second = Window { run: next, start: 0, text };
     if first.values(3).is_none() || second.values(4).is_none() || !first.opens() {
@@ -188,9 +194,9 @@ fn hosts(text: &Text, run: &[Digit], out: &mut Vec<Candidate>) {
 
 fn host(text: &Text, quad: &[&[Digit]]) -> Option<Candidate> {
     let value = |group: &[Digit]| group.iter().fold(0u32, |n, d| n.saturating_mul(10).saturating_add(u32::from(d.value)));
-    let (start, end) = (quad.first()?.first()?.at, quad.last()?.last()?.end);
+    let (start, end) = (quad.first()?.first()?.at, quad.last()?.last()?.end());
     let dotted = quad.windows(2).all(|pair| match pair {
-        [a, b] => a.last().zip(b.first()).is_some_and(|(a, b)| text.slice(a.end..b.at).trim_matches(['[', ']', '(', ')', ' ']) == "."),
+        [a, b] => a.last().zip(b.first()).is_some_and(|(a, b)| text.slice(a.end()..b.at).trim_matches(['[', ']', '(', ')', ' ']) == "."),
         _ => false,
     });
     let spaced = quad.iter().skip(1).any(|g| g.first().is_some_and(|d| d.gap.count > 1));

@@ -143,7 +143,7 @@ impl<'a> Window<'a> {
 
     /// Byte after the first `n` digits.
     pub fn end(&self, n: usize) -> usize {
-        n.checked_sub(1).and_then(|last| self.digit(last)).map_or(0, |d| d.end)
+        n.checked_sub(1).and_then(|last| self.digit(last)).map_or(0, |d| d.end())
     }
 
     /// The nearest label before.
@@ -158,7 +158,7 @@ impl<'a> Window<'a> {
 
     pub fn candidate(&self, kind: Kind, n: usize, confidence: f32) -> Option<Candidate> {
         let (first, last) = (self.digit(0)?, self.digit(n.checked_sub(1)?)?);
-        Some(Candidate { kind, range: first.at..last.end, confidence })
+        Some(Candidate { kind, range: first.at..last.end(), confidence })
     }
 
     /// The groups of the first `n` digits: how many digits, and their value.
