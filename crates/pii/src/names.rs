@@ -63,10 +63,15 @@ fn behind_label(text: &Text, label: &Range<usize>) -> Option<Range<usize>> {
         (false, false) => name_length(word.as_str()),
         // A blank or a particle between label and word is weak: the word must be a whole name, and after a blank
         // it must end like a field.
-        (true, false) if particle || ends_field(text, end) => weak_name(word.as_str()),
+        (true, false) if particle && is_called(text, label) || blank && ends_field(text, end) => weak_name(word.as_str()),
         (true, _) => None,
     };
     length.map(|n| start..start + n)
+}
+
+/// "이름은", "성명이": what follows a particle is the name itself.
+fn is_called(text: &Text, label: &Range<usize>) -> bool {
+    matches!(text.slice(label.clone()), "이름" | "성명" | "성함")
 }
 
 /// The word before 씨, 님 or 귀하.
@@ -151,8 +156,9 @@ fn weak_name(word: &str) -> Option<usize> {
     let n = bare.chars().count();
     let inflected = bare.ends_with([
         '의', '이', '가', '은', '는', '을', '를', '에', '로', '도', '와', '과', '한', '할', '된', '음', '함', '고',
-    ]) && !is_sure_name(bare);
-    (n >= 3 && !inflected && is_name(bare)).then_some(bare.len())
+    ]);
+    let double = DOUBLE_SURNAMES.iter().any(|s| bare.starts_with(s)) && is_name(bare);
+    (n >= 3 && !inflected && (is_sure_name(bare) || double)).then_some(bare.len())
 }
 
 /// "홍 길 동": single syllables with blanks between them, then no more letters.

@@ -181,7 +181,9 @@ impl Window<'_> {
         let (at, end) = (self.at(0), self.end(n));
         let other =
             matches!(self.label(LABEL_REACH), Some(Label::Reference | Label::Business | Label::Corporate | Label::Health));
-        let near = self.text.has_label_near(at, end, LABEL_REACH, Label::Account)
+        let bare = self.gaps(n) == 0;
+        let near = self.labelled(LABEL_REACH, Label::Account)
+            || self.text.has_label_near(at, end, if bare { 10 } else { LABEL_REACH }, Label::Account)
             || self.text.has_label_near(at, end, 3, Label::Bank);
         (near && !other && !self.holds_a_date(n)).then(|| self.candidate(Kind::Account, n, 0.7))?
     }
@@ -196,7 +198,8 @@ impl Window<'_> {
             |g| g.is_none() || !(g.is_cell() || g.is_strange() || g.is_break() || g.has_plus()),
             |g| !(g.is_break() || g.has_plus()),
         ];
-        joins.into_iter().map(length).find(|n| (10..=14).contains(n))
+        let loose = if self.labelled(15, Label::Account) { joins.len() } else { 2 };
+        joins.into_iter().take(loose).map(length).find(|n| (10..=14).contains(n))
     }
 }
 

@@ -57,20 +57,21 @@ impl Window<'_> {
         let gaps = self.gaps(13);
         if gaps == 0 {
             let numbered = self.label(6) == Some(Label::Reference);
-            return sure && (labelled || !numbered || checked) || !numbered && !checks::dated_serial(d);
+            let dated = checks::dated_serial(d) && (!checked || checks::without_check_digit(d));
+            return labelled || !dated && (checked || !numbered);
         }
         if gaps == gaps_at(&[6]) {
             return sure || !cells || self.alone(13);
         }
         if gaps == gaps_at(&[2, 4, 6]) || self.spaced(13) {
-            return sure || !cells && (self.alone(13) || gaps == gaps_at(&[2, 4, 6]));
+            return labelled || !cells && (sure || self.alone(13) || gaps == gaps_at(&[2, 4, 6]));
         }
         // "2018.09.04 ~ 2018.12.04일": syllables read as digits must not make a number of dates.
         let numerals = self.of_sort(13, Sort::Numeral);
         if !labelled && (!checked && (1..=2).contains(&self.soft(13)) || numerals > 0 && !self.mixed_numerals(13)) {
             return false;
         }
-        labelled || self.alone(13) && (checked || !cells && !strange)
+        labelled || self.alone(13) && !cells && (checked || !strange)
     }
 
     /// Among the numerals are at least two different ones: not the 일 of several dates.
@@ -119,7 +120,8 @@ impl Window<'_> {
             Some(Label::Account | Label::Reference | Label::Business | Label::Corporate | Label::Phone | Label::Card)
         ) || self.text.has_label_near(self.at(0), self.end(12), 10, Label::Account);
         let plain = gaps == full && !self.joined(12) && !cells;
-        let bare = (gaps == 0 || self.spaced(12)) && self.alone(12) && !other && !cells && !is_moment(&d);
+        let path = self.text.before(self.at(0)).is_some_and(|c| c.is_ascii_alphanumeric() || "/=&?#_-.".contains(c));
+        let bare = (gaps == 0 || self.spaced(12)) && self.alone(12) && !other && !cells && !path && !is_moment(&d);
         let fits = plain || bare || labelled && (gaps & !full == 0 || self.alone(12) || self.spaced(12));
         let confidence = match (plain, labelled) {
             (_, true) => 0.95,

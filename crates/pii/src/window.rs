@@ -174,10 +174,17 @@ impl<'a> Window<'a> {
         groups
     }
 
-    /// A year, a month and a day stand in a row: dates, not a number.
+    /// The first or the last groups are a year, a month and a day, in three or in one: dates, not a number.
     pub fn holds_a_date(&self, n: usize) -> bool {
-        self.groups(n).windows(3).any(|w| {
-            matches!(w, &[(4, 1900..=2099), (1 | 2, 1..=12), (1 | 2, 1..=31)])
-        })
+        let groups = self.groups(n);
+        let date = |g: Option<&[(usize, u64)]>| {
+            matches!(g, Some(&[(4, 1900..=2099), (1 | 2, 1..=12), (1 | 2, 1..=31)]))
+        };
+        let day = |g: Option<&(usize, u64)>| {
+            g.is_some_and(|&(count, value)| {
+                count == 8 && (19_000_101..=20_991_231).contains(&value) && (1..=12).contains(&(value / 100 % 100)) && (1..=31).contains(&(value % 100))
+            })
+        };
+        date(groups.get(..3)) || date(groups.get(groups.len().saturating_sub(3)..)) || day(groups.first()) || day(groups.last())
     }
 }
