@@ -14,7 +14,7 @@ const MIN_FOLDED: usize = 6;
 /// … and at least so many of its digits are not look-alike letters.
 const MIN_CERTAIN: usize = 3;
 /// Korean numerals without a digit among them are kept from this length on.
-const MIN_SPOKEN: usize = 3;
+const MIN_SPOKEN: usize = 2;
 
 /// What stands between a digit and the one before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -122,6 +122,8 @@ enum Class {
     /// First syllable of a word for a digit or a dash; see [`word`].
     Word,
     Separator(u8),
+    /// `>`: a separator, or part of a line break in a quoted letter.
+    Quote,
     Bracket,
 }
 
@@ -144,7 +146,8 @@ const fn ascii_classes() -> [Class; 128] {
             b'\t' | b',' | b'|' => Class::Separator(Gap::CELL),
             b'-' => Class::Separator(Gap::DASH),
             b'[' => Class::Bracket,
-            b'.' | b'/' | b'_' | b'~' | b'(' | b')' | b']' | b'{' | b'}' | b'<' | b'>' | b'*' | b'#' | b'=' | b'^'
+            b'>' => Class::Quote,
+            b'.' | b'/' | b'_' | b'~' | b'(' | b')' | b']' | b'{' | b'}' | b'<' | b'*' | b'#' | b'=' | b'^'
             | b'\\' => Class::Separator(Gap::MARK),
             b':' | b';' | b'\'' | b'"' | b'`' | b'!' | b'?' | b'@' | b'&' | b'%' | b'$' => {
                 Class::Separator(Gap::STRANGE)
@@ -328,6 +331,7 @@ impl Reader {
             Class::Word => return at + self.spoken(text.get(at..).unwrap_or_default(), at, None, length),
             Class::Digit(value, sort) => self.digit(value, at..at + length, sort),
             Class::Separator(flags) => self.separate(flags),
+            Class::Quote => self.separate(if self.blanks > 0 { Gap::BLANK } else { Gap::MARK }),
             Class::Bracket => match tokens::token_end(text, at) {
                 Some(end) => {
                     self.interrupt();

@@ -102,7 +102,7 @@ fn eight_digits(window: &Window) -> Option<Candidate> {
     let compact = separators == 0 && window.gaps(8) == 0;
     let dated = matches!(*d, [1, 9, ..] | [2, 0, ..]) && d.get(2..).is_some_and(checks::birth_date);
     let tidy = window.shaped(8, gaps_at(&[3, 4]));
-    let fits = labelled || !followed && !cells && !window.joined(8) && (compact || !dated && (tidy || window.alone(8)));
+    let fits = labelled || !followed && !cells && !window.goes_on(8) && (compact || !dated && (tidy || window.alone(8)));
     let confidence = if labelled { 0.95 } else { 0.7 };
     (fits && window.believable(8)).then_some(Candidate { kind: Kind::Passport, range: from..window.end(8), confidence })
 }
@@ -131,14 +131,12 @@ fn plate(text: &Text, first: &[Digit], second: &[Digit]) -> Option<Candidate> {
     let n = front_digits.or_else(|| region(1).then_some(1))?;
     let front = Window { run: first, start: first.len().checked_sub(n)?, text };
     let back = Window { run: second, start: 0, text };
-    if back.values(4).is_none() || front.gaps(n) != 0 && !front.spaced(n) || back.gaps(4) != 0 && !back.spaced(4) {
-        return None;
-    }
+    back.values(4)?;
     let (start, end) = (front.at(0), back.end(4));
     let between = text.slice(front.end(n)..back.at(0));
-    let syllable = between.trim_matches(|c: char| c.is_whitespace() || "-._".contains(c));
+    let syllable = between.trim_matches(|c: char| c.is_whitespace() || "-._/·~".contains(c));
     let one = syllable.chars().next().filter(|_| syllable.chars().count() == 1)?;
-    if !PLATE_SYLLABLES.contains(one) || between.chars().count() > 5 || front.digit(0)?.gap.is_dash() {
+    if !PLATE_SYLLABLES.contains(one) || between.chars().count() > 7 || front.digit(0)?.gap.is_dash() {
         return None;
     }
     let regional = region_start(text, start);

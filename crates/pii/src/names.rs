@@ -28,6 +28,9 @@ const ENDINGS: [&str; 27] = [
     "님이", "씨의", "씨가", "외", "으로", "로", "이라",
 ];
 
+/// Syllables that make another word of a word, so that "정보란" is none of a name where "정도현" is.
+const SUFFIXES: &str = "은는이가을를의에도로와과자인증서일별란등용비금적성화물품실원장부팀율률권법료세액형점처측건당제도상하내외한할된들님함음고면서며때후전간중식";
+
 static KNOWN_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| NOT_NAMES.iter().copied().collect());
 
 /// Names with a label before, or an honorific or a title beside them, in order.
@@ -142,7 +145,9 @@ fn ends_field(text: &Text, at: usize) -> bool {
 /// Length in bytes of the name that the word begins with, endings left out.
 fn name_length(word: &str) -> Option<usize> {
     let chars: Vec<char> = word.chars().collect();
-    [3, 4, 2].into_iter().filter(|&n| n <= chars.len()).find_map(|n| {
+    let double = DOUBLE_SURNAMES.iter().any(|s| word.starts_with(s));
+    let lengths = if double { [4, 3, 2] } else { [3, 4, 2] };
+    lengths.into_iter().filter(|&n| n <= chars.len()).find_map(|n| {
         let (name, rest) = chars.split_at(n);
         let (name, rest) = (name.iter().collect::<String>(), rest.iter().collect::<String>());
         (is_name(&name) && (rest.is_empty() || ENDINGS.contains(&rest.as_str()))).then_some(name.len())
@@ -179,7 +184,11 @@ fn is_name(word: &str) -> bool {
 fn is_known_word(word: &str, n: usize) -> bool {
     let known = |part: Option<&str>| part.is_some_and(|p| KNOWN_WORDS.contains(p));
     let cut = |k: usize| word.char_indices().nth(k).map_or(word.len(), |(i, _)| i);
-    (2..=4.min(n)).any(|k| known(word.get(..cut(k)))) || n == 3 && known(word.get(cut(1)..))
+    let goes_on = word.chars().next_back().is_some_and(|c| SUFFIXES.contains(c));
+    known(Some(word))
+        || known(word.get(..cut(2))) && (n != 3 || goes_on)
+        || n > 3 && known(word.get(..cut(3)))
+        || n == 3 && known(word.get(cut(1)..))
 }
 
 /// Given names of two syllables without surname are too much like other words: only the most usual surnames count.

@@ -66,7 +66,7 @@ impl Window<'_> {
             return None;
         }
         self.values(n)?;
-        let cells = self.inner_gaps(n).any(|g| g.is_cell() && g.count > 1 || g.is_cell() && !g.is_blank());
+        let cells = self.inner_gaps(n).any(|g| g.is_cell()) && !self.alone(n);
         if !self.believable(n) || self.redacted(n, 4) || self.of_sort(n, Sort::Doubtful) > 0 {
             return None;
         }
@@ -83,8 +83,11 @@ impl Window<'_> {
             return fits.then(|| self.candidate(Kind::Phone, n, if tidy { 0.95 } else { 0.6 }))?;
         }
         let shaped = self.shaped(n, split) && (!cells || labelled);
-        let loose = labelled && self.alone(n);
-        if self.joined(n) || !(shaped || loose) || self.gaps(n) == 0 && !labelled || self.spaced(n) && !labelled {
+        // Twelve digits behind 050 are nothing else.
+        let unlike = area.digits == 4 && self.alone(n) && n == 12;
+        let loose = (labelled || unlike) && self.alone(n);
+        let sure = labelled || unlike;
+        if self.joined(n) || !(shaped || loose) || self.gaps(n) == 0 && !sure || self.spaced(n) && !sure {
             return None;
         }
         if area.short && !labelled && !self.dashed_at_end(n) {
@@ -142,7 +145,7 @@ impl Window<'_> {
             }
             let passes = checks::luhn(&d);
             let shaped = self.shaped(n, split);
-            let cells = self.inner_gaps(n).any(|g| g.is_cell() || g.has_plus());
+            let cells = self.inner_gaps(n).any(|g| g.is_cell() || g.has_plus()) && !self.alone(n);
             let dashed = n == 16 && self.gaps(n) == split && self.inner_gaps(n).all(|g| g.is_none() || g.has_dash());
             let bare = self.gaps(n) == 0 || self.spaced(n);
             let usual = passes && shaped && !cells && !(bare && numbered);

@@ -71,7 +71,8 @@ impl Window<'_> {
         if !labelled && (!checked && (1..=2).contains(&self.soft(13)) || numerals > 0 && !self.mixed_numerals(13)) {
             return false;
         }
-        labelled || self.alone(13) && !cells && (checked || !strange)
+        let account = self.labelled(15, Label::Account) && !checked;
+        labelled || self.alone(13) && !cells && !account && (checked || !strange)
     }
 
     /// Among the numerals are at least two different ones: not the 일 of several dates.
@@ -139,7 +140,8 @@ impl Window<'_> {
         let full = gaps_at(&[2, 8]);
         let labelled = self.labelled(LABEL_REACH, Label::License);
         let cells = self.inner_gaps(10).any(|g| g.is_cell() || g.has_plus());
-        let fits = gaps == full && !cells || labelled && (gaps & !full == 0 || self.alone(10));
+        let loose = self.alone(10) && (labelled || gaps != 0 && self.digit(0).is_none_or(|d| d.value != 0));
+        let fits = gaps == full && (!cells || self.alone(10)) || labelled && gaps & !full == 0 || loose;
         let mut found = self.candidate(Kind::DriversLicense, 10, if labelled { 0.95 } else { 0.85 })?;
         found.range.start = region;
         (fits && self.believable(10)).then_some(found)

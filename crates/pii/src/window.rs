@@ -128,6 +128,11 @@ impl<'a> Window<'a> {
         dash(self.digit(0)) || dash(self.digit(n))
     }
 
+    /// A dash and more digits follow the first `n`.
+    pub fn goes_on(&self, n: usize) -> bool {
+        self.digit(n).is_some_and(|d| d.gap.is_dash())
+    }
+
     /// Nothing else is in the run but particles and endings that read as numerals ("…0000이고").
     pub fn alone(&self, n: usize) -> bool {
         let rest = self.run.len().saturating_sub(n);

@@ -1,6 +1,6 @@
 //! Random identifiers of each kind, as somebody would write them who hides nothing.
 
-use super::Random;
+use crate::random::Random;
 use madang_pii::Kind;
 
 /// An identifier, and the words around it without which nobody could tell what it is.
@@ -100,6 +100,6 @@ pub fn worded(r: &mut Random) -> Vec<Identifier> {
         Identifier { kind: Kind::Ip, before: "접속 IP ", value: format!("10.{}.{}.{}", r.within(0, 255), r.within(0, 255), r.within(1, 254)), after: "" },
         Identifier { kind: Kind::Credential, before: "비밀번호: ", value: format!("Ab{}!x{}", r.digits(4), r.digits(2)), after: "" },
         plain(Kind::Credential, format!("sk-{key}1a2b")),
-        plain(Kind::Credential, format!("postgres://user:{}x@db", r.digits(8))),
+        Identifier { kind: Kind::Credential, before: "postgres://", value: format!("user:{}x", r.digits(8)), after: "@db" },
     ]
 }

@@ -1,8 +1,4 @@
-//! Random identifiers and what evaders make of them, shared by the tests of recall. What should not be found is in
-//! `harmless.rs`.
-
-pub mod identifiers;
-pub mod mutations;
+//! Numbers that look random and are the same in every run.
 
 /// A small generator of random numbers (xorshift64*, Vigna 2016), so that every run tests the same strings.
 pub struct Random(u64);

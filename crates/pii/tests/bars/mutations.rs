@@ -1,7 +1,7 @@
 //! What an evader does to an identifier. Each returns the whole text; `None` where it does not apply.
 
-use super::Random;
-use super::identifiers::Identifier;
+use crate::random::Random;
+use crate::identifiers::Identifier;
 use base64::Engine as _;
 
 pub type Mutation = (&'static str, fn(&Identifier, &mut Random) -> Option<String>);

@@ -1,11 +1,10 @@
 //! Recall on fresh random identifiers under every mutation. The bars: unique identifiers always clean and 99 % mutated,
 //! others 97 %.
 
-mod common;
 
-use common::Random;
-use common::identifiers::{Identifier, structured, unique, worded};
-use common::mutations::{ANY, DIGITS, HELD_OUT, Mutation};
+use crate::random::Random;
+use crate::identifiers::{Identifier, structured, unique, worded};
+use crate::mutations::{ANY, DIGITS, HELD_OUT, Mutation};
 use madang_pii::{Action, scan};
 use std::collections::BTreeMap;
 
