@@ -34,6 +34,7 @@ mod registration;
 mod report;
 mod rules;
 mod secrets;
+mod stream;
 mod text;
 mod tokens;
 mod view;
@@ -42,6 +43,7 @@ mod window;
 pub use kind::{Action, Kind};
 pub use mask::{Masked, Masker, mask, mask_with, restore};
 pub use report::{Finding, Marking, Report};
+pub use stream::{StreamFinding, StreamMarking, StreamPart, StreamScanner, StreamSummary, scan_reader};
 pub use rules::{Dictionary, Rule, RuleAction, Rules, RulesError};
 
 /// Version of the detector, stored with what it inspected.

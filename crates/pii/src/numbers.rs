@@ -51,7 +51,7 @@ fn in_run(text: &Text, run: &[Digit], work: &mut u64, out: &mut Vec<Candidate>) 
 
 impl Window<'_> {
     /// Mobile, fixed and internet telephones, with or without the country code 82.
-    fn phone(&self) -> Option<Candidate> {
+    pub fn phone(&self) -> Option<Candidate> {
         let (prefix, implied) = self.country_code();
         let national = (0..4).filter_map(|k| self.digit(prefix + k).map(|d| d.value));
         let head: Vec<u8> = [0].into_iter().filter(|_| implied).chain(national).collect();
@@ -188,7 +188,9 @@ impl Window<'_> {
         let near = self.labelled(LABEL_REACH, Label::Account)
             || self.text.has_label_near(at, end, if bare { 10 } else { LABEL_REACH }, Label::Account)
             || self.text.has_label_near(at, end, 3, Label::Bank);
-        (near && !other && !self.holds_a_date(n)).then(|| self.candidate(Kind::Account, n, 0.7))?
+        // "이체 수수료 1,234,567,890원"
+        let amount = self.text.after(end).is_some_and(|c| "원천만백억".contains(c)) || self.inner_gaps(n).any(|g| g.is_cell()) && self.groups(n).iter().skip(1).all(|(count, _)| *count == 3);
+        (near && !other && !amount && !self.holds_a_date(n)).then(|| self.candidate(Kind::Account, n, 0.7))?
     }
 
     /// How many digits an account's number takes from here: as far as dashes go, else dots and blanks.

@@ -120,7 +120,7 @@ impl Window<'_> {
             self.label(LABEL_REACH),
             Some(Label::Account | Label::Reference | Label::Business | Label::Corporate | Label::Phone | Label::Card)
         ) || self.text.has_label_near(self.at(0), self.end(12), 10, Label::Account);
-        let plain = gaps == full && !self.joined(12) && !cells;
+        let plain = gaps == full && !self.joined(12) && (!cells || self.alone(12)) || self.disguised(12);
         let path = self.text.before(self.at(0)).is_some_and(|c| c.is_ascii_alphanumeric() || "/=&?#_-.".contains(c));
         let bare = (gaps == 0 || self.spaced(12)) && self.alone(12) && !other && !cells && !path && !is_moment(&d);
         let fits = plain || bare || labelled && (gaps & !full == 0 || self.alone(12) || self.spaced(12));
@@ -132,6 +132,14 @@ impl Window<'_> {
         fits.then(|| self.candidate(Kind::DriversLicense, 12, confidence))?
     }
 
+    /// Nobody writes a number, a date or a list like that: many gaps, or several separators in one.
+    fn disguised(&self, n: usize) -> bool {
+        let odd = self.inner_gaps(n).any(|g| g.count >= 2 && !g.is_blank()) || self.gaps(n).count_ones() >= 5;
+        let plain = self.inner_gaps(n).all(|g| !(g.is_cell() || g.is_strange() || g.has_plus()));
+        let paired = self.groups(n).iter().all(|(count, _)| *count <= 2) && !self.spaced(n);
+        odd && plain && !paired && self.soft(n) == 0 && self.alone(n) && !self.holds_a_date(n)
+    }
+
     /// 운전면허번호 of the old form: a region and ten digits, "서울 00-123456-78".
     pub fn old_license(&self) -> Option<Candidate> {
         self.values(10)?;
@@ -140,7 +148,7 @@ impl Window<'_> {
         let full = gaps_at(&[2, 8]);
         let labelled = self.labelled(LABEL_REACH, Label::License);
         let cells = self.inner_gaps(10).any(|g| g.is_cell() || g.has_plus());
-        let loose = self.alone(10) && (labelled || gaps != 0 && self.digit(0).is_none_or(|d| d.value != 0));
+        let loose = self.alone(10) && (labelled || gaps != 0 && self.phone().is_none());
         let fits = gaps == full && (!cells || self.alone(10)) || labelled && gaps & !full == 0 || loose;
         let mut found = self.candidate(Kind::DriversLicense, 10, if labelled { 0.95 } else { 0.85 })?;
         found.range.start = region;
@@ -216,15 +224,17 @@ fn back_label(back: &Window, from: usize) -> bool {
 fn front_half(run: &[crate::digits::Digit], back: &Window) -> Option<Candidate> {
     let front = Window { run, start: run.len().checked_sub(6)?, text: back.text };
     let (d, b) = (front.values(6)?, back.values(7)?);
-    let whole: Vec<u8> = d.iter().chain(b.iter()).copied().collect();
+    let number: Vec<u8> = d.iter().chain(b.iter()).copied().collect();
     let between = back.text.slice(front.end(6)..back.at(0));
-    let (kind, checked) = resident_kind(&whole, false)?;
+    let (kind, checked) = resident_kind(&number, false)?;
     if !front.opens() || between.chars().nth(BETWEEN_HALVES).is_some() {
         return None;
     }
     let labelled = front.labelled(LABEL_REACH, Label::Resident) || back_label(back, front.end(6));
+    // "제2003-12호, 고시 제2027-820호": numbers with gaps of their own are others.
+    let whole = (front.gaps(6) == 0 || front.gaps(6) == gaps_at(&[2, 4])) && back.gaps(7) == 0;
     let signs = between.chars().all(|c| !c.is_alphanumeric());
-    let fits = labelled || checked && (signs || between.chars().count() <= 12);
+    let fits = labelled || checked && whole && (signs || between.chars().count() <= 12);
     let confidence = if checked { 0.9 } else { 0.7 };
     fits.then_some(Candidate { kind, range: front.at(0)..back.end(7), confidence })
 }

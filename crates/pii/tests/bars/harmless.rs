@@ -166,7 +166,9 @@ fn official_sentences_pass() {
 
 /// Lines of a real text, cut where sentences end.
 fn sentences(text: &str) -> impl Iterator<Item = &str> {
-    text.split(['\n', '\r']).flat_map(|line| line.split_inclusive(". ")).map(str::trim).filter(|s| s.chars().count() > 8)
+    text.split(['\n', '\r']).flat_map(|line| line.split_inclusive(". ")).map(str::trim).filter(|s| {
+        s.chars().count() > 8 && s.chars().any(|c| matches!(c, '가'..='힣'))
+    })
 }
 
 /// The texts of a JSON value, longest walk first.
