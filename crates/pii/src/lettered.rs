@@ -1,7 +1,7 @@
 //! Identifiers made of digits with letters or dots among them: passports, plates, addresses of hosts.
 
 use crate::checks;
-use crate::digits::{Digit, Digits};
+use crate::digits::{Digit, Digits, Sort};
 use crate::kind::Kind;
 use crate::labels::Label;
 use crate::text::Text;
@@ -70,7 +70,8 @@ fn passports(text: &Text, run: &[Digit], next: Option<&[Digit]>, out: &mut Vec<C
     let Some(next) = next.filter(|next| are_neighbours(run, next)) else { return };
     let first = Window { run, start: run.len().saturating_sub(3), text };
     let second = Window { run: next, start: 0, text };
-    if first.values(3).is_none() || second.values(4).is_none() || !first.opens() {
+    let doubtful = first.of_sort(3, Sort::Doubtful) + second.of_sort(4.min(next.len()), Sort::Doubtful) > 0;
+    if first.values(3).is_none() || second.values(4).is_none() || !first.opens() || doubtful {
         return;
     }
     let between = text.slice(first.end(3)..second.at(0));

@@ -133,3 +133,65 @@ fn heads_a_line(before: &str, after: &str) -> bool {
     let last = before.ends_with('_') && (rest.is_empty() || rest.starts_with(['.', '_']));
     alone(before) && !before.contains(|c: char| c.is_ascii_digit()) && (apart || copy) || last
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::scan;
+    use madang_domain::Grade;
+
+    #[test]
+    fn markings_where_they_stand_as_such() {
+        for (text, grade) in [
+            ("대외비", Grade::Classified),
+            ("대 외 비\n2027년 조직 개편", Grade::Classified),
+            ("[대외비] 2027년 예산안", Grade::Classified),
+            ("【비공개】 면담 결과", Grade::Sensitive),
+            ("면담 결과(비공개)", Grade::Sensitive),
+            ("(대외비)2027_예산.hwpx", Grade::Classified),
+            ("대외비_예산안.hwpx", Grade::Classified),
+            ("- 대외비 -", Grade::Classified),
+            ("**대외비**", Grade::Classified),
+            ("Ⅲ급비밀", Grade::Classified),
+            ("Ⅱ급 비밀 사본번호 3", Grade::Classified),
+            ("보안등급: 대외비", Grade::Classified),
+            ("공개구분 : 비공개", Grade::Sensitive),
+            ("| 공개여부 | 부분공개 |", Grade::Sensitive),
+            ("우 10892 가람시 행복로 12 / 비공개(5)", Grade::Sensitive),
+            ("전화 031-940-1234 / hong@garam.go.kr / 부분공개(1,6)", Grade::Sensitive),
+            ("비  밀", Grade::Classified),
+            ("대\u{200B}외비", Grade::Classified),
+            ("[대외주의] 관계기관 회의", Grade::Sensitive),
+            ("<내부검토용>", Grade::Sensitive),
+            ("등급: S등급", Grade::Sensitive),
+            ("CONFIDENTIAL", Grade::Classified),
+            ("대외비 | 감사 계획", Grade::Classified),
+            ("가람시\n비공개 문서\n제목: 인사 계획", Grade::Sensitive),
+        ] {
+            let report = scan(text);
+            assert_eq!(report.raised_grade(), grade, "{text:?}: {:?}", report.markings);
+            assert!(report.markings.iter().all(|m| m.start < m.end && !m.reason.is_empty()), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn prose_about_grades_raises_none() {
+        for text in [
+            "비공개 회의를 연다.",
+            "정보공개법상 비공개 대상 정보이다.",
+            "대외비 문서를 요약한다.",
+            "이 문서는 대외비로 분류한다.",
+            "비밀 취급 인가를 받은 직원",
+            "비밀번호를 바꾼다.",
+            "영업비밀을 지킨다(비밀유지 의무).",
+            "공개 12건, 비공개 3건이다.",
+            "비공개 사유를 적는다.",
+            "회의를 비공개로 진행하며(비공개 사유는 별첨) 결과를 알린다.",
+            "‘대외비’라는 말의 뜻을 묻는다.",
+            "\"비공개\"로 표시한다",
+            "위원회는 비공개(非公開)로 한다",
+            "기밀 유지와 보안 교육",
+        ] {
+            assert_eq!(scan(text).markings, [], "{text}");
+        }
+    }
+}
