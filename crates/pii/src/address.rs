@@ -36,7 +36,7 @@ patterns! {
     BARE_UNIT = r"(?:[가-힣A-Za-z0-9]{1,20}(?:아파트|빌라|오피스텔|맨션|연립|APT|apt) ?)?(?:[0-9]{3,4}|[가-하A-Z]) ?동 ?(?:[0-9]{1,2}층 ?)?[0-9]{3,5} ?호";
     HOUSING_UNIT = r"[가-힣A-Za-z0-9]{1,20}(?:아파트|빌라|오피스텔|맨션|연립|APT|apt)[ ,]{0,3}(?:[0-9]{1,2}(?:차|단지) ?)?(?:[0-9]{2,4} ?[-/] ?[0-9]{3,4}|[0-9]{2,5} ?호)";
     PLACE = format!("{REGION}(?:{ROAD}|{LOT})");
-    LABELLED_PLACE = format!(r"^(?:지)? ?(?:\([^()\n]{{1,12}}\) ?)?[:=|는은\t]? ?(?:\[?[0-9]{{5}}\]? ?)?({REGION}(?:{ROAD}|{LOT})(?:{BETWEEN}{UNIT})?)");
+    LABELLED_PLACE = format!(r"^(?:지)? ?(?:\([^()\n]{{1,12}}\) ?)?[:=|는은\t]? ?(?:[(\[]?[0-9]{{5}}[)\]]? ?)?({REGION}(?:{ROAD}|{LOT})(?:{BETWEEN}{UNIT})?)");
 }
 
 /// Every personal address; `people` are the names found in the text, in order.
@@ -52,7 +52,7 @@ pub(crate) fn find(text: &Text, digits: &Digits, people: &[Candidate]) -> Vec<Ca
         }
     }
     for label in text.cues.iter().filter(|f| f.cue == Cue::AddressLabel) {
-        let rest = text.slice(label.range.end..text.forth(label.range.end, 120));
+        let rest = text.ahead(label.range.end, 300);
         if let Some(place) = LABELLED_PLACE.captures(rest).and_then(|c| c.get(1)) {
             let range = label.range.end + place.start()..label.range.end + place.end();
             out.push(Candidate { kind: Kind::Address, range, confidence: 0.8 });

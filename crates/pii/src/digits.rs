@@ -235,7 +235,7 @@ fn class(c: char) -> Class {
         '七' => Class::Digit(7, Sort::Numeral),
         '八' => Class::Digit(8, Sort::Numeral),
         '九' => Class::Digit(9, Sort::Numeral),
-        '·' | '•' | '・' | 'ᆞ' | '∙' | '⋅' | '、' | '。' => Class::Separator(Gap::MARK),
+        '·' | '•' | '・' | 'ᆞ' | 'ㆍ' | '∙' | '⋅' | '、' | '。' => Class::Separator(Gap::MARK),
         // Circles and boxes stand for what was taken out: "010-○○○○-1234".
         '○' | '●' | '◯' | '□' | '■' | '◎' | '◇' | '△' | '☆' | '★' | '\u{FFFD}' => Class::Other,
         '\u{2010}'..='\u{206F}' | '\u{2190}'..='\u{2BFF}' | '\u{3003}'..='\u{303F}' | '\u{1F000}'..='\u{1FAFF}' => {
@@ -248,27 +248,36 @@ fn class(c: char) -> Class {
 /// The digits of a text, with its runs.
 pub(crate) struct Digits {
     pub all: Vec<Digit>,
-    /// Runs as places in `all`.
-    pub runs: Vec<Range<usize>>,
+    pub runs: Vec<Run>,
+}
+
+/// Digits that separators alone divide.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Run {
+    places: Range<usize>,
+    /// Letters, numerals or spoken dashes are among them.
+    pub mixed: bool,
 }
 
 impl Digits {
-    pub fn run(&self, range: &Range<usize>) -> &[Digit] {
-        self.all.get(range.clone()).unwrap_or_default()
+    pub fn run(&self, run: &Run) -> &[Digit] {
+        self.all.get(run.places.clone()).unwrap_or_default()
     }
 
     /// The runs as written: those of digits alone, cut at letters, numerals and spoken dashes.
     pub fn written(&self) -> impl Iterator<Item = &[Digit]> {
-        let all = self.runs.iter().map(|run| self.run(run));
-        let pieces = all.flat_map(|run| run.chunk_by(|a, b| !a.soft() && !b.soft() && !b.gap.is_spoken()));
+        let pieces = self.runs.iter().flat_map(|run| {
+            let mixed = run.mixed;
+            self.run(run).chunk_by(move |a, b| !mixed || !a.soft() && !b.soft() && !b.gap.is_spoken())
+        });
         pieces.filter(|piece| piece.first().is_some_and(|d| !d.soft()))
     }
 
     /// The runs that hold letters or Korean numerals read as digits, long enough to be a number.
     pub fn folded(&self) -> impl Iterator<Item = &[Digit]> {
-        self.runs.iter().map(|run| self.run(run)).filter(|run| {
+        self.runs.iter().filter(|run| run.mixed).map(|run| self.run(run)).filter(|run| {
             let certain = run.iter().filter(|d| matches!(d.sort, Sort::Hard | Sort::Numeral)).count();
-            run.len() >= MIN_FOLDED && certain >= MIN_CERTAIN && run.iter().any(|d| d.soft() || d.gap.is_spoken())
+            run.len() >= MIN_FOLDED && certain >= MIN_CERTAIN
         })
     }
 }
@@ -311,7 +320,7 @@ fn syllable(first: u8, second: u8, third: u8) -> Option<usize> {
 #[derive(Default)]
 struct Reader {
     all: Vec<Digit>,
-    runs: Vec<Range<usize>>,
+    runs: Vec<Run>,
     /// First digit of the run under way.
     start: usize,
     open: bool,
@@ -408,7 +417,8 @@ impl Reader {
         let run = self.all.get(self.start..).unwrap_or_default();
         let numerals = run.iter().filter(|d| d.sort == Sort::Numeral).count();
         if run.iter().any(|d| !d.soft()) || numerals >= MIN_SPOKEN {
-            self.runs.push(self.start..self.all.len());
+            let mixed = run.iter().any(|d| d.soft() || d.gap.is_spoken());
+            self.runs.push(Run { places: self.start..self.all.len(), mixed });
         } else {
             self.all.truncate(self.start);
         }

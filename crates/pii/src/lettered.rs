@@ -23,17 +23,25 @@ const COUNTERS: &str = "억만천백원년월일명호개건회조%,.층동번�
 pub(crate) fn find(text: &Text, digits: &Digits) -> Vec<Candidate> {
     let mut out = Vec::new();
     let written: Vec<&[Digit]> = digits.written().collect();
-    let all: Vec<&[Digit]> = digits.runs.iter().map(|run| digits.run(run)).collect();
-    for reading in [&written, &all] {
-        for (i, run) in reading.iter().enumerate() {
-            let next = reading.get(i + 1).copied();
-            passports(text, run, next, &mut out);
-            out.extend(next.filter(|next| are_neighbours(run, next)).and_then(|next| plate(text, run, next)));
+    for (i, run) in written.iter().enumerate() {
+        pair(text, run, written.get(i + 1).copied(), &mut out);
+    }
+    for (i, run) in digits.runs.iter().enumerate() {
+        let next = digits.runs.get(i + 1);
+        if run.mixed || next.is_some_and(|next| next.mixed) {
+            pair(text, digits.run(run), next.map(|next| digits.run(next)), &mut out);
         }
     }
     written.iter().for_each(|run| hosts(text, run, &mut out));
     long_hosts(text, &mut out);
     out
+}
+
+/// A run, and what it makes with the next one.
+fn pair(text: &Text, run: &[Digit], next: Option<&[Digit]>, out: &mut Vec<Candidate>) {
+    let next = next.filter(|next| are_neighbours(run, next));
+    passports(text, run, next, out);
+    out.extend(next.and_then(|next| plate(text, run, next)));
 }
 
 /// No more than a letter and a few separators stand between the runs.
@@ -61,13 +69,13 @@ fn letter_before(text: &Text, at: usize) -> Option<(usize, usize)> {
 
 fn passports(text: &Text, run: &[Digit], next: Option<&[Digit]>, out: &mut Vec<Candidate>) {
     // Old passports: letter and eight digits, wherever in the run they begin.
-    for start in 0..run.len().min(64).saturating_sub(7) {
+    for start in 0..run.len().min(64).saturating_sub(6) {
         let window = Window { run, start, text };
         if let Some(found) = window.opens().then(|| eight_digits(&window)).flatten() {
             out.push(found);
         }
     }
-    let Some(next) = next.filter(|next| are_neighbours(run, next)) else { return };
+    let Some(next) = next else { return };
     let first = Window { run, start: run.len().saturating_sub(3), text };
     let second = Window { run: next, start: 0, text };
     let doubtful = first.of_sort(3, Sort::Doubtful) + second.of_sort(4.min(next.len()), Sort::Doubtful) > 0;
@@ -206,7 +214,7 @@ fn host(text: &Text, quad: &[&[Digit]]) -> Option<Candidate> {
     let labelled = text.has_label_before(start, 20, Label::Ip);
     let section = matches!(text.before(start), Some('제' | 'v' | 'V')) || text.label_before(start, 10) == Some(Label::Reference);
     // "2026. 1. 2. 3"; sections and versions have small numbers.
-    let usual = !section && !spaced && (octets.first() == Some(&10) || octets.iter().any(|&p| p >= 32));
+    let usual = !section && !spaced && octets.iter().any(|&p| p >= 32 || p >= 20 && octets.first() == Some(&10));
     let fits = dotted && !padded && !beside && octets.iter().all(|&p| p <= 255) && octets.first() != Some(&0);
     (fits && (labelled || usual)).then_some(Candidate { kind: Kind::Ip, range: start..end, confidence: 0.8 })
 }

@@ -13,8 +13,8 @@ use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-/// Characters behind a label in which a name stands.
-const REACH: usize = 40;
+/// Bytes behind a label in which a name stands.
+const REACH: usize = 120;
 
 /// What stands between a label and a name, and the name with what follows it.
 static BEHIND_LABEL: LazyLock<Regex> = LazyLock::new(|| {
@@ -54,7 +54,7 @@ fn name(range: Range<usize>, confidence: f32) -> Candidate {
 }
 
 fn behind_label(text: &Text, label: &Range<usize>) -> Option<Range<usize>> {
-    let rest = text.slice(label.end..text.forth(label.end, REACH));
+    let rest = text.ahead(label.end, REACH);
     let found = BEHIND_LABEL.captures(rest)?;
     let word = found.get(3)?;
     let (start, end) = (label.end + word.start(), label.end + word.end());

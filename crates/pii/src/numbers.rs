@@ -54,7 +54,9 @@ impl Window<'_> {
     pub fn phone(&self) -> Option<Candidate> {
         let (prefix, implied) = self.country_code();
         let national = (0..4).filter_map(|k| self.digit(prefix + k).map(|d| d.value));
-        let head: Vec<u8> = [0].into_iter().filter(|_| implied).chain(national).collect();
+        let mut head = [u8::MAX; 5];
+        let shown = [0].into_iter().filter(|_| implied).chain(national);
+        head.iter_mut().zip(shown).for_each(|(slot, digit)| *slot = digit);
         let area = area_code(&head)?;
         [8, 7].into_iter().find_map(|subscriber| self.subscriber(&area, subscriber, prefix, implied))
     }
@@ -128,21 +130,24 @@ impl Window<'_> {
     fn service_line(&self) -> Option<Candidate> {
         let d = self.values(8)?;
         let known = matches!(*d, [1, 5, 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9, ..] | [1, 6, 0 | 1 | 2 | 4 | 5 | 6 | 7 | 8 | 9, ..] | [1, 8, 0 | 1 | 3 | 5 | 6 | 7 | 9, ..]);
+        if !known {
+            return None;
+        }
         let labelled = matches!(self.label(LABEL_REACH), Some(Label::Phone | Label::Agency));
         let dashed = self.gaps(8) == gaps_at(&[4]) && self.digit(4).is_some_and(|d| d.gap.is_dash());
-        (known && (dashed && !self.joined(8) || labelled && self.gaps(8) == 0))
+        (dashed && !self.joined(8) || labelled && self.gaps(8) == 0)
             .then(|| self.candidate(Kind::AgencyPhone, 8, 0.8))?
     }
 
     /// 카드번호: an issuer's prefix, and Luhn's check or a form or label that no other number has.
     fn card(&self) -> Option<Candidate> {
-        let labelled = self.labelled(LABEL_REACH, Label::Card);
-        let numbered = self.label(LABEL_REACH) == Some(Label::Reference);
         for (n, split) in [(16, gaps_at(&[4, 8, 12])), (15, gaps_at(&[4, 10])), (14, gaps_at(&[4, 10]))] {
             let Some(d) = self.values(n) else { continue };
             if !checks::card_issuer(&d) || !self.believable(n) {
                 continue;
             }
+            let labelled = self.labelled(LABEL_REACH, Label::Card);
+            let numbered = self.label(LABEL_REACH) == Some(Label::Reference);
             let passes = checks::luhn(&d);
             let shaped = self.shaped(n, split);
             let cells = self.inner_gaps(n).any(|g| g.is_cell() || g.has_plus()) && !self.alone(n);
@@ -160,10 +165,12 @@ impl Window<'_> {
     /// 사업자등록번호: 3-2-5 with its check digit; beside its label in any form.
     fn business(&self) -> Option<Candidate> {
         let d = self.values(10)?;
+        if !self.shaped(10, gaps_at(&[3, 5])) {
+            return None;
+        }
         let labelled = self.label(LABEL_REACH) == Some(Label::Business);
         let dashed = self.gaps(10) == gaps_at(&[3, 5]) && self.inner_gaps(10).all(|g| g.is_none() || g.has_dash());
-        let shaped = self.shaped(10, gaps_at(&[3, 5]));
-        (dashed && !self.joined(10) && checks::business(&d) || labelled && shaped)
+        (dashed && !self.joined(10) && checks::business(&d) || labelled)
             .then(|| self.candidate(Kind::BusinessNumber, 10, if labelled { 0.95 } else { 0.7 }))?
     }
 
@@ -177,11 +184,14 @@ impl Window<'_> {
 
     /// 계좌번호: 10 to 14 digits joined by dashes, blanks or dots, near the word for an account or a bank.
     fn account(&self) -> Option<Candidate> {
-        if self.digit(0)?.gap.is_dash() || self.phone().is_some() {
+        let start = self.at(0);
+        let somewhere = self.text.has_label_near(start, start, 2 * LABEL_REACH, Label::Account)
+            || self.text.has_label_near(start, start, LABEL_REACH, Label::Bank);
+        if !somewhere || self.digit(0)?.gap.is_dash() || self.phone().is_some() {
             return None;
         }
         let n = self.account_length()?;
-        let (at, end) = (self.at(0), self.end(n));
+        let (at, end) = (start, self.end(n));
         let other =
             matches!(self.label(LABEL_REACH), Some(Label::Reference | Label::Business | Label::Corporate | Label::Health));
         let bare = self.gaps(n) == 0;

@@ -26,7 +26,8 @@ impl Window<'_> {
     /// 주민등록번호, 외국인등록번호, 법인등록번호: thirteen digits however separated.
     pub fn registration(&self) -> Option<Candidate> {
         let d = self.values(13)?;
-        if !self.believable(13) || self.redacted(13, 6) {
+        let dated = d.get(..6).is_some_and(checks::birth_date);
+        if !dated && !checks::corporation(&d) || !self.believable(13) || self.redacted(13, 6) {
             return None;
         }
         let labelled = self.resident_label();
@@ -142,6 +143,9 @@ impl Window<'_> {
 
     /// 운전면허번호 of the old form: a region and ten digits, "서울 00-123456-78".
     pub fn old_license(&self) -> Option<Candidate> {
+        if self.start > 0 {
+            return None;
+        }
         self.values(10)?;
         let region = self.region_before()?;
         let gaps = self.gaps(10);

@@ -12,7 +12,7 @@ use std::sync::LazyLock;
 /// A key cut off before its end line reaches no further than this, in bytes.
 const LONGEST_PEM: usize = 32 * 1024;
 /// Longest value looked at, in bytes.
-const LONGEST_VALUE: usize = 512;
+const LONGEST_VALUE: usize = 300;
 /// Shortest rest of a key behind its head.
 const SHORTEST_KEY: usize = 16;
 
@@ -34,13 +34,18 @@ const NO_VALUES: [&str; 22] = [
 pub(crate) fn find(text: &Text) -> Vec<Candidate> {
     let mut out = Vec::new();
     let mut heads: Vec<Range<usize>> = Vec::new();
+    let mut read = 0;
     for found in &text.cues {
         let at = found.range.clone();
         match found.cue {
-            Cue::KeyHead => out.extend(key(text, at).map(|range| credential(range, 0.95))),
+            // A head inside a key that was read already is part of it.
+            Cue::KeyHead if at.start >= read => {
+                read = token(text, at.end, is_key_byte).end;
+                out.extend(key(text, at).map(|range| credential(range, 0.95)));
+            }
             Cue::SecretLabel => out.extend(labelled(text, at).map(|range| credential(range, 0.8))),
             Cue::Authority => out.extend(authority(text, at.end).map(|range| credential(range, 0.9))),
-            Cue::PemHead if PRIVATE.is_match(text.slice(at.start..text.forth(at.start, 60))) => heads.push(at),
+            Cue::PemHead if PRIVATE.is_match(text.ahead(at.start, 60)) => heads.push(at),
             _ => {}
         }
     }
@@ -98,7 +103,7 @@ fn head_is_exact(head: &str) -> bool {
 /// The value behind a label.
 fn labelled(text: &Text, label: Range<usize>) -> Option<Range<usize>> {
     let from = label.end;
-    let rest = text.slice(from..text.forth(from, LONGEST_VALUE));
+    let rest = text.ahead(from, LONGEST_VALUE);
     let found = VALUE.captures(rest)?;
     let (assigned, value) = (found.get(1).is_some(), found.get(2)?);
     let word = value.as_str().split(['"', '\'', '`', ',', ';', '&', ')', '}', '<']).next().unwrap_or_default();

@@ -116,6 +116,11 @@ impl<'v> Text<'v> {
         rest.char_indices().nth(chars).map_or(self.str().len(), |(i, _)| at + i)
     }
 
+    /// What stands behind byte `at`, no more than `limit` bytes and a character.
+    pub fn ahead(&self, at: usize, limit: usize) -> &str {
+        self.slice(at..self.str().ceil_char_boundary(at.saturating_add(limit).min(self.str().len())))
+    }
+
     /// Latin letters do not go on into another word.
     fn is_whole_word(&self, range: &Range<usize>) -> bool {
         let bytes = self.str().as_bytes();

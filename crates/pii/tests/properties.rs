@@ -1,6 +1,6 @@
 //! Evasions generated at random are found at the right place; nothing panics.
 
-use madang_pii::{Action, Kind, mask, scan};
+use madang_pii::{Action, Kind, mask, restore, scan};
 use proptest::prelude::*;
 
 /// Thirteen digits with a real date and a century digit.
@@ -81,5 +81,17 @@ proptest! {
     fn texts_near_identifiers_never_panic(text in r#"[0-9O공일이 \-.@%&#;\\u가나로동호님씨:MA/=\n+()]{0,120}"#) {
         let report = scan(&text);
         mask(&text, &report);
+    }
+
+    #[test]
+    fn masking_any_text_twice_is_masking_it_once(text in r#"([0-9]{1,8}|[-. ,/:]|공|일|[가-힣]{1,3}|계좌 |연락처 |성명: |씨 |행복로 |동 |호 |@|a|\[전화번호-1\]|\[|\]|\n|%39|M){0,40}"#) {
+        let once = mask(&text, &scan(&text));
+        let again = scan(&once.text);
+        prop_assert_eq!(again.action, Action::Pass, "{:?}", once.text);
+        prop_assert_eq!(&mask(&once.text, &again).text, &once.text);
+        if scan(&text).action != Action::Block && !text.contains("[전화번호-1]") {
+            let blocked = once.tokens.len() < once.text.matches('[').count().saturating_sub(text.matches('[').count());
+            prop_assert!(blocked || restore(&once.text, &once.tokens) == text, "{:?}", once);
+        }
     }
 }
