@@ -1,7 +1,7 @@
 //! Addresses of persons: with building and room, beside a label, or beside a person's name. A road and a number alone
 //! are a place that anybody may name.
 
-use crate::digits::Digits;
+use crate::digits::{Digit, Digits};
 use crate::kind::Kind;
 use crate::labels::{Cue, Label};
 use crate::text::{Text, windows};
@@ -11,7 +11,8 @@ use std::ops::Range;
 use std::sync::LazyLock;
 
 const REGION: &str = r"(?:[가-힣]{1,6}(?:특별시|광역시|특별자치시|특별자치도|도|시|군|구|읍|면|동|리) ?){0,5}";
-const ROAD: &str = r"[가-힣0-9]{1,15}(?:로|길)(?: ?[0-9]{1,4}(?:번|가|나|다)?길)? ?(?:지하 ?)?[0-9]{1,4}(?:-[0-9]{1,4})?(?:번지)?";
+const ROAD: &str =
+    r"[가-힣0-9]{1,15}(?:로|길)(?: ?[0-9]{1,4}(?:번|가|나|다)?길)? ?(?:지하 ?)?[0-9]{1,4}(?:-[0-9]{1,4})?(?:번지)?";
 const LOT: &str = r"[가-힣0-9]{1,8}(?:동|리|가) ?(?:산 ?)?[0-9]{1,4}(?:-[0-9]{1,4})?(?:번지)?";
 const BETWEEN: &str = r"[ ,.\n-]{1,3}(?:\([^()\n]{1,30}\)[ ,]{0,3})?(?:[가-힣A-Za-z0-9]{1,20}(?:아파트|빌라|오피스텔|맨션|타운|빌|주택|연립|하이츠|파크|캐슬|자이|힐스테이트|푸르지오|APT|apt|A)[ ,]{0,3}(?:[0-9]{1,2}(?:차|단지) ?)?)?";
 const UNIT: &str = r"(?:(?:제 ?)?(?:[0-9]{1,4}|[가-힣A-Za-z]) ?동[ ,-]{0,3}(?:제 ?)?(?:(?:지하 ?|B)?[0-9]{1,2}층 ?)?(?:제 ?)?[0-9]{1,5} ?호|(?:(?:지하 ?|B)?[0-9]{1,2}층[ ,]?)?(?:B|b|지하 ?)?[0-9]{2,5} ?호|[0-9]{3,4} ?[-/] ?[0-9]{3,4})";
@@ -70,7 +71,8 @@ fn whole(text: &Text, range: Range<usize>) -> Option<Range<usize>> {
     // "2호선" is a line, "031-940-1234" a telephone.
     let cut = cut || matches!(rest, [b'-', b'0'..=b'9', ..]);
     let line = matches!(text.after(range.end), Some('선' | '봉' | '관' | '기'));
-    let office = text.slice(range.clone()).contains('층') && text.has_label_near(range.start, range.end, 10, Label::Agency);
+    let office =
+        text.slice(range.clone()).contains('층') && text.has_label_near(range.start, range.end, 10, Label::Agency);
     (!cut && !line && !office && !text.touches_token(&range)).then_some(range)
 }
 
@@ -83,11 +85,26 @@ fn units<'t>(text: &'t Text, digits: &'t Digits) -> impl Iterator<Item = Range<u
         let after = bytes.get(last.end()..).unwrap_or_default();
         let after = after.strip_prefix(b" ").unwrap_or(after);
         let room = after.starts_with("호".as_bytes()) || run.len() <= 4 && after.starts_with("동".as_bytes());
-        let tail = |n: usize| run.len().checked_sub(n).and_then(|i| run.get(i));
-        let dashed = || [3, 4].into_iter().any(|n| tail(n).is_some_and(|d| d.gap.count > 0 && !d.gap.is_break()));
-        let unit = room && (run.len() >= 3 || text.before(first.at) != Some('제')) || run.len() >= 6 && dashed();
+        let dashed = || [3, 4].into_iter().any(|n| ends_in_a_room(run, n));
+        // "제1234호" is a law's; "제101동 제1203호" is a room's.
+        let of_a_law = || {
+            text.before(first.at) == Some('제') && {
+                let article = first.at - '제'.len_utf8();
+                !text.slice(text.back(article, 2)..article).contains(['동', '층'])
+            }
+        };
+        let unit = room && !of_a_law() || run.len() >= 6 && dashed();
         unit.then_some(first.at..last.end())
     })
+}
+
+/// The last `n` digits stand together behind a dash or a slash, and three before it: "101-1203", not "2026-11-22".
+fn ends_in_a_room(run: &[Digit], n: usize) -> bool {
+    let Some((front, room)) = run.len().checked_sub(n).and_then(|at| run.split_at_checked(at)) else { return false };
+    let together = |digits: &[Digit]| digits.iter().skip(1).all(|d| d.gap.is_none());
+    let building = front.len().checked_sub(3).and_then(|at| front.get(at..));
+    let dashed = room.first().is_some_and(|d| d.gap.has_dash() || d.gap.count == 1 && !d.gap.is_blank());
+    dashed && together(room) && building.is_some_and(together)
 }
 
 fn beside_people(text: &Text, people: &[Candidate], out: &mut Vec<Candidate>) {
@@ -100,7 +117,9 @@ fn beside_people(text: &Text, people: &[Candidate], out: &mut Vec<Candidate>) {
             let distance = |from: usize, to: usize| text.slice(from..to).chars().take(BESIDE + 1).count();
             let left = after.checked_sub(1).and_then(|i| people.get(i));
             let left = left.is_some_and(|p| p.range.end <= range.start && distance(p.range.end, range.start) <= BESIDE);
-            let right = people.get(after).is_some_and(|p| range.end <= p.range.start && distance(range.end, p.range.start) <= BESIDE);
+            let right = people
+                .get(after)
+                .is_some_and(|p| range.end <= p.range.start && distance(range.end, p.range.start) <= BESIDE);
             if (left || right) && !text.touches_token(&range) {
                 out.extend(whole(text, range).map(|range| Candidate { kind: Kind::Address, range, confidence: 0.6 }));
             }

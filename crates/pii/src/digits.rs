@@ -147,8 +147,9 @@ const fn ascii_classes() -> [Class; 128] {
             b'-' => Class::Separator(Gap::DASH),
             b'[' => Class::Bracket,
             b'>' => Class::Quote,
-            b'.' | b'/' | b'_' | b'~' | b'(' | b')' | b']' | b'{' | b'}' | b'<' | b'*' | b'#' | b'=' | b'^'
-            | b'\\' => Class::Separator(Gap::MARK),
+            b'.' | b'/' | b'_' | b'~' | b'(' | b')' | b']' | b'{' | b'}' | b'<' | b'*' | b'#' | b'=' | b'^' | b'\\' => {
+                Class::Separator(Gap::MARK)
+            }
             b':' | b';' | b'\'' | b'"' | b'`' | b'!' | b'?' | b'@' | b'&' | b'%' | b'$' => {
                 Class::Separator(Gap::STRANGE)
             }

@@ -15,7 +15,8 @@ const VEHICLE_REACH: usize = 20;
 /// Longest address of a host (IPv6 with an IPv4 tail).
 const LONGEST_HOST: usize = 45;
 /// Syllables on plates.
-const PLATE_SYLLABLES: &str = "가나다라마거너더러머버서어저고노도로모보소오조구누두루무부수우주하허호바사아자배육해공국합";
+const PLATE_SYLLABLES: &str =
+    "가나다라마거너더러머버서어저고노도로모보소오조구누두루무부수우주하허호바사아자배육해공국합";
 /// What a number is counted in, so that it is none of a car.
 const COUNTERS: &str = "억만천백원년월일명호개건회조%,.층동번점권매세평리길";
 
@@ -111,7 +112,8 @@ fn eight_digits(window: &Window) -> Option<Candidate> {
     let compact = separators == 0 && window.gaps(8) == 0;
     let dated = matches!(*d, [1, 9, ..] | [2, 0, ..]) && d.get(2..).is_some_and(checks::birth_date);
     let tidy = window.shaped(8, gaps_at(&[3, 4]));
-    let fits = labelled || !followed && !cells && !window.goes_on(8) && (compact || !dated && (tidy || window.alone(8)));
+    let fits =
+        labelled || !followed && !cells && !window.goes_on(8) && (compact || !dated && (tidy || window.alone(8)));
     let confidence = if labelled { 0.95 } else { 0.7 };
     (fits && window.believable(8)).then_some(Candidate { kind: Kind::Passport, range: from..window.end(8), confidence })
 }
@@ -133,9 +135,9 @@ fn labelled_passport(window: &Window) -> Option<Candidate> {
 
 /// 차량번호: two or three digits, a syllable, four digits.
 fn plate(text: &Text, first: &[Digit], second: &[Digit]) -> Option<Candidate> {
-    let front_digits = [3, 2].into_iter().find(|n| {
-        first.len().checked_sub(*n).is_some_and(|start| Window { run: first, start, text }.opens())
-    });
+    let front_digits = [3, 2]
+        .into_iter()
+        .find(|n| first.len().checked_sub(*n).is_some_and(|start| Window { run: first, start, text }.opens()));
     let region = |n: usize| first.len() >= n;
     let n = front_digits.or_else(|| region(1).then_some(1))?;
     let front = Window { run: first, start: first.len().checked_sub(n)?, text };
@@ -168,8 +170,8 @@ fn plate(text: &Text, first: &[Digit], second: &[Digit]) -> Option<Candidate> {
 /// Start of the region's name right before a plate of the old form.
 fn region_start(text: &Text, at: usize) -> Option<usize> {
     const REGIONS: [&str; 17] = [
-        "서울", "부산", "대구", "인천", "광주", "대전", "울산", "세종", "경기", "강원", "충북", "충남", "전북", "전남", "경북", "경남",
-        "제주",
+        "서울", "부산", "대구", "인천", "광주", "대전", "울산", "세종", "경기", "강원", "충북", "충남", "전북", "전남",
+        "경북", "경남", "제주",
     ];
     let before = text.slice(text.back(at, 4)..at);
     let name = before.trim_end();
@@ -200,10 +202,14 @@ fn hosts(text: &Text, run: &[Digit], out: &mut Vec<Candidate>) {
 }
 
 fn host(text: &Text, quad: &[&[Digit]]) -> Option<Candidate> {
-    let value = |group: &[Digit]| group.iter().fold(0u32, |n, d| n.saturating_mul(10).saturating_add(u32::from(d.value)));
+    let value =
+        |group: &[Digit]| group.iter().fold(0u32, |n, d| n.saturating_mul(10).saturating_add(u32::from(d.value)));
     let (start, end) = (quad.first()?.first()?.at, quad.last()?.last()?.end());
     let dotted = quad.windows(2).all(|pair| match pair {
-        [a, b] => a.last().zip(b.first()).is_some_and(|(a, b)| text.slice(a.end()..b.at).trim_matches(['[', ']', '(', ')', ' ']) == "."),
+        [a, b] => a
+            .last()
+            .zip(b.first())
+            .is_some_and(|(a, b)| text.slice(a.end()..b.at).trim_matches(['[', ']', '(', ')', ' ']) == "."),
         _ => false,
     });
     let spaced = quad.iter().skip(1).any(|g| g.first().is_some_and(|d| d.gap.count > 1));
@@ -212,7 +218,8 @@ fn host(text: &Text, quad: &[&[Digit]]) -> Option<Candidate> {
     let goes_on = text.after(end) == Some('.') && text.str().as_bytes().get(end + 1).is_some_and(u8::is_ascii_digit);
     let beside = text.before(start) == Some('.') || goes_on;
     let labelled = text.has_label_before(start, 20, Label::Ip);
-    let section = matches!(text.before(start), Some('제' | 'v' | 'V')) || text.label_before(start, 10) == Some(Label::Reference);
+    let section =
+        matches!(text.before(start), Some('제' | 'v' | 'V')) || text.label_before(start, 10) == Some(Label::Reference);
     // "2026. 1. 2. 3"; sections and versions have small numbers.
     let usual = !section && !spaced && octets.iter().any(|&p| p >= 32 || p >= 20 && octets.first() == Some(&10));
     let fits = dotted && !padded && !beside && octets.iter().all(|&p| p <= 255) && octets.first() != Some(&0);

@@ -43,8 +43,8 @@ mod window;
 pub use kind::{Action, Kind};
 pub use mask::{Masked, Masker, mask, mask_with, restore};
 pub use report::{Finding, Marking, Report};
-pub use stream::{StreamFinding, StreamMarking, StreamPart, StreamScanner, StreamSummary, scan_reader};
 pub use rules::{Dictionary, Rule, RuleAction, Rules, RulesError};
+pub use stream::{StreamFinding, StreamMarking, StreamPart, StreamScanner, StreamSummary, scan_reader};
 
 /// Version of the detector, stored with what it inspected.
 pub const DETECTOR_VERSION: &str = concat!("madang-pii ", env!("CARGO_PKG_VERSION"), " rules 2");
@@ -73,34 +73,22 @@ mod tests {
     #[test]
     fn work_is_linear_in_a_million_characters() {
         for unit in [
-            "9", "9 ", "9001", "공", "O1", "%39", "&#57;", "MDEw", "a@", "-----BEGIN PRIVATE KEY-----", "계좌1-", "\\u0039",
+            "9",
+            "9 ",
+            "9001",
+            "공",
+            "O1",
+            "%39",
+            "&#57;",
+            "MDEw",
+            "a@",
+            "-----BEGIN PRIVATE KEY-----",
+            "계좌1-",
+            "\\u0039",
         ] {
             let n = 500_000 / unit.chars().count();
             let (once, twice) = (work(&unit.repeat(n)), work(&unit.repeat(2 * n)));
             assert!(twice <= once * 9 / 4 + 1000, "{unit:?}: {once} then {twice}");
         }
-    }
-}
-#[doc(hidden)]
-pub fn phases(t: &str) {
-    let v = view::View::of(t);
-    for _ in 0..2 {
-        let cpu = || std::fs::read_to_string("/proc/self/schedstat").unwrap().split(' ').next().unwrap().parse::<f64>().unwrap()/1e9;
-        let mut s = cpu();
-        let mut lap = |n: &str| { eprintln!("{n:<12} {:>8.1} MB/s", t.len() as f64 / (cpu()-s) / 1e6); s = cpu(); };
-        let n = normal::normalise(&v); lap("normal");
-        let e = decode::encoded_texts(n.text()); lap("base64");
-        let u = decode::unescape(&n); lap("unescape");
-        let d = digits::read(n.text()); lap("digits");
-        let x = text::Text::new(n.borrowed()); lap("cues");
-        let p = names::find(&x); lap("names");
-        let mut w = 0; let q = numbers::find(&x, &d, &mut w); lap("numbers");
-        let h = registration::halves(&x, &d); lap("halves");
-        let l = lettered::find(&x, &d); lap("lettered");
-        let c = secrets::find(&x); lap("secrets");
-        let m = mail::find(&x); lap("mail");
-        let a = address::find(&x, &d, &p); lap("address");
-        let mut g = vec![]; markings::find(&x, &mut g); lap("markings");
-        eprintln!("{} {} {} {} {} {} {} {} {} {} cues {} runs {}", e.len(), u.len(), p.len(), q.len(), h.len(), l.len(), c.len(), m.len(), a.len(), g.len(), x.cues.len(), d.runs.len());
     }
 }

@@ -15,13 +15,49 @@ use std::ops::Range;
 const LINE: usize = 80;
 /// Words that may stand beside a marking on its own line.
 const COMPANIONS: [&str; 24] = [
-    "문서", "자료", "본", "보고", "보고서", "사본", "등급", "대외비", "비밀", "비공개", "관리", "회의자료", "검토자료", "내부자료", "취급",
-    "대상", "급", "페이지", "쪽", "page", "결재", "사본번호", "자", "용",
+    "문서",
+    "자료",
+    "본",
+    "보고",
+    "보고서",
+    "사본",
+    "등급",
+    "대외비",
+    "비밀",
+    "비공개",
+    "관리",
+    "회의자료",
+    "검토자료",
+    "내부자료",
+    "취급",
+    "대상",
+    "급",
+    "페이지",
+    "쪽",
+    "page",
+    "결재",
+    "사본번호",
+    "자",
+    "용",
 ];
 /// Names of fields whose value is a grade.
 const FIELDS: [&str; 16] = [
-    "보안등급", "보안 등급", "비밀등급", "비밀구분", "공개구분", "공개 구분", "공개여부", "공개 여부", "문서등급", "자료등급", "정보등급",
-    "취급구분", "보안구분", "등급", "공개범위", "classification",
+    "보안등급",
+    "보안 등급",
+    "비밀등급",
+    "비밀구분",
+    "공개구분",
+    "공개 구분",
+    "공개여부",
+    "공개 여부",
+    "문서등급",
+    "자료등급",
+    "정보등급",
+    "취급구분",
+    "보안구분",
+    "등급",
+    "공개범위",
+    "classification",
 ];
 
 /// A grade marking at bytes of the original.
@@ -72,10 +108,25 @@ fn in_brackets(before: &str, after: &str) -> bool {
     let rest = strip_companions(after.trim_start_matches([' ', '*']));
     let Some(opening) = left.chars().next_back() else { return false };
     let Some(closing) = rest.chars().next() else { return false };
-    let outside = (left.get(..left.len() - opening.len_utf8()).unwrap_or_default(), rest.get(closing.len_utf8()..).unwrap_or_default());
+    let outside = (
+        left.get(..left.len() - opening.len_utf8()).unwrap_or_default(),
+        rest.get(closing.len_utf8()..).unwrap_or_default(),
+    );
     match (opening, closing) {
-        ('[', ']') | ('【', '】') | ('〔', '〕') | ('<', '>') | ('《', '》') | ('〈', '〉') | ('{', '}') | ('『', '』') => true,
-        ('(', ')') => alone(outside.0) || outside.1.trim_matches(|c: char| c.is_whitespace() || c == '.').is_empty() && !outside.0.ends_with(['은', '는']) || outside.1.starts_with(['_', '-']),
+        ('[', ']')
+        | ('【', '】')
+        | ('〔', '〕')
+        | ('<', '>')
+        | ('《', '》')
+        | ('〈', '〉')
+        | ('{', '}')
+        | ('『', '』') => true,
+        ('(', ')') => {
+            alone(outside.0)
+                || outside.1.trim_matches(|c: char| c.is_whitespace() || c == '.').is_empty()
+                    && !outside.0.ends_with(['은', '는'])
+                || outside.1.starts_with(['_', '-'])
+        }
         _ => false,
     }
 }
@@ -110,7 +161,8 @@ fn fields(before: &str) -> bool {
 fn ends_value(after: &str) -> bool {
     let rest = strip_companions(after);
     let next = rest.trim_start().chars().next();
-    !rest.starts_with(|c: char| c.is_alphanumeric()) && next.is_none_or(|c| !c.is_alphanumeric() || rest.starts_with("  "))
+    !rest.starts_with(|c: char| c.is_alphanumeric())
+        && next.is_none_or(|c| !c.is_alphanumeric() || rest.starts_with("  "))
 }
 
 /// "비공개(5)", "부분공개(1, 6)": the numbers of the law's reasons.
@@ -127,9 +179,10 @@ fn numbered_reasons(after: &str) -> bool {
 fn heads_a_line(before: &str, after: &str) -> bool {
     let rest = after.trim_start();
     let apart = rest.starts_with(['|', '_', '】', '/']) || rest.starts_with("- ") && after.starts_with(' ');
-    let copy = ["사본번호", "사본 번호", "관리번호", "보존기간", "예고문", "제"].iter().any(|word| rest.starts_with(word))
-        && rest.chars().take(14).any(|c| c.is_ascii_digit())
-        && (!rest.starts_with('제') || rest.chars().take(6).any(|c| c == '호'));
+    let copy =
+        ["사본번호", "사본 번호", "관리번호", "보존기간", "예고문", "제"].iter().any(|word| rest.starts_with(word))
+            && rest.chars().take(14).any(|c| c.is_ascii_digit())
+            && (!rest.starts_with('제') || rest.chars().take(6).any(|c| c == '호'));
     let last = before.ends_with('_') && (rest.is_empty() || rest.starts_with(['.', '_']));
     alone(before) && !before.contains(|c: char| c.is_ascii_digit()) && (apart || copy) || last
 }

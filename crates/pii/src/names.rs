@@ -3,9 +3,7 @@
 
 use crate::kind::Kind;
 use crate::labels::Cue;
-use crate::name_words::{
-    DOUBLE_SURNAMES, FIRST_SYLLABLES, LAST_SYLLABLES, NOT_NAMES, SURNAMES, USUAL_SURNAMES,
-};
+use crate::name_words::{DOUBLE_SURNAMES, FIRST_SYLLABLES, LAST_SYLLABLES, NOT_NAMES, SURNAMES, USUAL_SURNAMES};
 use crate::text::Text;
 use crate::window::Candidate;
 use regex::Regex;
@@ -24,14 +22,39 @@ static BEHIND_LABEL: LazyLock<Regex> = LazyLock::new(|| {
 
 /// Endings of a word behind a name.
 const ENDINGS: [&str; 27] = [
-    "이", "가", "은", "는", "을", "를", "의", "와", "과", "도", "에게", "께서", "님", "씨", "귀하", "이며", "이고", "입니다", "이다", "님의",
-    "님이", "씨의", "씨가", "외", "으로", "로", "이라",
+    "이",
+    "가",
+    "은",
+    "는",
+    "을",
+    "를",
+    "의",
+    "와",
+    "과",
+    "도",
+    "에게",
+    "께서",
+    "님",
+    "씨",
+    "귀하",
+    "이며",
+    "이고",
+    "입니다",
+    "이다",
+    "님의",
+    "님이",
+    "씨의",
+    "씨가",
+    "외",
+    "으로",
+    "로",
+    "이라",
 ];
 
 /// Syllables that make another word of a word, so that "정보란" is none of a name where "정도현" is.
 const SUFFIXES: &str = "은는이가을를의에도로와과자인증서일별란등용비금적성화물품실원장부팀율률권법료세액형점처측건당제도상하내외한할된들님함음고면서며때후전간중식";
 
-static KNOWN_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| NOT_NAMES.iter().copied().collect());
+static KNOWN_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| NOT_NAMES.split('|').collect());
 
 /// Names with a label before, or an honorific or a title beside them, in order.
 pub(crate) fn find(text: &Text) -> Vec<Candidate> {
@@ -66,7 +89,9 @@ fn behind_label(text: &Text, label: &Range<usize>) -> Option<Range<usize>> {
         (false, false) => name_length(word.as_str()),
         // A blank or a particle between label and word is weak: the word must be a whole name, and after a blank
         // it must end like a field.
-        (true, false) if particle && is_called(text, label) || blank && ends_field(text, end) => weak_name(word.as_str()),
+        (true, false) if particle && is_called(text, label) || blank && ends_field(text, end) => {
+            weak_name(word.as_str())
+        }
         (true, _) => None,
     };
     length.map(|n| start..start + n)
@@ -82,18 +107,32 @@ fn honoured(text: &Text, honorific: &Range<usize>) -> Option<Range<usize>> {
     let before = text.slice(text.back(honorific.start, 6)..honorific.start);
     let word = before.trim_end_matches(' ');
     let start = honorific.start - before.len();
-    let begin = word.rfind(|c| !is_hangul(c)).map_or(0, |at| at + word.get(at..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8));
+    let begin = word
+        .rfind(|c| !is_hangul(c))
+        .map_or(0, |at| at + word.get(at..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8));
     let word = word.get(begin..)?;
     let count = word.chars().count();
     let goes_on = text.after(honorific.end).is_some_and(is_hangul) && !text.slice(honorific.clone()).contains('귀');
     let follows = text.slice(honorific.end..text.forth(honorific.end, 4));
     let inflected = word.ends_with(['의', '는', '을', '를', '에', '로']);
     // "씨족", "님비": another word.
-    let other = goes_on && !starts_with_any(follows, &["의", "이", "가", "은", "는", "을", "를", "께", "과", "와", "도", "에게", "라고", "입", "하고", "한테", "로", "만", "처럼"]);
+    let other = goes_on
+        && !starts_with_any(
+            follows,
+            &[
+                "의", "이", "가", "은", "는", "을", "를", "께", "과", "와", "도", "에게", "라고", "입", "하고", "한테",
+                "로", "만", "처럼",
+            ],
+        );
     let starts_word = begin > 0 || text.before(start).is_none_or(|c| !is_hangul(c));
     let long_enough = (3..=4).contains(&count) || count == 2 && is_given_like(word);
-    (starts_word && !inflected && !other && long_enough && before.len() - before.trim_end_matches(' ').len() <= 1 && is_name(word))
-        .then_some(start + begin..start + begin + word.len())
+    (starts_word
+        && !inflected
+        && !other
+        && long_enough
+        && before.len() - before.trim_end_matches(' ').len() <= 1
+        && is_name(word))
+    .then_some(start + begin..start + begin + word.len())
 }
 
 fn starts_with_any(text: &str, heads: &[&str]) -> bool {
@@ -105,7 +144,9 @@ fn titled(text: &Text, title: &Range<usize>) -> Option<Range<usize>> {
     let after = text.after(title.end);
     let before = text.slice(text.back(title.start, 5)..title.start);
     let word = before.strip_suffix(' ').unwrap_or(before);
-    let begin = word.rfind(|c| !is_hangul(c)).map_or(0, |at| at + word.get(at..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8));
+    let begin = word
+        .rfind(|c| !is_hangul(c))
+        .map_or(0, |at| at + word.get(at..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8));
     let apart = begin > 0 || before.chars().count() < 5;
     let candidate = word.get(begin..).unwrap_or_default();
     let ends = after.is_none_or(|c| !is_hangul(c) || "이가은는을를의과와도님께에".contains(c));
@@ -123,7 +164,10 @@ fn titled(text: &Text, title: &Range<usize>) -> Option<Range<usize>> {
         fits.then_some(at)
     })?;
     let joined = text.before(title.start).is_some_and(is_hangul) && title.len() <= 6;
-    let field = ends_field(text, title.end + (text.slice(title.end..text.forth(title.end, 12)).len() - rest.len()) + word.len());
+    let field = ends_field(
+        text,
+        title.end + (text.slice(title.end..text.forth(title.end, 12)).len() - rest.len()) + word.len(),
+    );
     let start = title.end + (text.slice(title.end..text.forth(title.end, 12)).len() - rest.len());
     (field || !joined && n == word.len()).then_some(start..start + n)
 }

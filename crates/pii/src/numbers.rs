@@ -81,7 +81,7 @@ impl Window<'_> {
             let tidy = self.shaped(n, split) && !cells;
             let numbered = self.gaps(n) == 0 && self.label(8) == Some(Label::Reference);
             let loose = labelled || area.mobile_eleven && self.alone(n) && !self.holds_a_date(n);
-            let fits = !numbered && (tidy && (!self.spaced(n) || loose) || loose);
+            let fits = !numbered && (loose || tidy && !self.spaced(n));
             return fits.then(|| self.candidate(Kind::Phone, n, if tidy { 0.95 } else { 0.6 }))?;
         }
         let shaped = self.shaped(n, split) && (!cells || labelled);
@@ -129,7 +129,12 @@ impl Window<'_> {
     /// 대표번호, 1588-1234 and kin: a body's, not a person's.
     fn service_line(&self) -> Option<Candidate> {
         let d = self.values(8)?;
-        let known = matches!(*d, [1, 5, 2 | 3 | 4 | 5 | 6 | 7 | 8 | 9, ..] | [1, 6, 0 | 1 | 2 | 4 | 5 | 6 | 7 | 8 | 9, ..] | [1, 8, 0 | 1 | 3 | 5 | 6 | 7 | 9, ..]);
+        let known = matches!(
+            *d,
+            [1, 5, 2..=9, ..]
+                | [1, 6, 0..=2 | 4..=9, ..]
+                | [1, 8, 0 | 1 | 3 | 5..=7 | 9, ..]
+        );
         if !known {
             return None;
         }
@@ -192,14 +197,17 @@ impl Window<'_> {
         }
         let n = self.account_length()?;
         let (at, end) = (start, self.end(n));
-        let other =
-            matches!(self.label(LABEL_REACH), Some(Label::Reference | Label::Business | Label::Corporate | Label::Health));
+        let other = matches!(
+            self.label(LABEL_REACH),
+            Some(Label::Reference | Label::Business | Label::Corporate | Label::Health)
+        );
         let bare = self.gaps(n) == 0;
         let near = self.labelled(LABEL_REACH, Label::Account)
             || self.text.has_label_near(at, end, if bare { 10 } else { LABEL_REACH }, Label::Account)
             || self.text.has_label_near(at, end, 3, Label::Bank);
         // "이체 수수료 1,234,567,890원"
-        let amount = self.text.after(end).is_some_and(|c| "원천만백억".contains(c)) || self.inner_gaps(n).any(|g| g.is_cell()) && self.groups(n).iter().skip(1).all(|(count, _)| *count == 3);
+        let amount = self.text.after(end).is_some_and(|c| "원천만백억".contains(c))
+            || self.inner_gaps(n).any(|g| g.is_cell()) && self.groups(n).iter().skip(1).all(|(count, _)| *count == 3);
         (near && !other && !amount && !self.holds_a_date(n)).then(|| self.candidate(Kind::Account, n, 0.7))?
     }
 
@@ -229,7 +237,8 @@ fn names_a_unit(before: &str) -> bool {
     let last = chars.next();
     let hangul = |c: Option<char>| c.is_some_and(|c| matches!(c, '가'..='힣'));
     let two = (chars.next(), chars.next());
-    let unit = matches!(last, Some('과' | '팀' | '국' | '청' | '소' | '원' | '관' | '단' | '처' | '실' | '부' | '터' | '회'));
+    let unit =
+        matches!(last, Some('과' | '팀' | '국' | '청' | '소' | '원' | '관' | '단' | '처' | '실' | '부' | '터' | '회'));
     unit && hangul(two.0) && hangul(two.1)
 }
 

@@ -14,8 +14,28 @@ const BETWEEN_HALVES: usize = 25;
 const BACK_REACH: usize = 12;
 /// Regions that driving licences began with until they began with two digits.
 const REGIONS: [&str; 22] = [
-    "서울", "부산", "대구", "인천", "광주", "대전", "울산", "세종", "경기", "경기남부", "경기북부", "강원", "충북", "충남", "전북",
-    "전남", "경북", "경남", "제주", "경기남", "경기북", "강원도",
+    "서울",
+    "부산",
+    "대구",
+    "인천",
+    "광주",
+    "대전",
+    "울산",
+    "세종",
+    "경기",
+    "경기남부",
+    "경기북부",
+    "강원",
+    "충북",
+    "충남",
+    "전북",
+    "전남",
+    "경북",
+    "경남",
+    "제주",
+    "경기남",
+    "경기북",
+    "강원도",
 ];
 
 impl Window<'_> {
@@ -196,7 +216,8 @@ fn is_seoul_company(d: &[u8]) -> bool {
 fn is_moment(d: &[u8]) -> bool {
     let pair = |i: usize| d.get(i).zip(d.get(i + 1)).map_or(99, |(a, b)| a * 10 + b);
     let short = d.get(..6).is_some_and(checks::birth_date) && pair(6) < 24 && pair(8) < 60 && pair(10) < 60;
-    let long = matches!(pair(0), 19 | 20) && d.get(2..8).is_some_and(checks::birth_date) && pair(8) < 24 && pair(10) < 60;
+    let long =
+        matches!(pair(0), 19 | 20) && d.get(2..8).is_some_and(checks::birth_date) && pair(8) < 24 && pair(10) < 60;
     short || long
 }
 

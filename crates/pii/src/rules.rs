@@ -195,7 +195,13 @@ impl Rules {
         let Some(rule) = rule.and_then(|i| self.rules.get(*i)) else { return };
         if !text.touches_token(&range) {
             let range = text.view.original(range);
-            hits.push(Hit { kind: Kind::Custom, action: rule.action, range, confidence: 1.0, rule: Some(rule.name.clone()) });
+            hits.push(Hit {
+                kind: Kind::Custom,
+                action: rule.action,
+                range,
+                confidence: 1.0,
+                rule: Some(rule.name.clone()),
+            });
         }
     }
 }
@@ -239,7 +245,8 @@ fn compiled(rule: &str, pattern: &str) -> Result<Regex, RulesError> {
     if pattern.chars().count() > MAX_LENGTH {
         return refuse(format!("규칙 ‘{rule}’에 {MAX_LENGTH}자보다 긴 형식이 있습니다. 줄이세요."));
     }
-    let built = RegexBuilder::new(pattern).size_limit(MAX_COMPILED).dfa_size_limit(4 * MAX_COMPILED).nest_limit(20).build();
+    let built =
+        RegexBuilder::new(pattern).size_limit(MAX_COMPILED).dfa_size_limit(4 * MAX_COMPILED).nest_limit(20).build();
     let regex = match built {
         Ok(regex) => regex,
         Err(regex::Error::CompiledTooBig(_)) => {
@@ -328,10 +335,20 @@ action = "flag"
 
     #[test]
     fn terms_are_found_however_written() {
-        for text in ["가람신도시 계획", "가-람 신.도.시", "가\u{200B}람신도시", "PROJECT_blue", "ｐｒｏｊｅｃｔ ｂｌｕｅ", "%EA%B0%80람신도시"] {
+        for text in [
+            "가람신도시 계획",
+            "가-람 신.도.시",
+            "가\u{200B}람신도시",
+            "PROJECT_blue",
+            "ｐｒｏｊｅｃｔ ｂｌｕｅ",
+            "%EA%B0%80람신도시",
+        ] {
             assert_eq!(found(text), [(Action::Block, "비공개 사업명".to_string())], "{text}");
         }
-        assert_eq!(found("GR-2026과 감사결과"), [(Action::Mask, "과제 번호".into()), (Action::Pass, "살펴볼 말".into())]);
+        assert_eq!(
+            found("GR-2026과 감사결과"),
+            [(Action::Mask, "과제 번호".into()), (Action::Pass, "살펴볼 말".into())]
+        );
         assert_eq!(found("가람 ---- 신도시, GR-26"), []);
     }
 
@@ -343,7 +360,10 @@ action = "flag"
         assert!(error("[[rule]]\nname = \"x\"\npatterns = [\"a*\"]").contains("빈 글에도"));
         assert!(error("[[rule]]\nname = \"x\"\npatterns = [\"(\\\\p{L}{100}){100}\"]").contains("너무 큽니다"));
         assert!(error("[[rule]]\nname = \"x\"").contains("하나 이상"));
-        assert!(error("[[rule]]\nname = \"x\"\ncolour = 1").contains("2번째 줄") || error("[[rule]]\nname = \"x\"\ncolour = 1").contains("번째 줄"));
+        assert!(
+            error("[[rule]]\nname = \"x\"\ncolour = 1").contains("2번째 줄")
+                || error("[[rule]]\nname = \"x\"\ncolour = 1").contains("번째 줄")
+        );
     }
 
     #[test]

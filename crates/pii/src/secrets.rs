@@ -26,8 +26,28 @@ static PRIVATE: LazyLock<Regex> =
 
 /// Words in a value's place that are none.
 const NO_VALUES: [&str; 22] = [
-    "null", "none", "true", "false", "undefined", "required", "optional", "string", "password", "passwd", "secret", "token",
-    "example", "changeme", "your", "http://", "https://", "encrypted", "hidden", "masked", "redacted", "empty",
+    "null",
+    "none",
+    "true",
+    "false",
+    "undefined",
+    "required",
+    "optional",
+    "string",
+    "password",
+    "passwd",
+    "secret",
+    "token",
+    "example",
+    "changeme",
+    "your",
+    "http://",
+    "https://",
+    "encrypted",
+    "hidden",
+    "masked",
+    "redacted",
+    "empty",
 ];
 
 /// Every credential in the text.
@@ -97,7 +117,7 @@ fn key(text: &Text, head: Range<usize>) -> Option<Range<usize>> {
 
 /// Heads are written in the letters that the service gives them: the cues match in either case.
 fn head_is_exact(head: &str) -> bool {
-    crate::labels::CUES.iter().any(|(cue, words)| *cue == Cue::KeyHead && words.contains(&head))
+    crate::labels::CUES.iter().any(|(cue, words)| *cue == Cue::KeyHead && words.split('|').any(|word| word == head))
 }
 
 /// The value behind a label.
@@ -120,7 +140,8 @@ fn labelled(text: &Text, label: Range<usize>) -> Option<Range<usize>> {
     let count = word.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'~' | b'-' | b'.' | b'/'));
     let next = rest.get(value.start() + word.len()..).and_then(|r| r.chars().next());
     // "비밀번호: 2026년", "암호: 1234자리": a count, not a value.
-    let counted = count && next.is_some_and(|c| matches!(c, '자' | '년' | '개' | '회' | '일' | '월' | '분' | '초' | '건'));
+    let counted =
+        count && next.is_some_and(|c| matches!(c, '자' | '년' | '개' | '회' | '일' | '월' | '분' | '초' | '건'));
     let fits = if scheme {
         word.len() >= SHORTEST_KEY && (digits || word.len() >= 24)
     } else {

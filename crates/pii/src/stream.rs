@@ -130,7 +130,12 @@ impl<'r> StreamScanner<'r> {
         let end = if last { buffer.len() } else { whole_characters(&buffer) };
         let upto = if last { end } else { char_start(&buffer, end.saturating_sub(OVERLAP)) };
         let mut found = Found::default();
-        found.look(&View::lossy(buffer.get(..end).unwrap_or_default()), self.base, self.from..self.base + upto, self.rules);
+        found.look(
+            &View::lossy(buffer.get(..end).unwrap_or_default()),
+            self.base,
+            self.from..self.base + upto,
+            self.rules,
+        );
         let mut lines = Lines { buffer: &buffer, base: self.base, at: 0, breaks: self.breaks };
         self.mark(found.markings, &mut lines, part);
         let mut lines = Lines { at: 0, breaks: self.breaks, ..lines };
@@ -227,7 +232,11 @@ fn char_start(bytes: &[u8], at: usize) -> usize {
 ///
 /// # Errors
 /// Those of the reader.
-pub fn scan_reader(mut reader: impl Read, rules: Option<&Rules>, mut each: impl FnMut(StreamPart)) -> io::Result<StreamSummary> {
+pub fn scan_reader(
+    mut reader: impl Read,
+    rules: Option<&Rules>,
+    mut each: impl FnMut(StreamPart),
+) -> io::Result<StreamSummary> {
     let mut scanner = StreamScanner::new(rules);
     let mut piece = vec![0; READ];
     loop {

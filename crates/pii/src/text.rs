@@ -20,7 +20,7 @@ struct Finder {
 static FINDER: LazyLock<Finder> = LazyLock::new(|| {
     let mut words: BTreeMap<&str, Vec<Cue>> = BTreeMap::new();
     for (cue, list) in CUES {
-        list.iter().for_each(|word| words.entry(word).or_default().push(*cue));
+        list.split('|').for_each(|word| words.entry(word).or_default().push(*cue));
     }
     let automaton = AhoCorasick::builder()
         .match_kind(MatchKind::LeftmostLongest)
@@ -172,7 +172,7 @@ impl<'v> Text<'v> {
 fn is_key_head(word: &[u8]) -> bool {
     CUES.iter()
         .filter(|(cue, _)| *cue == Cue::KeyHead)
-        .flat_map(|(_, words)| words.iter())
+        .flat_map(|(_, words)| words.split('|'))
         .any(|head| head.as_bytes().eq_ignore_ascii_case(word))
 }
 
@@ -218,7 +218,7 @@ mod tests {
 
     #[test]
     fn windows_meet_and_never_cut_characters() {
-        assert_eq!(windows("가나다라마바사", [3..6, 12..15], 2, 2), [0..18]);
+        assert_eq!(windows("가나다라마바사", [3..6, 12..15], 2, 2), vec![0..18]);
         assert_eq!(windows("가나다라마바사", [0..3, 18..21], 1, 1), [0..6, 15..21]);
     }
 }

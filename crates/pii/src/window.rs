@@ -118,7 +118,8 @@ impl<'a> Window<'a> {
     /// The last `tail` of `n` digits are all look-alike zeros: what was taken out ("900101-1OOOOOO").
     pub fn redacted(&self, n: usize, tail: usize) -> bool {
         let last = self.run.get(self.start + n - tail.min(n)..self.start + n).unwrap_or_default();
-        last.iter().all(|d| d.value == 0 && d.soft()) && last.windows(2).all(|w| w.first().map(|d| d.sort) == w.last().map(|d| d.sort))
+        last.iter().all(|d| d.value == 0 && d.soft())
+            && last.windows(2).all(|w| w.first().map(|d| d.sort) == w.last().map(|d| d.sort))
             && self.of_sort(n, Sort::Numeral) < n
     }
 
@@ -136,9 +137,7 @@ impl<'a> Window<'a> {
     /// Nothing else is in the run but particles and endings that read as numerals ("…0000이고").
     pub fn alone(&self, n: usize) -> bool {
         let rest = self.run.len().saturating_sub(n);
-        let numerals = |digits: Option<&[Digit]>| {
-            digits.unwrap_or_default().iter().all(|d| d.sort == Sort::Numeral)
-        };
+        let numerals = |digits: Option<&[Digit]>| digits.unwrap_or_default().iter().all(|d| d.sort == Sort::Numeral);
         rest <= 2 && numerals(self.run.get(..self.start)) && numerals(self.run.get(self.start + n..))
     }
 
@@ -182,14 +181,19 @@ impl<'a> Window<'a> {
     /// The first or the last groups are a year, a month and a day, in three or in one: dates, not a number.
     pub fn holds_a_date(&self, n: usize) -> bool {
         let groups = self.groups(n);
-        let date = |g: Option<&[(usize, u64)]>| {
-            matches!(g, Some(&[(4, 1900..=2099), (1 | 2, 1..=12), (1 | 2, 1..=31)]))
-        };
+        let date =
+            |g: Option<&[(usize, u64)]>| matches!(g, Some(&[(4, 1900..=2099), (1 | 2, 1..=12), (1 | 2, 1..=31)]));
         let day = |g: Option<&(usize, u64)>| {
             g.is_some_and(|&(count, value)| {
-                count == 8 && (19_000_101..=20_991_231).contains(&value) && (1..=12).contains(&(value / 100 % 100)) && (1..=31).contains(&(value % 100))
+                count == 8
+                    && (19_000_101..=20_991_231).contains(&value)
+                    && (1..=12).contains(&(value / 100 % 100))
+                    && (1..=31).contains(&(value % 100))
             })
         };
-        date(groups.get(..3)) || date(groups.get(groups.len().saturating_sub(3)..)) || day(groups.first()) || day(groups.last())
+        date(groups.get(..3))
+            || date(groups.get(groups.len().saturating_sub(3)..))
+            || day(groups.first())
+            || day(groups.last())
     }
 }

@@ -1,7 +1,6 @@
 //! Sentences of officials in which nothing is personal: how many are blocked or masked by mistake. Templates first, then
 //! real texts read in place.
 
-
 use crate::random::Random;
 use madang_pii::{Action, Kind, scan};
 use std::collections::BTreeMap;
@@ -135,7 +134,12 @@ impl Count {
     }
 
     fn tell(&self, what: &str) {
-        eprintln!("{what}: {} sentences, {} blocked ({:.2} per 1,000)", self.sentences, self.blocked, self.per_thousand(self.blocked));
+        eprintln!(
+            "{what}: {} sentences, {} blocked ({:.2} per 1,000)",
+            self.sentences,
+            self.blocked,
+            self.per_thousand(self.blocked)
+        );
         for (kind, n) in &self.kinds {
             eprintln!("  masked {kind}: {n} ({:.2} per 1,000)", self.per_thousand(*n));
         }
@@ -166,9 +170,10 @@ fn official_sentences_pass() {
 
 /// Lines of a real text, cut where sentences end.
 fn sentences(text: &str) -> impl Iterator<Item = &str> {
-    text.split(['\n', '\r']).flat_map(|line| line.split_inclusive(". ")).map(str::trim).filter(|s| {
-        s.chars().count() > 8 && s.chars().any(|c| matches!(c, '가'..='힣'))
-    })
+    text.split(['\n', '\r'])
+        .flat_map(|line| line.split_inclusive(". "))
+        .map(str::trim)
+        .filter(|s| s.chars().count() > 8 && s.chars().any(|c| matches!(c, '가'..='힣')))
 }
 
 /// The texts of a JSON value, longest walk first.

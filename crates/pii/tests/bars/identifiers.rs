@@ -28,7 +28,17 @@ pub fn unique(r: &mut Random) -> Vec<Identifier> {
     let second = *r.one(&['A', 'C', 'F', 'K', 'N', 'W']);
     vec![
         plain(Kind::Rrn, format!("{}-{}{}", birth(r), r.within(1, 2), r.digits(6))),
-        plain(Kind::Rrn, format!("{:02}{:02}{:02}-{}{}", r.within(0, 24), r.within(1, 12), r.within(1, 28), r.within(3, 4), r.digits(6))),
+        plain(
+            Kind::Rrn,
+            format!(
+                "{:02}{:02}{:02}-{}{}",
+                r.within(0, 24),
+                r.within(1, 12),
+                r.within(1, 28),
+                r.within(3, 4),
+                r.digits(6)
+            ),
+        ),
         plain(Kind::ForeignerRegistration, format!("{}-{}{}", birth(r), r.within(5, 6), r.digits(6))),
         plain(Kind::DriversLicense, format!("{agency}-{}-{}-{}", r.digits(2), r.digits(6), r.digits(2))),
         Identifier {
@@ -60,7 +70,8 @@ fn with_luhn(mut digits: String) -> String {
 
 /// Other identifiers of digits: what is masked.
 pub fn structured(r: &mut Random) -> Vec<Identifier> {
-    let card = with_luhn(format!("{}{}", r.one(&["4", "51", "55", "94", "62"]), r.digits(15)).chars().take(15).collect());
+    let card =
+        with_luhn(format!("{}{}", r.one(&["4", "51", "55", "94", "62"]), r.digits(15)).chars().take(15).collect());
     let card = format!("{}-{}-{}-{}", &card[..4], &card[4..8], &card[8..12], &card[12..]);
     let area = *r.one(&["031", "032", "051", "064", "055"]);
     let bank = *r.one(&["농협 ", "국민은행 ", "계좌번호: ", "신한은행 계좌 ", "입금계좌 "]);
@@ -72,14 +83,39 @@ pub fn structured(r: &mut Random) -> Vec<Identifier> {
     let syllable = *r.one(&['가', '나', '다', '머', '서', '조', '호', '하']);
     vec![
         plain(Kind::Phone, format!("010-{}-{}", r.within(2000, 9999), r.digits(4))),
-        Identifier { kind: Kind::Phone, before: "연락처 ", value: format!("{area}-{}-{}", r.within(200, 999), r.digits(4)), after: "" },
-        Identifier { kind: Kind::Phone, before: "전화: ", value: format!("070-{}-{}", r.within(2000, 9999), r.digits(4)), after: "" },
+        Identifier {
+            kind: Kind::Phone,
+            before: "연락처 ",
+            value: format!("{area}-{}-{}", r.within(200, 999), r.digits(4)),
+            after: "",
+        },
+        Identifier {
+            kind: Kind::Phone,
+            before: "전화: ",
+            value: format!("070-{}-{}", r.within(2000, 9999), r.digits(4)),
+            after: "",
+        },
         plain(Kind::Phone, format!("050{}-{}-{}", r.within(2, 7), r.within(2000, 9999), r.digits(4))),
         plain(Kind::Card, card),
         Identifier { kind: Kind::Account, before: bank, value: account, after: "" },
-        Identifier { kind: Kind::HealthInsurance, before: "건강보험증 번호 ", value: format!("{}{}", r.within(1, 9), r.digits(10)), after: "" },
-        Identifier { kind: Kind::VehiclePlate, before: "차량번호 ", value: format!("{}{syllable}{}", r.within(100, 699), r.digits(4)), after: "" },
-        Identifier { kind: Kind::VehiclePlate, before: "주차 차량 ", value: format!("{}{syllable}{}", r.within(10, 69), r.digits(4)), after: "" },
+        Identifier {
+            kind: Kind::HealthInsurance,
+            before: "건강보험증 번호 ",
+            value: format!("{}{}", r.within(1, 9), r.digits(10)),
+            after: "",
+        },
+        Identifier {
+            kind: Kind::VehiclePlate,
+            before: "차량번호 ",
+            value: format!("{}{syllable}{}", r.within(100, 699), r.digits(4)),
+            after: "",
+        },
+        Identifier {
+            kind: Kind::VehiclePlate,
+            before: "주차 차량 ",
+            value: format!("{}{syllable}{}", r.within(10, 69), r.digits(4)),
+            after: "",
+        },
     ]
 }
 
@@ -93,13 +129,36 @@ pub fn worded(r: &mut Random) -> Vec<Identifier> {
     let key: String = (0..32).map(|_| *r.one(&['a', 'B', '3', 'x', '7', 'Q', 'f', '0'])).collect();
     vec![
         plain(Kind::Email, format!("{user}@{host}")),
-        plain(Kind::Address, format!("{road} {}, {}동 {}호", r.within(1, 300), r.within(101, 120), r.within(101, 2505))),
-        Identifier { kind: Kind::Address, before: "주소: ", value: format!("가람시 {road} {}", r.within(1, 300)), after: "" },
+        plain(
+            Kind::Address,
+            format!("{road} {}, {}동 {}호", r.within(1, 300), r.within(101, 120), r.within(101, 2505)),
+        ),
+        Identifier {
+            kind: Kind::Address,
+            before: "주소: ",
+            value: format!("가람시 {road} {}", r.within(1, 300)),
+            after: "",
+        },
         Identifier { kind: Kind::Name, before: "신청인: ", value: format!("{family}{given}"), after: "" },
         Identifier { kind: Kind::Name, before: "", value: format!("{family}{given}"), after: " 씨가 왔다" },
-        Identifier { kind: Kind::Ip, before: "접속 IP ", value: format!("10.{}.{}.{}", r.within(0, 255), r.within(0, 255), r.within(1, 254)), after: "" },
-        Identifier { kind: Kind::Credential, before: "비밀번호: ", value: format!("Ab{}!x{}", r.digits(4), r.digits(2)), after: "" },
+        Identifier {
+            kind: Kind::Ip,
+            before: "접속 IP ",
+            value: format!("10.{}.{}.{}", r.within(0, 255), r.within(0, 255), r.within(1, 254)),
+            after: "",
+        },
+        Identifier {
+            kind: Kind::Credential,
+            before: "비밀번호: ",
+            value: format!("Ab{}!x{}", r.digits(4), r.digits(2)),
+            after: "",
+        },
         plain(Kind::Credential, format!("sk-{key}1a2b")),
-        Identifier { kind: Kind::Credential, before: "postgres://", value: format!("user:{}x", r.digits(8)), after: "@db" },
+        Identifier {
+            kind: Kind::Credential,
+            before: "postgres://",
+            value: format!("user:{}x", r.digits(8)),
+            after: "@db",
+        },
     ]
 }

@@ -69,7 +69,10 @@ fn no_six_digits_of_an_identifier_leave() {
         let masked = mask(text, &scan(text));
         all += 1;
         // What was missed is counted by the tests of recall.
-        if holds_six_of(&masked.text, &id.value) && scan(text).action >= id.kind.action() && id.kind.action() == Action::Block {
+        if holds_six_of(&masked.text, &id.value)
+            && scan(text).action >= id.kind.action()
+            && id.kind.action() == Action::Block
+        {
             told += 1;
             eprintln!("{:?} left in {:?}", id.value, masked.text);
         }

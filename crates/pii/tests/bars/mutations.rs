@@ -1,7 +1,7 @@
 //! What an evader does to an identifier. Each returns the whole text; `None` where it does not apply.
 
-use crate::random::Random;
 use crate::identifiers::Identifier;
+use crate::random::Random;
 use base64::Engine as _;
 
 pub type Mutation = (&'static str, fn(&Identifier, &mut Random) -> Option<String>);
@@ -122,7 +122,9 @@ pub const HELD_OUT: &[Mutation] = &[
         each(id, |c| c.to_digit(10).and_then(|d| "⁰¹²³⁴⁵⁶⁷⁸⁹".chars().nth(d as usize)).unwrap_or(c).to_string())
     }),
     ("Chinese numerals", |id, _| {
-        each(id, |c| c.to_digit(10).and_then(|d| "〇一二三四五六七八九".chars().nth(d as usize)).unwrap_or(c).to_string())
+        each(id, |c| {
+            c.to_digit(10).and_then(|d| "〇一二三四五六七八九".chars().nth(d as usize)).unwrap_or(c).to_string()
+        })
     }),
     ("Cyrillic O", |id, _| id.value.contains('0').then(|| around(id, id.value.replace('0', "О")))?),
     ("three blanks", |id, _| dashes(id, "   ")),

@@ -1,10 +1,9 @@
 //! Recall on fresh random identifiers under every mutation. The bars: unique identifiers always clean and 99 % mutated,
 //! others 97 %.
 
-
-use crate::random::Random;
 use crate::identifiers::{Identifier, structured, unique, worded};
 use crate::mutations::{ANY, DIGITS, HELD_OUT, Mutation};
+use crate::random::Random;
 use madang_pii::{Action, scan};
 use std::collections::BTreeMap;
 
@@ -24,7 +23,11 @@ fn caught(id: &Identifier, text: &str) -> bool {
     report.action >= id.kind.action()
 }
 
-fn run(make: fn(&mut Random) -> Vec<Identifier>, mutations: &[&[Mutation]], seed: u64) -> BTreeMap<(String, &'static str), Tally> {
+fn run(
+    make: fn(&mut Random) -> Vec<Identifier>,
+    mutations: &[&[Mutation]],
+    seed: u64,
+) -> BTreeMap<(String, &'static str), Tally> {
     let mut tallies: BTreeMap<(String, &'static str), Tally> = BTreeMap::new();
     let mut random = Random::new(seed);
     for _ in 0..ROUNDS {
