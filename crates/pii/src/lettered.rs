@@ -158,7 +158,12 @@ fn plate(text: &Text, first: &[Digit], second: &[Digit]) -> Option<Candidate> {
     let counted = text.after(end).is_some_and(|c| COUNTERS.contains(c));
     let case = text.label_before(start, VEHICLE_REACH) == Some(Label::Court);
     let numbered = matches!(text.before(start), Some(',' | '제' | '.' | '-'));
-    let plain = n >= 2 && !apart && !spelt && !case && !numbered;
+    // "12 가 3456", "123-가-4567"; a year behind is none of a car.
+    let even = between.chars().count() == 3
+        && (between.starts_with(' ') && between.ends_with(' ') || between.starts_with('-') && between.ends_with('-'));
+    let year = matches!(text.slice(back.at(0)..end).as_bytes(), [b'1', b'9', ..] | [b'2', b'0', ..]);
+    let spread = even && !year && front.gaps(n) == 0 && back.gaps(4) == 0;
+    let plain = n >= 2 && (!apart || spread) && !spelt && !case && !numbered;
     let sure = labelled && n >= 2 || regional.is_some() && !numbered;
     (!counted && (sure || plain)).then_some(Candidate {
         kind: Kind::VehiclePlate,
@@ -221,7 +226,8 @@ fn host(text: &Text, quad: &[&[Digit]]) -> Option<Candidate> {
     let section =
         matches!(text.before(start), Some('제' | 'v' | 'V')) || text.label_before(start, 10) == Some(Label::Reference);
     // "2026. 1. 2. 3"; sections and versions have small numbers.
-    let usual = !section && !spaced && octets.iter().any(|&p| p >= 32 || p >= 20 && octets.first() == Some(&10));
+    let private = octets.first() == Some(&10) && octets.iter().skip(1).any(|&p| p >= 20 || p == 0);
+    let usual = !section && !spaced && (private || octets.iter().any(|&p| p >= 32));
     let fits = dotted && !padded && !beside && octets.iter().all(|&p| p <= 255) && octets.first() != Some(&0);
     (fits && (labelled || usual)).then_some(Candidate { kind: Kind::Ip, range: start..end, confidence: 0.8 })
 }

@@ -11,7 +11,7 @@ use std::sync::LazyLock;
 const REACH: (usize, usize) = (80, 200);
 
 static EMAIL: LazyLock<Regex> = LazyLock::new(|| {
-    let at = r"(?:@|[(\[{<*_-] ?(?:at|a|@) ?[)\]}>*_-]|골뱅이|앳| at )";
+    let at = r"(?:@|[(\[{<*_-] ?(?:at|a|@) ?[)\]}>*_-]|[(\[]?골뱅이[)\]]?|앳| at )";
     let dot = r"(?:\.|[(\[{<*_-] ?(?:dot|\.) ?[)\]}>*_-]|점|닷| dot )";
     let pattern = format!(
         r"(?i:[a-z0-9][a-z0-9._%+'-]{{0,63}} {{0,2}}{at} {{0,2}}(?:[a-z0-9-]{{1,63}} {{0,2}}{dot} {{0,2}}){{1,5}}[a-z]{{2,24}})"

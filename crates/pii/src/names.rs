@@ -69,6 +69,8 @@ pub(crate) fn find(text: &Text) -> Vec<Candidate> {
         out.extend(candidate.filter(|c| !text.touches_token(&c.range)));
     }
     out.sort_by_key(|c| c.range.start);
+    // A label before and a title behind say the same.
+    out.dedup_by(|next, last| next.range == last.range);
     out
 }
 
@@ -201,7 +203,7 @@ fn name_length(word: &str) -> Option<usize> {
 /// A word of three syllables, or four with a surname of two, that does not end like an inflected noun or verb; the
 /// ending of a sentence may follow.
 fn weak_name(word: &str) -> Option<usize> {
-    let bare = ["입니다", "이며", "이고", "이다"].iter().find_map(|e| word.strip_suffix(e)).unwrap_or(word);
+    let bare = ["입니다", "이며", "이고", "이다", "인"].iter().find_map(|e| word.strip_suffix(e)).unwrap_or(word);
     let n = bare.chars().count();
     let inflected = bare.ends_with([
         '의', '이', '가', '은', '는', '을', '를', '에', '로', '도', '와', '과', '한', '할', '된', '음', '함', '고',

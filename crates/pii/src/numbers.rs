@@ -257,7 +257,7 @@ fn area_code(head: &[u8]) -> Option<AreaCode> {
     match *head {
         [0, 1, 0, ..] => of(3, true, true, false),
         [0, 1, 1 | 6..=9, ..] => of(3, true, false, false),
-        [0, 2, 2..=9, ..] => of(2, false, false, true),
+        [0, 2, ..] => of(2, false, false, true),
         [0, 5, 0, 2..=8, ..] => of(4, false, false, false),
         [0, 3..=6, 1..=5, ..] | [0, 7, 0, ..] => of(3, false, false, false),
         _ => None,

@@ -10,6 +10,8 @@ use crate::window::{Candidate, LABEL_REACH, Window, gaps_at};
 
 /// Characters that may stand between the halves of a number when something else says what they are.
 const BETWEEN_HALVES: usize = 25;
+/// How far a label reaches that stands behind the number.
+const LABEL_BEHIND: usize = 12;
 /// How far "뒷자리" reaches.
 const BACK_REACH: usize = 12;
 /// Regions that driving licences began with until they began with two digits.
@@ -41,6 +43,7 @@ const REGIONS: [&str; 22] = [
 impl Window<'_> {
     fn resident_label(&self) -> bool {
         self.labelled(LABEL_REACH, Label::Resident)
+            || self.text.has_label_near(self.at(0), self.end(13), LABEL_BEHIND, Label::Resident)
     }
 
     /// 주민등록번호, 외국인등록번호, 법인등록번호: thirteen digits however separated.
@@ -79,7 +82,8 @@ impl Window<'_> {
         if gaps == 0 {
             let numbered = self.label(6) == Some(Label::Reference);
             let dated = checks::dated_serial(d) && (!checked || checks::without_check_digit(d));
-            return labelled || !dated && (checked || !numbered);
+            let account = self.labelled(15, Label::Account);
+            return labelled || !dated && (checked || !numbered && !account);
         }
         if gaps == gaps_at(&[6]) {
             return sure || !cells || self.alone(13);
@@ -255,7 +259,9 @@ fn front_half(run: &[crate::digits::Digit], back: &Window) -> Option<Candidate> 
     if !front.opens() || between.chars().nth(BETWEEN_HALVES).is_some() {
         return None;
     }
-    let labelled = front.labelled(LABEL_REACH, Label::Resident) || back_label(back, front.end(6));
+    let labelled = front.labelled(LABEL_REACH, Label::Resident)
+        || back.text.has_label_near(front.at(0), back.end(7), LABEL_BEHIND, Label::Resident)
+        || back_label(back, front.end(6));
     // "제2003-12호, 고시 제2027-820호": numbers with gaps of their own are others.
     let whole = (front.gaps(6) == 0 || front.gaps(6) == gaps_at(&[2, 4])) && back.gaps(7) == 0;
     let signs = between.chars().all(|c| !c.is_alphanumeric());

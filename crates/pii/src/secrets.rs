@@ -136,7 +136,7 @@ fn labelled(text: &Text, label: Range<usize>) -> Option<Range<usize>> {
     let letters = word.bytes().any(|b| b.is_ascii_alphabetic());
     let signs = word.bytes().any(|b| b.is_ascii_punctuation());
     let mixed = letters && (digits || signs) && word.len() >= 8;
-    let scheme = matches!(text.slice(label).to_ascii_lowercase().as_str(), "bearer" | "basic");
+    let scheme = matches!(text.slice(label.clone()).to_ascii_lowercase().as_str(), "bearer" | "basic");
     let count = word.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'~' | b'-' | b'.' | b'/'));
     let next = rest.get(value.start() + word.len()..).and_then(|r| r.chars().next());
     // "비밀번호: 2026년", "암호: 1234자리": a count, not a value.
@@ -148,7 +148,19 @@ fn labelled(text: &Text, label: Range<usize>) -> Option<Range<usize>> {
         word.len() >= 4 && assigned || mixed && digits
     };
     let start = from + value.start();
-    (fits && !placeholder && !counted).then_some(start..start + word.len())
+    let end = start + word.len();
+    let both = text.before(label.start) == Some('/');
+    (fits && !placeholder && !counted).then_some(start..if both { second_value(text, end) } else { end })
+}
+
+/// End of the second value of a pair as in "ID/PW: admin / secret"; `end` where there is none.
+fn second_value(text: &Text, end: usize) -> usize {
+    let rest = text.ahead(end, LONGEST_VALUE);
+    let behind = rest.trim_start_matches(' ').strip_prefix('/').map(|r| r.trim_start_matches(' '));
+    behind.map_or(end, |value| {
+        let from = end + rest.len() - value.len();
+        token(text, from, u8::is_ascii_graphic).end
+    })
 }
 
 /// `user:password` before the `@` of a URL.
