@@ -81,12 +81,12 @@ impl Window<'_> {
         let gaps = self.gaps(13);
         if gaps == 0 {
             let numbered = self.label(6) == Some(Label::Reference);
-            let dated = checks::dated_serial(d) && (!checked || checks::without_check_digit(d));
+            let dated = checks::dated_serial(d) && (!checked || checks::hardly_a_birth(d));
             let account = self.labelled(15, Label::Account);
             return labelled || !dated && (checked || !numbered && !account);
         }
         if gaps == gaps_at(&[6]) {
-            return sure || !cells || self.alone(13);
+            return sure || self.alone(13) || !cells && !self.in_a_row_of_figures();
         }
         if gaps == gaps_at(&[2, 4, 6]) || self.spaced(13) {
             return labelled || !cells && (sure || self.alone(13) || gaps == gaps_at(&[2, 4, 6]));
@@ -98,6 +98,12 @@ impl Window<'_> {
         }
         let account = self.labelled(15, Label::Account) && !checked;
         labelled || self.alone(13) && !cells && !account && (checked || !strange)
+    }
+
+    /// Blanks divide it, and another long number follows behind a blank: a row of a table.
+    fn in_a_row_of_figures(&self) -> bool {
+        let blank = |k: usize| self.digit(k).is_some_and(|d| d.gap.is_blank());
+        blank(6) && blank(13) && (14..18).all(|k| self.digit(k).is_some_and(|d| d.gap.is_none()))
     }
 
     /// Among the numerals are at least two different ones: not the 일 of several dates.
