@@ -54,8 +54,13 @@ mod tests {
         ] {
             let text = Text::new(View::of(text));
             let found = find(&text);
-            let whole = vec![0..text.str().len()];
-            assert_eq!(found.into_iter().map(|c| c.range).collect::<Vec<_>>(), whole, "{}", text.str());
+            let whole = (0, text.str().len());
+            assert_eq!(
+                found.iter().map(|c| (c.range.start, c.range.end)).collect::<Vec<_>>(),
+                [whole],
+                "{}",
+                text.str()
+            );
         }
         for text in ["look at example.kr", "@홍길동", "a@b", "담당자@부서"] {
             assert_eq!(find(&Text::new(View::of(text))), [], "{text}");
