@@ -182,7 +182,11 @@ impl Window<'_> {
         let full = gaps_at(&[2, 8]);
         let labelled = self.labelled(LABEL_REACH, Label::License);
         let cells = self.inner_gaps(10).any(|g| g.is_cell() || g.has_plus());
-        let loose = self.alone(10) && (labelled || gaps != 0 && self.phone().is_none());
+        let other = matches!(
+            self.label(LABEL_REACH),
+            Some(Label::Account | Label::Reference | Label::Business | Label::Corporate | Label::Phone | Label::Agency)
+        );
+        let loose = self.alone(10) && (labelled || !other && self.phone().is_none());
         let fits = gaps == full && (!cells || self.alone(10)) || labelled && gaps & !full == 0 || loose;
         let mut found = self.candidate(Kind::DriversLicense, 10, if labelled { 0.95 } else { 0.85 })?;
         found.range.start = region;
@@ -271,9 +275,26 @@ fn front_half(run: &[crate::digits::Digit], back: &Window) -> Option<Candidate> 
     // "제2003-12호, 고시 제2027-820호": numbers with gaps of their own are others.
     let whole = (front.gaps(6) == 0 || front.gaps(6) == gaps_at(&[2, 4])) && back.gaps(7) == 0;
     let signs = between.chars().all(|c| !c.is_alphanumeric());
-    let fits = labelled || checked && whole && (signs || between.chars().count() <= 12);
+    let fits =
+        labelled || whole && only_inline_tags(between) || checked && whole && (signs || between.chars().count() <= 12);
     let confidence = if checked { 0.9 } else { 0.7 };
     fits.then_some(Candidate { kind, range: front.at(0)..back.end(7), confidence })
+}
+
+/// Nothing but tags that change how a text looks, and not where it stands: "900101<br>1970000".
+fn only_inline_tags(between: &str) -> bool {
+    const TAGS: [&str; 12] = ["br", "wbr", "b", "i", "u", "em", "strong", "span", "font", "sub", "sup", "small"];
+    let mut tags = 0;
+    let mut rest = between;
+    while let Some((before, after)) = rest.split_once('<') {
+        let Some((tag, behind)) = after.split_once('>') else { return false };
+        let name = tag.trim_matches('/').split([' ', '/']).next().unwrap_or_default().to_ascii_lowercase();
+        if before.chars().any(char::is_alphanumeric) || !TAGS.contains(&name.as_str()) {
+            return false;
+        }
+        (tags, rest) = (tags + 1, behind);
+    }
+    tags > 0 && !rest.chars().any(char::is_alphanumeric)
 }
 
 fn labelled_back(back: &Window) -> Option<Candidate> {
