@@ -109,8 +109,9 @@ pub const DIGITS: &[Mutation] = &[
     ("underlined", |id, _| each(id, |c| if c.is_ascii_digit() { format!("{c}\u{332}") } else { c.into() })),
 ];
 
-/// Made up after the detector was tuned on those above, to see how it does on what it never saw.
-pub const HELD_OUT: &[Mutation] = &[
+/// Made up after the detector was tuned on those above. At first sight 93 % of them were caught; what was missed was
+/// mended since, so that these are no longer unseen.
+pub const RARER: &[Mutation] = &[
     ("circled digits", |id, _| {
         each(id, |c| match c {
             '0' => "⓪".into(),
