@@ -78,7 +78,7 @@ fn listed(input: impl Read, rules: Option<&Rules>, out: &mut impl Write) -> anyh
             writeln!(out, "{}\t{}\t{}{rule}\t{} B", f.line, word(f.action), f.kind.korean(), f.end - f.start)?;
         }
         for m in part.markings {
-            writeln!(out, "{}\t{}\t{}\t{}", m.line, m.grade, m.word, m.reason)?;
+            writeln!(out, "{}\t{}\t{}\t{}", m.line, m.grade.letter(), m.word, m.reason)?;
         }
         Ok(())
     };
@@ -89,7 +89,7 @@ fn listed(input: impl Read, rules: Option<&Rules>, out: &mut impl Write) -> anyh
     })?;
     written?;
     let grade = sum.raised_grade();
-    let raised = if grade == Grade::Open { String::new() } else { format!("\t등급 {grade}") };
+    let raised = if grade == Grade::Open { String::new() } else { format!("\t등급 {}", grade.letter()) };
     writeln!(out, "{}\t{}곳{raised}", word(sum.action), sum.counts.values().sum::<u64>())?;
     Ok(())
 }
