@@ -240,7 +240,9 @@ async fn check_records(stage: &Stage, home: &Path) -> Test {
     let lines = officer.get(&format!("{export}&reason=정기%20점검")).await?.text().await?;
     let file = home.with_extension("jsonl");
     std::fs::write(&file, &lines)?;
-    let verify = |file: &Path| stage.server.command(&["ledger", "verify", &file.to_string_lossy()]);
+    let key = officer.json("/api/v1/ledger/signed").await?["keys"][0].as_str().context("key")?.to_owned();
+    let verify =
+        |file: &Path| stage.server.command(&["ledger", "verify", &file.to_string_lossy(), "--public-key", &key]);
     assert!(verify(&file)?.status.success());
     std::fs::write(&file, lines.replacen("outside_call_intent", "outside_call_intenT", 1))?;
     let told = verify(&file)?;
@@ -302,6 +304,14 @@ async fn a_server_killed_while_sending_counts_it_as_sent() -> Test {
     stage.provider.seen.recv().await.context("nothing arrived")?;
     stage.server.kill()?;
     assert!(sending.await?.is_err(), "the connection broke");
+    let file = home.with_extension("cut.jsonl");
+    let export = ["ledger", "export", "--reason", "서버가 멈춘 뒤", "-o", &file.to_string_lossy()];
+    assert!(stage.server.command(&export)?.status.success());
+    let key = String::from_utf8(stage.server.command(&["ledger", "key"])?.stdout)?;
+    let verify = ["ledger", "verify", &file.to_string_lossy(), "--public-key", key.trim()];
+    let told = stage.server.command(&verify)?;
+    let words = String::from_utf8(told.stdout)?;
+    assert!(told.status.success() && words.contains("알 수 없음(나간 것으로 셈)") && words.contains(&call), "{words}");
     let server = start(&home)?;
     let mut official = Client::new(&server.base)?;
     official.sign_in("jihun", madang_tests::PASSWORD).await?;

@@ -408,6 +408,7 @@ impl World {
             "POST /api/v1/models/servers" | "POST /api/v1/models/servers/try" => {
                 json!({ "url": self.model_server.url, "model": "m" })
             }
+            "POST /api/v1/ledger/cosignatures" => json!({ "answer": "— witness AAAAAAA=" }),
             "PUT /api/v1/apps/{id}/rating" => json!({ "stars": 5 }),
             "POST /api/v1/runs/{id}/reports" => json!({ "note": "틀린 답" }),
             "POST /api/v1/submissions/{id}/return" => json!({ "reason": "다시" }),

@@ -10,6 +10,7 @@ use crate::ingest::{self, Ingest};
 use crate::serving::Serving;
 use crate::settings::Settings;
 use crate::shelf::ModelShelf;
+use crate::signing::Signer;
 use crate::watch::Watch;
 use anyhow::Context;
 use madang_documents::child::Sandbox;
@@ -53,6 +54,8 @@ pub struct Inner {
     pub shelf: ModelShelf,
     /// The one door out.
     pub gateway: Arc<Gateway>,
+    /// Signs the record.
+    pub signer: Signer,
     /// Runs under way.
     pub board: Board,
     /// Cancelled when the server stops: streams and workers end.
@@ -98,6 +101,8 @@ impl App {
         let (index, todo) = ingest::open_index(&dir, place, &store).await?;
         bundled::load(&store).await?;
         store.fail_interrupted_runs().await?;
+        let signer = open_signer(&settings, &store)?;
+        signer.prepare().await?;
         let gateway = open_gateway(&settings, &store).await?;
         let synonyms = Synonyms::parse(&store.synonyms().await?);
         let originals = Originals::open(&settings.home.join("originals"))?;
@@ -117,6 +122,7 @@ impl App {
             engines,
             shelf,
             gateway: Arc::new(gateway),
+            signer,
             board: Board::default(),
             shutdown: CancellationToken::new(),
         };
@@ -152,11 +158,24 @@ pub async fn open_store(settings: &Settings, clock: Clock) -> anyhow::Result<Sto
     .context("데이터베이스를 열 수 없습니다")
 }
 
-/// The master key, made at the first start, and what a killed server left half done settled.
-async fn open_gateway(settings: &Settings, store: &Store) -> anyhow::Result<Gateway> {
+/// The master key, made at the first start.
+fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
     let keys = settings.home.join("keys");
     create_private_dir(&keys)?;
-    let key = MasterKey::load_or_create(&keys.join("master.key"))?;
+    Ok(MasterKey::load_or_create(&keys.join("master.key"))?)
+}
+
+/// Whoever signs the record of an installation, also beside a running server.
+///
+/// # Errors
+/// When the master key cannot be read.
+pub fn open_signer(settings: &Settings, store: &Store) -> anyhow::Result<Signer> {
+    Ok(Signer::new(settings, store.clone(), master_key(settings)?))
+}
+
+/// The way out, and what a killed server left half done settled.
+async fn open_gateway(settings: &Settings, store: &Store) -> anyhow::Result<Gateway> {
+    let key = master_key(settings)?;
     let interrupted = store.settle_interrupted_calls().await?;
     if interrupted > 0 {
         tracing::warn!(interrupted, "outside calls were cut off while being sent; they count as sent");

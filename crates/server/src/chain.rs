@@ -1,7 +1,12 @@
-//! Verifying the record in the database from its first entry, against the end that the last sound verification saw, so
-//! that entries cut off the end show too. The chain itself is the `ledger` crate's.
+//! Verifying the record in the database from its first entry: the chain, the checkpoints that were signed of it, and the
+//! end that the last sound verification saw, so that entries cut off the end show too. What the database's owner did
+//! with the log's key shows in an exported record with a witness's key alone. The rules are the `ledger` crate's.
 
-use madang_ledger::{Head, Verifier};
+use crate::ledger_export::Milestones;
+use madang_ledger::tree::Frontier;
+use madang_ledger::trust::KeyHistory;
+use madang_ledger::{Entry, Fault, Head, Verifier};
+use madang_store::checkpoints::StoredCheckpoint;
 use madang_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -32,39 +37,107 @@ pub struct Verification {
 /// # Errors
 /// Only when the database fails: a broken chain is a finding.
 pub async fn verify(store: &Store) -> Result<Verification, StoreError> {
-    let kept: Option<Head> = store.meta(END).await?.and_then(|text| serde_json::from_str(&text).ok());
-    let mut verifier = Verifier::new();
-    let (mut records, mut hash, mut from) = (0, Head::genesis().hash, 1);
+    // What is signed while this goes on may be of records that were not read yet.
+    let newest = store.last_checkpoint().await?;
+    let mut check = Check::new(store, newest.as_ref()).await?;
+    let mut from = 1;
     let mut fault = None;
     'chain: loop {
         let batch = store.ledger_chain(from, BATCH).await?;
-        let Some(last) = batch.last() else { break };
+        let (Some(first), Some(last)) = (batch.first(), batch.last()) else { break };
         from = i64::try_from(last.seq).unwrap_or(i64::MAX).saturating_add(1);
+        let signed = store.checkpoints_between(first.seq, last.seq, check.newest).await?;
+        let mut signed = signed.into_iter().peekable();
         for entry in &batch {
-            if let Err(found) = verifier.push(entry) {
+            if let Err(found) = check.push(entry) {
                 fault = Some(found);
                 break 'chain;
             }
-            if kept.as_ref().is_some_and(|k| k.seq == entry.seq && k.hash != entry.hash) {
-                let reason = "지난번에 확인한 해시와 다릅니다. 기록이 통째로 다시 쓰였습니다.".to_owned();
-                fault = Some(madang_ledger::Fault { seq: entry.seq, reason });
-                break 'chain;
+            while let Some(checkpoint) = signed.next_if(|c| c.size() <= entry.seq) {
+                if let Err(found) = check.agrees(&checkpoint) {
+                    fault = Some(found);
+                    break 'chain;
+                }
             }
-            (records, hash) = (entry.seq, entry.hash.clone());
         }
     }
-    if fault.is_none() {
-        // A head that was passed and matched is behind; only one that was never reached is a fault.
-        fault = verifier.finish(kept.filter(|k| k.seq > records).as_ref()).err();
-    }
+    let (records, head) = (check.tree.size(), check.head.hash.clone());
+    let fault = fault.or_else(|| check.finish(newest.as_ref()).err());
     Ok(Verification {
         sound: fault.is_none(),
         records,
-        head: hash,
+        head,
         at: store.now(),
         fault_seq: fault.as_ref().map(|f| f.seq),
         fault: fault.map(|f| f.reason),
     })
+}
+
+struct Check {
+    /// The end that the last sound verification saw.
+    kept: Option<Head>,
+    chain: Verifier,
+    tree: Frontier,
+    /// Of the last record that holds.
+    head: Head,
+    /// The log's keys, where it has one.
+    keys: Option<KeyHistory>,
+    /// Number of the newest checkpoint that counts.
+    newest: i64,
+    milestones: Milestones,
+}
+
+impl Check {
+    async fn new(store: &Store, newest: Option<&StoredCheckpoint>) -> Result<Self, StoreError> {
+        let first = store.ledger_keys().await?.into_iter().next();
+        Ok(Check {
+            kept: store.meta(END).await?.and_then(|text| serde_json::from_str(&text).ok()),
+            chain: Verifier::new(),
+            tree: Frontier::new(),
+            head: Head::genesis(),
+            keys: first.and_then(|key| KeyHistory::pinned([key.public]).ok()),
+            newest: newest.map_or(0, |c| c.number),
+            milestones: Milestones::default(),
+        })
+    }
+
+    fn push(&mut self, entry: &Entry) -> Result<(), Fault> {
+        self.chain.push(entry)?;
+        let fault = |reason: &str| Fault { seq: entry.seq, reason: reason.to_owned() };
+        if self.kept.as_ref().is_some_and(|k| k.seq == entry.seq && k.hash != entry.hash) {
+            return Err(fault("지난번에 확인한 해시와 다릅니다. 기록이 통째로 다시 쓰였습니다."));
+        }
+        let leaf = entry.leaf().ok_or_else(|| fault("해시의 형식이 아닙니다."))?;
+        self.tree.push(leaf).map_err(|full| fault(&full.to_string()))?;
+        self.head = Head::from(entry);
+        Ok(())
+    }
+
+    /// The records so far are those that were signed. Of the signatures themselves, so many are verified that the time
+    /// does not grow with the minutes that the server ran.
+    fn agrees(&mut self, signed: &StoredCheckpoint) -> Result<(), Fault> {
+        let seq = signed.size();
+        if signed.signed.checkpoint().root != self.tree.root() {
+            let reason = "기록이 서명된 체크포인트의 값과 다릅니다. 서명된 뒤에 다시 쓰였습니다.".to_owned();
+            return Err(Fault { seq, reason });
+        }
+        match &mut self.keys {
+            Some(keys) if self.milestones.takes(signed) || signed.number == self.newest => {
+                keys.follow(&signed.signed).map(|_| ()).map_err(|e| Fault { seq, reason: e.to_string() })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn finish(self, newest: Option<&StoredCheckpoint>) -> Result<(), Fault> {
+        let records = self.tree.size();
+        if let Some(newest) = newest.filter(|c| c.size() > records) {
+            let reason = format!("여기서부터 {}번까지 서명된 기록이 없습니다. 끝이 잘렸습니다.", newest.size());
+            return Err(Fault { seq: records + 1, reason });
+        }
+        // A head that was passed and matched is behind; only one that was never reached is a fault.
+        self.chain.finish(self.kept.filter(|k| k.seq > records).as_ref()).map(|_| ())
+    }
 }
 
 /// Verifies and keeps what was found for the screens.

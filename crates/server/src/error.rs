@@ -1,6 +1,7 @@
 //! The one failure type of all handlers. It becomes a JSON problem for scripts and page scripts, and an error page
 //! for a person; the reader's own mistakes are never a 500.
 
+use crate::signing::SignError;
 use crate::views::Lang;
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -124,6 +125,18 @@ impl From<FlowError> for Failure {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_recorded", message)
             }
             FlowError::Seal(_) => Self::internal(message),
+        }
+    }
+}
+
+impl From<SignError> for Failure {
+    fn from(error: SignError) -> Self {
+        let message = error.to_string();
+        match error {
+            SignError::Store(error) => error.into(),
+            SignError::Refused(_) => Self::conflict(message),
+            SignError::Witness(_) => Self::invalid("answer", message),
+            SignError::Seal(_) | SignError::Key(_) | SignError::Note(_) | SignError::NoKey => Self::internal(message),
         }
     }
 }

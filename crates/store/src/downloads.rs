@@ -81,7 +81,8 @@ pub struct LocalUser {
 }
 
 impl LocalUser {
-    fn fields(&self, mut detail: Value) -> Value {
+    /// The detail of a record with who acted.
+    pub fn fields(&self, mut detail: Value) -> Value {
         if let Some(map) = detail.as_object_mut() {
             map.insert("by".to_owned(), json!("command line"));
             map.insert("os_user".to_owned(), json!(self.name));

@@ -1,5 +1,6 @@
 //! The record, kept in the application's database: appended within the transaction of what it records, so that
-//! an act and its record stand or fall together. The chain itself is the `ledger` crate's.
+//! an act and its record stand or fall together. The chain itself is the `ledger` crate's, the tree over it is kept in
+//! `ledger_tree`.
 
 use crate::auth::require_security;
 use crate::clock::rfc3339;
@@ -77,18 +78,10 @@ impl LedgerFilter {
 }
 
 impl WriteTx {
-    /// Appends a record to the chain within this transaction.
+    /// Appends a record to the chain and its tree within this transaction.
     pub async fn append(&mut self, event: Event) -> Result<i64> {
-        if self.dialect == Dialect::Postgres {
-            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LEDGER_LOCK).execute(&mut *self.tx).await?;
-        }
-        let last = sqlx::query("SELECT seq, time, payload, prev_hash, hash FROM ledger ORDER BY seq DESC LIMIT 1")
-            .fetch_optional(&mut *self.tx)
-            .await?;
-        let head = match last {
-            Some(row) => Head::from(&entry(&row)?),
-            None => Head::genesis(),
-        };
+        self.lock_ledger().await?;
+        let head = self.ledger_head().await?;
         let actor = match event.actor {
             Some(person) => self.actor(person).await?,
             None => Value::Null,
@@ -105,13 +98,34 @@ impl WriteTx {
         let seq = i64::try_from(entry.seq).map_err(|_| StoreError::Corrupt("seq"))?;
         sqlx::query("INSERT INTO ledger (seq, time, payload, prev_hash, hash) VALUES ($1, $2, $3, $4, $5)")
             .bind(seq)
-            .bind(entry.time)
-            .bind(entry.payload)
-            .bind(entry.prev_hash)
-            .bind(entry.hash)
+            .bind(entry.time.as_str())
+            .bind(entry.payload.as_str())
+            .bind(entry.prev_hash.as_str())
+            .bind(entry.hash.as_str())
             .execute(&mut *self.tx)
             .await?;
+        self.grow_by(&head, &entry).await?;
         Ok(seq)
+    }
+
+    /// Makes appends and signatures of other processes wait until this transaction ends: on PostgreSQL, as SQLite has
+    /// one writer anyway.
+    pub(crate) async fn lock_ledger(&mut self) -> Result<()> {
+        if self.dialect == Dialect::Postgres {
+            sqlx::query("SELECT pg_advisory_xact_lock($1)").bind(LEDGER_LOCK).execute(&mut *self.tx).await?;
+        }
+        Ok(())
+    }
+
+    /// Where the record ends.
+    pub(crate) async fn ledger_head(&mut self) -> Result<Head> {
+        let last = sqlx::query("SELECT seq, time, payload, prev_hash, hash FROM ledger ORDER BY seq DESC LIMIT 1")
+            .fetch_optional(&mut *self.tx)
+            .await?;
+        match last {
+            Some(row) => Ok(Head::from(&entry(&row)?)),
+            None => Ok(Head::genesis()),
+        }
     }
 
     /// Who acted, as they stood at that moment: a later personnel move changes no record.
@@ -213,7 +227,7 @@ impl Store {
     }
 }
 
-fn entry(row: &AnyRow) -> Result<Entry> {
+pub(crate) fn entry(row: &AnyRow) -> Result<Entry> {
     Ok(Entry {
         seq: u64::try_from(row.int("seq")?).map_err(|_| StoreError::Corrupt("seq"))?,
         time: row.text("time")?,

@@ -6,6 +6,7 @@
 
 mod clock;
 mod error;
+mod ledger_tree;
 mod originals;
 mod rights;
 mod row;
@@ -14,6 +15,7 @@ pub mod apps;
 pub mod auth;
 pub mod calls;
 pub mod catalogue;
+pub mod checkpoints;
 pub mod collection_changes;
 pub mod collections;
 pub mod documents;
@@ -34,6 +36,8 @@ pub mod waiting;
 pub mod watched;
 pub mod words;
 
+#[cfg(test)]
+mod ledger_tests;
 #[cfg(test)]
 mod sharing_tests;
 
@@ -132,6 +136,7 @@ impl Store {
             Dialect::Sqlite => SQLITE.run(&store.pool).await?,
             Dialect::Postgres => POSTGRES.run(&store.pool).await?,
         }
+        store.catch_up_tree().await?;
         Ok(store)
     }
 

@@ -1,23 +1,18 @@
-//! The record, for security officers: list, open, export, verify. Reading it is a record too.
+//! The record, for security officers: list, open, verify. Reading it is a record too. Exports are in `ledger_export`,
+//! what is signed in `ledger_signing`.
 
 use crate::app::App;
 use crate::auth::Security;
 use crate::chain::{self, Verification};
 use crate::error::{Failure, Handled};
 use crate::pages::when;
-use crate::record_words;
 use axum::Json;
-use axum::body::Body;
 use axum::extract::{Path, Query, State};
-use axum::http::header;
-use axum::response::{IntoResponse, Response};
-use futures_util::stream::try_unfold;
 use madang_domain::Scope;
-use madang_ledger::{Entry, to_line};
+use madang_ledger::Entry;
 use madang_pii::{mask, scan};
 use madang_store::auth::parse_id;
 use madang_store::ledger::{Event, LedgerFilter};
-use madang_store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use utoipa::{IntoParams, ToSchema};
@@ -26,14 +21,14 @@ use utoipa_axum::routes;
 
 /// Records on a page.
 pub const PAGE: i64 = 50;
-const BATCH: i64 = 1000;
 /// Longest search word, characters.
 const MAX_WORD: usize = 100;
 
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(list))
-        .routes(routes!(export))
+        .merge(super::ledger_export::router())
+        .merge(super::ledger_signing::router())
         .routes(routes!(check, check_now))
         .routes(routes!(read))
 }
@@ -82,8 +77,14 @@ impl Filters {
         })
     }
 
+    /// Is anything left out?
+    pub fn is_set(&self) -> bool {
+        let given = [&self.q, &self.kind, &self.department, &self.from, &self.to, &self.before];
+        given.iter().any(|v| !v.trim().is_empty())
+    }
+
     /// For the record of the reading: no personal value stays in it.
-    fn recorded(&self) -> Value {
+    pub fn recorded(&self) -> Value {
         let q = mask(&self.q, &scan(&self.q)).text.chars().take(MAX_WORD).collect::<String>();
         let given = [
             ("q", q.as_str()),
@@ -200,118 +201,9 @@ async fn verified(app: &App, scope: &Scope) -> Handled<Json<Verification>> {
     Ok(Json(found))
 }
 
-#[derive(Deserialize, IntoParams)]
-struct Export {
-    /// `csv`, or `jsonl`: the form that `madang ledger verify` reads; whole only without filters.
-    format: String,
-    /// Why it is exported: recorded.
-    #[serde(default)]
-    reason: String,
-}
-
-/// Exports records in the chain's order. Needs a reason and is itself a record.
-#[utoipa::path(get, path = "/api/v1/ledger/export", tag = "ledger", params(Export, Filters), responses((status = 200, content_type = "text/csv"), (status = 403), (status = 422)))]
-async fn export(
-    State(app): State<App>,
-    Security(reader): Security,
-    Query(export): Query<Export>,
-    Query(filters): Query<Filters>,
-) -> Handled<Response> {
-    let reason = export.reason.trim();
-    if !(2..=400).contains(&reason.chars().count()) {
-        return Err(Failure::invalid("reason", "내보내는 까닭을 2~400자로 적어 주세요. 원장에 남습니다."));
-    }
-    let (kind, write): (_, fn(&[Entry], bool) -> Vec<u8>) = match export.format.as_str() {
-        "csv" => ("text/csv; charset=utf-8", csv_rows),
-        "jsonl" => ("application/jsonl; charset=utf-8", json_lines),
-        _ => return Err(Failure::invalid("format", "형식은 csv, jsonl 가운데 하나입니다.")),
-    };
-    let mut filter = filters.filter()?;
-    // The export ends before its own record.
-    let end = app.store.ledger_end().await?.saturating_add(1);
-    filter.before = Some(filter.before.unwrap_or(end).min(end));
-    let total = app.store.ledger_count(reader.scope(), &filter).await?;
-    let reason = mask(reason, &scan(reason)).text;
-    let detail = json!({ "format": export.format, "reason": reason, "filter": filters.recorded(), "records": total });
-    app.store.record(Event::new("ledger_exported", Some(reader.scope().person()), detail)).await?;
-    let disposition = format!("attachment; filename=\"madang-ledger.{}\"", export.format);
-    let body = stream(app.store.clone(), reader.scope().clone(), filter, write);
-    Ok(([(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)], body).into_response())
-}
-
-/// Batches of records as they are read, never the whole record in memory.
-fn stream(store: Store, scope: Scope, filter: LedgerFilter, write: fn(&[Entry], bool) -> Vec<u8>) -> Body {
-    let batches = try_unfold(Some(0), move |after: Option<i64>| {
-        let (store, scope, filter) = (store.clone(), scope.clone(), filter.clone());
-        async move {
-            let Some(after) = after else { return Ok(None) };
-            let rows = store.ledger_after(&scope, &filter, after, BATCH).await?;
-            let next = rows.last().and_then(|e| i64::try_from(e.seq).ok());
-            if next.is_none() && after > 0 {
-                return Ok(None);
-            }
-            Ok::<_, StoreError>(Some((write(&rows, after == 0), next)))
-        }
-    });
-    Body::from_stream(batches)
-}
-
-fn json_lines(rows: &[Entry], _first: bool) -> Vec<u8> {
-    rows.iter().filter_map(|e| to_line(e).ok()).collect::<String>().into_bytes()
-}
-
-fn csv_rows(rows: &[Entry], first: bool) -> Vec<u8> {
-    let mut out = csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
-    // Writing to memory does not fail.
-    if first {
-        let _header = out.write_record([
-            "\u{feff}번호",
-            "일시",
-            "종류",
-            "사람",
-            "아이디",
-            "부서",
-            "내용",
-            "상세",
-            "해시",
-            "앞 해시",
-        ]);
-    }
-    for entry in rows {
-        let read = record_words::read(entry);
-        let cells = [
-            entry.seq.to_string(),
-            when::date_time(read.at),
-            record_words::kind(&read.action).to_owned(),
-            read.who,
-            read.login,
-            read.department,
-            record_words::summary(&read.detail),
-            read.detail.to_string(),
-            entry.hash.clone(),
-            entry.prev_hash.clone(),
-        ];
-        let _row = out.write_record(cells.iter().map(|c| cell(c)));
-    }
-    out.into_inner().unwrap_or_default()
-}
-
-/// A spreadsheet would run a cell that begins like a formula.
-fn cell(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{text}") } else { text.to_owned() }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn cells_never_begin_a_formula() {
-        for bad in ["=1+1", "+82", "-1", "@SUM(A1)", "\t=1"] {
-            assert_eq!(cell(bad), format!("'{bad}"));
-        }
-        assert_eq!(cell("가나 =1"), "가나 =1");
-    }
 
     #[test]
     fn days_are_korean_days() {

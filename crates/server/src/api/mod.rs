@@ -10,6 +10,8 @@ pub mod documents;
 pub mod drafts;
 pub mod folders;
 pub mod ledger;
+mod ledger_export;
+pub mod ledger_signing;
 pub mod model_servers;
 pub mod models;
 pub mod openai;
@@ -22,6 +24,8 @@ pub mod store;
 pub mod synonyms;
 pub mod tokens;
 pub mod uploads;
+
+pub use ledger_export::checked_reason;
 
 use crate::app::App;
 use axum::Json;

@@ -9,6 +9,7 @@ mod models;
 mod pii;
 mod serve;
 mod user;
+mod witness;
 
 use clap::{Parser, Subcommand};
 use std::path::PathBuf;
@@ -37,9 +38,12 @@ enum Command {
     /// Find personal identifiers in text.
     #[command(subcommand)]
     Pii(pii::Pii),
-    /// Check the record.
+    /// The record: verify, export, keys, cosignatures.
     #[command(subcommand)]
     Ledger(ledger::Ledger),
+    /// A witness of the record, for the security team on a machine of its own.
+    #[command(subcommand)]
+    Witness(witness::Witness),
     /// Local models: list, add, fetch, use, remove, verify, try and measure.
     #[command(subcommand)]
     Models(models::Models),
@@ -91,6 +95,7 @@ pub fn main() -> ExitCode {
         Command::Eval(command) => block_on(command.run()),
         Command::Pii(command) => command.run(),
         Command::Ledger(command) => block_on(command.run()),
+        Command::Witness(command) => command.run(),
         Command::Models(command) => block_on(command.run()),
         Command::Index(command) => block_on(command.run()),
         Command::Backup(command) => block_on(command.run()),

@@ -3,12 +3,13 @@
 use super::outside::ledger_health;
 use super::{encode, page, when};
 use crate::api::ledger::{Filters, PAGE, one_of, page_of};
+use crate::api::ledger_signing::state_of;
 use crate::app::App;
 use crate::auth::Security;
 use crate::error::Handled;
 use crate::frame::{Page, frame, render};
 use crate::record_words;
-use crate::views::review::{LedgerPage, LedgerRecordPage, LedgerRow};
+use crate::views::review::{LedgerPage, LedgerRecordPage, LedgerRow, LedgerTrust};
 use crate::views::{Choice, JsonIsland, Pager};
 use axum::extract::{Path, Query, State};
 use axum::http::Uri;
@@ -37,6 +38,7 @@ async fn list(State(app): State<App>, Security(reader): Security, uri: Uri, Quer
         frame: frame(&app, &reader, &uri).await?,
         l,
         health: ledger_health(&app).await?,
+        trust: trust(&app).await?,
         kinds: choices(kinds, &filters.kind),
         departments: choices(names, &filters.department),
         rows: rows.iter().map(row).collect(),
@@ -47,6 +49,19 @@ async fn list(State(app): State<App>, Security(reader): Security, uri: Uri, Quer
         department: filters.department,
         from: filters.from,
         to: filters.to,
+    })
+}
+
+async fn trust(app: &App) -> Handled<LedgerTrust> {
+    let state = state_of(app).await?;
+    let names = state.witnessed_by.join(", ");
+    Ok(LedgerTrust {
+        size: state.size,
+        signed: state.signed.map(|s| (s.size, when::date_time(s.at))),
+        witnessed: state.witnessed.map(|s| (s.size, when::date_time(s.at), names)),
+        has_witness: !state.witnesses.is_empty(),
+        key: state.keys.last().cloned().unwrap_or_default(),
+        refused: state.refused.map(|reason| (reason, when::date_time(state.refused_since.unwrap_or_default()))),
     })
 }
 

@@ -227,8 +227,9 @@ pub async fn decided_rows(app: &App, scope: &Scope, limit: i64, l: Lang) -> Resu
 /// State of the record in plain words, for the desk and the record's own page.
 pub async fn ledger_health(app: &App) -> Result<LedgerHealth, Failure> {
     let found = crate::chain::last(&app.store).await?;
+    let refused = app.signer.refusal().await?;
     Ok(LedgerHealth {
-        sound: found.sound,
+        sound: found.sound && refused.is_none(),
         records: found.records,
         verified: when::date_time(found.at),
         head: found.head.chars().take(12).collect(),

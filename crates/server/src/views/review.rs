@@ -52,7 +52,7 @@ pub struct DecidedRow {
 
 /// State of the record in plain words.
 pub struct LedgerHealth {
-    /// The last verification found nothing wrong.
+    /// The last verification found nothing wrong, and what was signed since continues what was signed before.
     pub sound: bool,
     pub records: u64,
     pub verified: String,
@@ -60,6 +60,29 @@ pub struct LedgerHealth {
     pub head: String,
     /// Number of the first bad record and what is wrong with it.
     pub fault: Option<(u64, String)>,
+}
+
+/// What is signed of the record.
+pub struct LedgerTrust {
+    /// Records in the tree.
+    pub size: u64,
+    /// Records that the last checkpoint covers, and when it was signed.
+    pub signed: Option<(u64, String)>,
+    /// Records that witnesses confirmed, when their answer came, and their names.
+    pub witnessed: Option<(u64, String, String)>,
+    /// A witness is registered.
+    pub has_witness: bool,
+    /// The public key that signs.
+    pub key: String,
+    /// Why nothing is signed, and since when.
+    pub refused: Option<(String, String)>,
+}
+
+impl LedgerTrust {
+    /// Records that no witness confirmed yet.
+    pub fn unwitnessed(&self) -> u64 {
+        self.size.saturating_sub(self.witnessed.as_ref().map_or(0, |(size, ..)| *size))
+    }
 }
 
 /// `/review/submissions/{id}`
@@ -157,6 +180,7 @@ pub struct LedgerPage {
     pub frame: Frame,
     pub l: Lang,
     pub health: LedgerHealth,
+    pub trust: LedgerTrust,
     pub q: String,
     pub kinds: Vec<Choice>,
     pub departments: Vec<Choice>,

@@ -9,6 +9,8 @@ mod list;
 mod pull;
 mod run;
 
+pub(super) use hosts::local_user;
+
 use super::Home;
 use anyhow::{Context, bail};
 use madang_inference::catalogue::{AddOptions, Added, ModelKind, Progress, Shelf, human};
