@@ -95,6 +95,31 @@ async fn made_anew_while_it_serves() -> Test {
 }
 
 #[tokio::test]
+async fn a_check_after_a_power_cut_finds_nothing_wrong() -> Test {
+    let home = tempfile::tempdir()?;
+    let mut server = Madang::start_in(home.path(), &[])?;
+    let city = City::build(&server).await?;
+    let collection = some_documents(&city, "당직", "O").await?;
+    let official = &city.ict_official.client;
+    let mut text = String::from("# 점검 대장\n");
+    for number in 1..=30_000 {
+        text.push_str(&format!("\n{number}번 시설은 다달이 점검하고 담당자가 그 까닭과 함께 대장에 적는다.\n"));
+    }
+    let added: Value = official.upload(&collection, "대장.md", text).await?.json().await?;
+    let path = format!("/api/v1/documents/{}", added["id"].as_str().context("id")?);
+    eventually("some of its passages are in the index", || async {
+        let document = official.json(&path).await?;
+        ensure!(document["state"] != "ready", "read before it could be killed: make the text longer");
+        Ok(document["percent"].as_u64().is_some_and(|percent| percent > 50).then_some(()))
+    })
+    .await?;
+    server.kill()?;
+    let (sound, words) = index(&server, &["check"])?;
+    ensure!(sound, "{words}");
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_lost_or_damaged_index_comes_back_with_the_same_results() -> Test {
     let home = tempfile::tempdir()?;
     let mut server = Madang::start_in(home.path(), &[])?;

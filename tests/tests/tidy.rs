@@ -214,11 +214,12 @@ fn licences_are_permissive() -> Test {
 }
 
 /// Which of our rooms a room may use, as ARCHITECTURE.md draws them. `server` wires all and `tests` try all.
-const DOORS: [(&str, &[&str]); 11] = [
+const DOORS: [(&str, &[&str]); 12] = [
     ("domain", &[]),
     ("korean", &[]),
-    ("pii", &[]),
+    ("pii", &["domain"]),
     ("ledger", &[]),
+    ("policy", &["domain", "ledger", "pii"]),
     ("documents", &["domain"]),
     ("kernels", &[]),
     ("inference", &["domain", "kernels", "korean"]),

@@ -6,12 +6,14 @@
 use anyhow::{Context, Result};
 use half::f16;
 use madang_domain::{CollectionId, DocumentId, PassageId, ReadableCollections};
-use madang_search::{Index, IndexedPassage, PassageVector, QueryVector, SearchOptions, VectorModel};
+use madang_search::{Coverage, Index, IndexedPassage, PassageVector, QueryVector, SearchOptions, VectorModel, Waiting};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+/// Passages of a document.
+const PASSAGES: usize = 8;
 /// Hits wanted.
 const TOP: usize = 10;
 const FINGERPRINT: &str = "hashed-words";
@@ -34,7 +36,7 @@ pub struct Args {
     /// Folder of text files whose sentences are used.
     #[arg(long, default_value = "../shared/data/text")]
     texts: PathBuf,
-    /// Empty or missing folder for the index; a temporary one without it.
+    /// Folder for the index, kept; what an earlier run left there is completed and asked. A temporary one without it.
     #[arg(long)]
     dir: Option<PathBuf>,
 }
@@ -74,12 +76,7 @@ pub fn run(args: &Args) -> Result<()> {
         world.sentences.len(),
         args.dimension
     );
-    let there = world.index.count()? == args.passages;
-    if there {
-        println!("the index is there and is asked as it is");
-    } else {
-        world.build()?;
-    }
+    world.build()?;
     world.remember_vectors();
     let own = (world.vectors.len() * 2) as f64 / f64::from(1 << 30);
     let (disk, [resident, peak]) = (size(&dir)?, memory()?.map(|all| all - own));
@@ -88,27 +85,28 @@ pub fn run(args: &Args) -> Result<()> {
 }
 
 impl World {
+    /// What is not there yet: a run that was cut off goes on where it ended.
     fn build(&self) -> Result<()> {
-        let (added, vectors) = (timed(|| self.add())?, timed(|| self.add_vectors())?);
+        let lost: Vec<_> = self.index.interrupted().iter().flat_map(|d| numbers(*d)).collect();
+        let from = if lost.is_empty() { self.index.count()? } else { self.index.count()? + lost.len() };
+        let words = lost.into_iter().chain(from..self.passages).collect::<Vec<_>>();
+        let added = timed(|| self.add(&words))?;
+        let vectors = timed(|| self.add_vectors())?;
         let optimised = timed(|| Ok(self.index.optimise()?))?;
         println!("\n| step | time | |\n| --- | ---: | ---: |");
-        let rate = |took: Duration| format!("{:.0}/s", self.passages as f64 / took.as_secs_f64());
-        println!("| words | {:.0} s | {} |", added.as_secs_f64(), rate(added));
-        println!("| vectors | {:.0} s | {} |", vectors.as_secs_f64(), rate(vectors));
+        let rate = |count: usize, took: Duration| format!("{:.0}/s", count as f64 / took.as_secs_f64());
+        println!("| words of {} | {:.0} s | {} |", words.len(), added.as_secs_f64(), rate(words.len(), added));
+        println!("| vectors | {:.0} s | |", vectors.as_secs_f64());
         println!("| optimise | {:.0} s | |", optimised.as_secs_f64());
         Ok(())
     }
 
-    fn add(&self) -> Result<()> {
-        let mut batch = Vec::with_capacity(self.write);
-        for number in 0..self.passages {
-            batch.push(self.passage(number));
-            if batch.len() == self.write || number + 1 == self.passages {
-                self.index.upsert(&batch)?;
-                batch.clear();
-                if number % 100_000 < self.write {
-                    eprintln!("words {number}");
-                }
+    fn add(&self, words: &[usize]) -> Result<()> {
+        for (at, some) in words.chunks(self.write).enumerate() {
+            let batch: Vec<_> = some.iter().map(|number| self.passage(*number)).collect();
+            self.index.upsert(&batch)?;
+            if at * self.write % 100_000 < self.write {
+                eprintln!("words {}", at * self.write);
             }
         }
         Ok(())
@@ -128,20 +126,21 @@ impl World {
             return Ok(());
         }
         self.index.choose_vectors(Some(self.model()))?;
-        for from in (0..self.passages).step_by(self.write) {
-            let numbers = from..(from + self.write).min(self.passages);
-            let vector = |number| PassageVector {
-                passage: id(number),
-                document: document(number),
-                vector: hashed(&self.text(number), self.dimension),
+        let make = |waiting: &[Waiting]| -> Result<Vec<PassageVector>> {
+            let vector = |w: &Waiting| PassageVector {
+                passage: w.passage,
+                document: w.document,
+                vector: hashed(&self.text(number(w.passage)), self.dimension),
             };
-            let made: Vec<_> = numbers.map(vector).collect();
-            self.index.put_vectors(FINGERPRINT, &made)?;
-            if from % 100_000 < self.write {
-                eprintln!("vectors {from}");
+            Ok(waiting.iter().map(vector).collect())
+        };
+        let told = |coverage: Coverage| {
+            if coverage.done % 100_000 < self.write {
+                eprintln!("vectors {}", coverage.done);
             }
-        }
-        Ok(self.index.serve_vectors(FINGERPRINT)?)
+        };
+        self.index.fill_vectors(FINGERPRINT, self.write, make, told, || false)?;
+        Ok(())
     }
 
     fn model(&self) -> VectorModel {
@@ -153,7 +152,7 @@ impl World {
             id: id(number),
             collection: self.collection(number),
             document: document(number),
-            title: format!("문서 {}", number / 8),
+            title: format!("문서 {}", number / PASSAGES),
             heading_path: Vec::new(),
             text: self.text(number),
         }
@@ -246,7 +245,7 @@ impl World {
         let wanted = all.len().min(TOP);
         let Some(last) = wanted.checked_sub(1).and_then(|l| all.get(l)) else { return 1.0 };
         // Stored halved in precision, hence the slack.
-        let near = |id: &&PassageId| cosine((id.0.as_u128() - 1) as usize) >= last - 1e-3;
+        let near = |id: &&PassageId| cosine(number(**id)) >= last - 1e-3;
         found.iter().filter(near).count() as f64 / wanted as f64
     }
 }
@@ -255,9 +254,18 @@ fn id(number: usize) -> PassageId {
     PassageId(uuid::Uuid::from_u128(number as u128 + 1))
 }
 
-/// Eight passages a document.
+fn number(id: PassageId) -> usize {
+    id.0.as_u128() as usize - 1
+}
+
 fn document(number: usize) -> DocumentId {
-    DocumentId(uuid::Uuid::from_u128((number / 8) as u128 + 1))
+    DocumentId(uuid::Uuid::from_u128((number / PASSAGES) as u128 + 1))
+}
+
+/// Numbers of a document's passages.
+fn numbers(document: DocumentId) -> std::ops::Range<usize> {
+    let first = (document.0.as_u128() as usize - 1) * PASSAGES;
+    first..first + PASSAGES
 }
 
 /// Signed hashes of the text's terms, at length 1.

@@ -9,7 +9,7 @@ use madang_documents::{
 };
 use std::{
     path::{Path, PathBuf},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// The survey example doubles as the child; cargo builds examples before tests.
@@ -99,26 +99,45 @@ async fn a_child_that_serves_one_document_and_ends_is_no_failure() {
     }
 }
 
-#[tokio::test]
-async fn a_cancelled_reading_leaves_the_idle_children_alone() {
-    let sandbox = marked("mark-cancel", Reuse::default());
-    assert!(sandbox.read(KOREAN.as_bytes(), "a.txt").await.is_ok());
-    let idle = children("mark-cancel");
-    let mut big = "가나다라 ".repeat(1 << 20);
-    big.push_str(KOREAN);
-    {
-        let one = sandbox.read(big.as_bytes(), "a.txt");
-        let other = sandbox.read(KOREAN.as_bytes(), "b.txt");
-        tokio::pin!(one, other);
-        // Both started; the short one ends first and the long one is dropped with its child.
-        tokio::select! {
-            biased;
-            _ = &mut one => {}
-            done = &mut other => assert!(done.is_ok()),
+/// Waits for the number that a child writes to `file` when it has come so far.
+async fn told(file: &Path) -> u32 {
+    loop {
+        match std::fs::read_to_string(file).unwrap_or_default().trim().parse() {
+            Ok(number) => return number,
+            Err(_) => tokio::task::yield_now().await,
         }
     }
-    assert!(sandbox.read(KOREAN.as_bytes(), "a.txt").await.is_ok());
-    assert!(!idle.is_empty());
+}
+
+#[tokio::test]
+async fn a_cancelled_reading_leaves_the_idle_children_alone() {
+    // Refuses every document but one, at which it never comes to an end.
+    let held = std::env::temp_dir().join(format!("madang-held-{}", std::process::id()));
+    let script = format!(
+        r#"while read -r line; do case "$line" in
+        *hang*) echo $$ > {}; sleep infinity;;
+        *file_name*) echo '{{"refused":{{"kind":"empty"}}}}';; esac; done"#,
+        held.display()
+    );
+    let sandbox = Sandbox::new("/bin/sh", vec!["-c".into(), script, "mark-cancel".into()], Limits::default());
+    let plain = async || sandbox.read(b"\n", "plain.txt").await;
+    let both = tokio::join!(plain(), plain());
+    assert_eq!(both, (Err(ReadError::Empty), Err(ReadError::Empty)));
+    let mut idle = children("mark-cancel");
+    assert_eq!(idle.len(), 2);
+    let hanging = tokio::select! {
+        ended = sandbox.read(b"\n", "hang.txt") => panic!("{ended:?}"),
+        id = told(&held) => id,
+    };
+    let _ = std::fs::remove_file(&held);
+    idle.retain(|id| *id != hanging);
+    assert_eq!(idle.len(), 1, "it took one of them");
+    while children("mark-cancel").contains(&hanging) {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(children("mark-cancel"), idle, "the other lives");
+    assert_eq!(plain().await, Err(ReadError::Empty));
+    assert_eq!(children("mark-cancel"), idle, "and reads the next document");
 }
 
 #[tokio::test]
@@ -151,28 +170,30 @@ async fn deaths_are_told_apart() {
     assert!(matches!(run("yes").await, ReadError::Unavailable { .. }));
     assert_eq!(run("yes | tr -d '\\n'").await, ReadError::TooLarge);
     assert!(matches!(run("echo broken >&2; exit 3").await, ReadError::Unavailable { .. }));
-    let started = Instant::now();
-    assert_eq!(run("exec sleep 600").await, ReadError::Timeout);
-    assert!(started.elapsed() < Duration::from_secs(20));
+    assert_eq!(run("exec sleep infinity").await, ReadError::Timeout);
     let missing = Sandbox::new("/nonexistent/program", vec![], limits());
     assert!(matches!(missing.read(b"x", "a.txt").await, Err(ReadError::Unavailable { .. })));
 }
 
 #[tokio::test]
 async fn the_child_sees_no_environment_and_a_cancelled_one_dies() {
-    let told = shell("env | grep -v -E '^(PWD|SHLVL|_)=' >&2; exit 1", Limits::default()).read(b"x", "a").await;
-    match told {
+    let answer = shell("env | grep -v -E '^(PWD|SHLVL|_)=' >&2; exit 1", Limits::default()).read(b"x", "a").await;
+    match answer {
         Err(ReadError::Unavailable { detail }) => assert!(detail.ends_with(": "), "{detail}"),
         other => panic!("{other:?}"),
     }
     // Holds the lock on a file for as long as it lives; the lock is free again once the group is gone.
     let lock = std::env::temp_dir().join(format!("madang-sandbox-{}", std::process::id()));
-    let script = format!("exec 9>{0}; flock 9; echo held >&2; sleep 600", lock.display());
+    let held = lock.with_extension("held");
+    let script = format!("exec 9>{}; flock 9; echo $$ > {}; sleep infinity", lock.display(), held.display());
     let sandbox = shell(&script, Limits::default());
-    let reading = sandbox.read(b"x", "a.txt");
-    assert!(tokio::time::timeout(Duration::from_millis(500), reading).await.is_err());
-    let freed = std::process::Command::new("flock").args(["-w", "5"]).arg(&lock).arg("true").status();
+    tokio::select! {
+        ended = sandbox.read(b"x", "a.txt") => panic!("{ended:?}"),
+        _ = told(&held) => {}
+    }
+    let freed = std::process::Command::new("flock").arg(&lock).arg("true").status();
     let _ = std::fs::remove_file(&lock);
+    let _ = std::fs::remove_file(&held);
     assert!(freed.expect("flock runs").success());
 }
 

@@ -1,9 +1,11 @@
-//! Encodings that hide an identifier from the eye: HTML entities, URL escapes, string escapes, base64.
-//! Each decoder keeps the range of the original that a decoded character stands for.
+//! Encodings that hide an identifier from the eye: HTML entities, URL escapes, quoted-printable, string escapes, base64
+//! and hexadecimal. Each decoded character keeps the range of the original that it stands for.
 
-use crate::view::View;
+use crate::text::windows;
+use crate::view::{Builder, View};
 use base64::Engine as _;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use std::ops::Range;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
@@ -13,91 +15,138 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 );
 /// Shorter tokens cannot hold an identifier.
 const MIN_BASE64: usize = 12;
+const MIN_HEX: usize = 18;
 /// Shorter stretches of decoded text are chance.
 const MIN_READABLE: usize = 8;
 /// A line of base64 at least this long may go on in the next line (MIME breaks at 76, PEM at 64).
 const WRAPPED_LINE: usize = 40;
+/// Bytes around an escape that are read with it: as far as labels reach.
+const CONTEXT: usize = 128;
+/// Escapes of quoted-printable are single signs of equality as often as not: only so many in a row count.
+const MIN_QUOTED: usize = 3;
 
-/// One round of decoding entities, URL escapes and string escapes; `None` where the text holds none.
-pub(crate) fn unescape(view: &View) -> Option<View> {
-    let mut out = View::default();
-    let mut changed = false;
-    let mut i = 0;
-    while let Some(c) = view.get(i) {
-        let used = match c {
-            '%' => percent(view, i, &mut out),
-            '&' => entity(view, i, &mut out),
-            '\\' => backslash(view, i, &mut out),
-            _ => 0,
-        };
-        changed |= used > 0;
-        if used == 0 {
-            out.push(c, view.span(i));
+/// One round of decoding entities and escapes: the parts of the text that hold any, decoded, with what stands around.
+pub(crate) fn unescape<'v>(view: &'v View<'v>) -> Vec<View<'static>> {
+    let text = view.text();
+    let mut places: Vec<Range<usize>> = Vec::new();
+    let mut at = 0;
+    while let Some(next) = next_escape(text, at) {
+        let used = escape(view, next, None);
+        if used > 0 {
+            match places.last_mut() {
+                Some(last) if next <= last.end => last.end = next + used,
+                _ => places.push(next..next + used),
+            }
         }
-        i += used.max(1);
+        at = next + used.max(1);
     }
-    changed.then_some(out)
+    let mut out = Vec::new();
+    for window in windows(text, places, CONTEXT, CONTEXT) {
+        let window = whole_words(text, window);
+        let mut builder = Builder::new(view);
+        let mut at = window.start;
+        while let Some(next) = next_escape(text, at).filter(|next| *next < window.end) {
+            builder.copy(at..next);
+            let used = escape(view, next, Some(&mut builder));
+            if used == 0 {
+                builder.copy(next..next + 1);
+            }
+            at = next + used.max(1);
+        }
+        builder.copy(at..window.end.max(at));
+        if builder.len() > 0 {
+            out.push(builder.finish());
+        }
+    }
+    out
 }
 
-fn covering(view: &View, from: usize, to: usize) -> (u32, u32) {
-    (view.span(from).0, view.span(to.saturating_sub(1)).1)
+/// The window up to white space, so that no number is cut, or as far as twice its reach.
+fn whole_words(text: &str, window: Range<usize>) -> Range<usize> {
+    let bytes = text.as_bytes();
+    let plain = |b: &&u8| !b.is_ascii_whitespace();
+    let before = bytes.get(..window.start).unwrap_or_default().iter().rev().take(CONTEXT).take_while(plain).count();
+    let after = bytes.get(window.end..).unwrap_or_default().iter().take(CONTEXT).take_while(plain).count();
+    crate::view::whole_chars(text, window.start - before..window.end + after)
 }
 
-fn hex_pair(view: &View, at: usize) -> Option<u8> {
-    let high = view.get(at)?.to_digit(16)?;
-    let low = view.get(at + 1)?.to_digit(16)?;
-    u8::try_from(high * 16 + low).ok()
+fn next_escape(text: &str, from: usize) -> Option<usize> {
+    let rest = text.as_bytes().get(from..)?;
+    rest.iter().position(|b| matches!(b, b'%' | b'&' | b'\\' | b'=')).map(|at| from + at)
 }
 
-/// Decodes a run of `%XX` from `start`; returns how many characters it took.
-fn percent(view: &View, start: usize, out: &mut View) -> usize {
+/// Decodes what stands at byte `at` into `out`; returns how many bytes it took, 0 for no escape.
+fn escape(view: &View, at: usize, out: Option<&mut Builder>) -> usize {
+    let text = view.text();
+    match text.as_bytes().get(at) {
+        Some(b'%') => octets(text, at, b'%', 1, out),
+        Some(b'=') => octets(text, at, b'=', MIN_QUOTED, out),
+        Some(b'&') => put(at, entity(text, at), out),
+        Some(b'\\') => put(at, backslash(text, at), out),
+        _ => 0,
+    }
+}
+
+fn put(at: usize, decoded: Option<(char, usize)>, out: Option<&mut Builder>) -> usize {
+    let Some((c, used)) = decoded else { return 0 };
+    if let Some(out) = out {
+        out.replace(at..at + used, c.encode_utf8(&mut [0; 4]));
+    }
+    used
+}
+
+fn hex_pair(text: &str, at: usize) -> Option<u8> {
+    let digits = text.get(at..at + 2).filter(|d| d.bytes().all(|b| b.is_ascii_hexdigit()))?;
+    u8::from_str_radix(digits, 16).ok()
+}
+
+/// Decodes a run of `%XX` or `=XX` from `start`.
+fn octets(text: &str, start: usize, sign: u8, least: usize, out: Option<&mut Builder>) -> usize {
     let mut bytes = Vec::new();
     let mut end = start;
-    while view.get(end) == Some('%') {
-        let Some(byte) = hex_pair(view, end + 1) else { break };
+    while text.as_bytes().get(end) == Some(&sign) {
+        let Some(byte) = hex_pair(text, end + 1) else { break };
         bytes.push(byte);
         end += 3;
     }
+    if bytes.len() < least {
+        return 0;
+    }
+    let Some(out) = out else { return end - start };
     let mut at = start;
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             let next = at + 3 * c.len_utf8();
-            out.push(c, covering(view, at, next));
+            out.replace(at..next, c.encode_utf8(&mut [0; 4]));
             at = next;
         }
         if !chunk.invalid().is_empty() {
             let next = at + 3 * chunk.invalid().len();
-            out.push(char::REPLACEMENT_CHARACTER, covering(view, at, next));
+            out.replace(at..next, "\u{FFFD}");
             at = next;
         }
     }
     end - start
 }
 
-/// Decodes one entity at `start`; returns how many characters it took.
-fn entity(view: &View, start: usize, out: &mut View) -> usize {
-    const LONGEST: usize = 12;
-    let body: String =
-        view.chars().get(start + 1..).unwrap_or_default().iter().take(LONGEST).take_while(|c| **c != ';').collect();
-    let length = body.chars().count();
-    let closed = view.get(start + 1 + length) == Some(';');
-    let numeric = body.strip_prefix('#').map(|digits| match digits.strip_prefix(['x', 'X']) {
-        Some(hex) => (leading(hex, |c| c.is_ascii_hexdigit()), 16, 2),
-        None => (leading(digits, |c| c.is_ascii_digit()), 10, 1),
-    });
-    let (decoded, used) = match numeric {
-        // Browsers read a number without its semicolon too.
-        Some((digits, radix, prefix)) => {
-            let whole = closed && digits.len() + prefix == length;
-            let c = u32::from_str_radix(digits, radix).ok().and_then(char::from_u32);
-            (c, 1 + prefix + digits.len() + usize::from(whole))
-        }
-        None if closed => (named(&body), length + 2),
-        None => (None, 0),
+/// The character of the entity at `start`, and its length.
+fn entity(text: &str, start: usize) -> Option<(char, usize)> {
+    const LONGEST: usize = 24;
+    let rest = text.get(start + 1..)?;
+    let length = rest.bytes().take(LONGEST).take_while(|b| b.is_ascii_alphanumeric() || *b == b'#').count();
+    let body = rest.get(..length)?;
+    let closed = rest.as_bytes().get(length) == Some(&b';');
+    let Some(number) = body.strip_prefix('#') else {
+        return closed.then(|| named(body)).flatten().map(|c| (c, length + 2));
     };
-    let Some(c) = decoded else { return 0 };
-    out.push(c, covering(view, start, start + used));
-    used
+    let (digits, radix, prefix) = match number.strip_prefix(['x', 'X']) {
+        Some(hex) => (leading(hex, |c| c.is_ascii_hexdigit()), 16, 2),
+        None => (leading(number, |c| c.is_ascii_digit()), 10, 1),
+    };
+    // Browsers read a number without its semicolon too.
+    let whole = closed && digits.len() + prefix == length;
+    let c = u32::from_str_radix(digits, radix).ok().and_then(char::from_u32)?;
+    Some((c, 1 + prefix + digits.len() + usize::from(whole)))
 }
 
 fn leading(text: &str, accept: fn(char) -> bool) -> &str {
@@ -114,92 +163,89 @@ fn named(name: &str) -> Option<char> {
         "nbsp" | "ensp" | "emsp" | "thinsp" | "numsp" => ' ',
         "ndash" | "mdash" | "minus" | "hyphen" | "dash" | "horbar" => '-',
         "shy" | "zwj" | "zwnj" | "ZeroWidthSpace" => '\u{200B}',
+        "middot" | "centerdot" => '·',
         "period" => '.',
+        "comma" => ',',
+        "colon" => ':',
         "commat" => '@',
+        "lowbar" => '_',
         "lpar" => '(',
         "rpar" => ')',
         "percnt" => '%',
         "num" => '#',
         "sol" => '/',
+        "equals" => '=',
         "NewLine" => '\n',
         "Tab" => '\t',
         _ => return None,
     })
 }
 
-/// Decodes one escape of a JSON or source string at `start`; returns how many characters it took.
-fn backslash(view: &View, start: usize, out: &mut View) -> usize {
-    let simple = match view.get(start + 1) {
-        Some('n') => '\n',
-        Some('r') => '\r',
-        Some('t') => '\t',
-        Some('/') => '/',
-        Some('"') => '"',
-        Some('\\') => '\\',
-        Some('x') => match hex_pair(view, start + 2) {
-            Some(byte) => return put(view, start, 4, char::from(byte), out),
-            None => return 0,
-        },
-        Some('u') => return unicode_escape(view, start, out),
-        _ => return 0,
-    };
-    put(view, start, 2, simple, out)
+/// The character of the escape of a JSON or source string at `start`, and its length.
+fn backslash(text: &str, start: usize) -> Option<(char, usize)> {
+    Some(match text.as_bytes().get(start + 1)? {
+        b'n' => ('\n', 2),
+        b'r' => ('\r', 2),
+        b't' => ('\t', 2),
+        b'/' => ('/', 2),
+        b'"' => ('"', 2),
+        b'\\' => ('\\', 2),
+        b'x' => (char::from(hex_pair(text, start + 2)?), 4),
+        b'u' if text.as_bytes().get(start + 2) == Some(&b'{') => return braced(text, start),
+        b'u' => return unicode_escape(text, start),
+        _ => return None,
+    })
 }
 
-fn put(view: &View, start: usize, used: usize, c: char, out: &mut View) -> usize {
-    out.push(c, covering(view, start, start + used));
-    used
+/// `\u{30}`.
+fn braced(text: &str, start: usize) -> Option<(char, usize)> {
+    let body = text.get(start + 3..)?;
+    let close = body.bytes().take(7).position(|b| b == b'}')?;
+    let c = u32::from_str_radix(body.get(..close)?, 16).ok().and_then(char::from_u32)?;
+    Some((c, close + 4))
 }
 
-fn unicode_escape(view: &View, start: usize, out: &mut View) -> usize {
-    let unit = |at| Some(u16::from_be_bytes([hex_pair(view, at)?, hex_pair(view, at + 2)?]));
-    let Some(first) = unit(start + 2) else { return 0 };
+fn unicode_escape(text: &str, start: usize) -> Option<(char, usize)> {
+    let unit = |at| Some(u16::from_be_bytes([hex_pair(text, at)?, hex_pair(text, at + 2)?]));
+    let first = unit(start + 2)?;
     if let Some(c) = char::from_u32(u32::from(first)) {
-        return put(view, start, 6, c, out);
+        return Some((c, 6));
     }
-    let second =
-        (view.get(start + 6) == Some('\\') && view.get(start + 7) == Some('u')).then(|| unit(start + 8)).flatten();
-    match second.and_then(|low| char::decode_utf16([first, low]).next()?.ok()) {
-        Some(c) => put(view, start, 12, c, out),
-        None => 0,
-    }
+    let low = text.get(start + 6..).filter(|rest| rest.starts_with("\\u")).and_then(|_| unit(start + 8))?;
+    char::decode_utf16([first, low]).next()?.ok().map(|c| (c, 12))
 }
 
-/// Texts inside base64, each with the original range of its whole token.
-pub(crate) fn base64_texts(view: &View) -> Vec<(String, (u32, u32))> {
+/// Texts inside base64 and hexadecimal, each with the bytes of its whole token.
+pub(crate) fn encoded_texts(text: &str) -> Vec<(String, Range<usize>)> {
+    let bytes = text.as_bytes();
     let mut out = Vec::new();
-    let mut i = 0;
-    while i < view.chars().len() {
-        let end = token_end(view, i);
-        if end - i >= MIN_BASE64 {
-            let padded =
-                end + view.chars().get(end..).unwrap_or_default().iter().take(2).take_while(|c| **c == '=').count();
-            let sextets = sextets(view.chars().get(i..end).unwrap_or_default());
-            let texts = (0..4).filter_map(|skip| readable(sextets.get(skip..)?));
-            out.extend(texts.map(|text| (text, covering(view, i, padded))));
+    let mut at = 0;
+    while let Some(start) = bytes.get(at..).and_then(|rest| rest.iter().position(|b| is_base64(*b))).map(|i| at + i) {
+        let end = token_end(bytes, start);
+        if end - start >= MIN_BASE64 {
+            let padding = bytes.get(end..).unwrap_or_default().iter().take(2).take_while(|b| **b == b'=').count();
+            let sextets = sextets(bytes.get(start..end).unwrap_or_default());
+            let texts = (0..4).filter_map(|skip| readable(&from_base64(sextets.get(skip..)?)?));
+            let hexadecimal = from_hex(&sextets).and_then(|bytes| readable(&bytes));
+            out.extend(texts.chain(hexadecimal).map(|text| (text, start..end + padding)));
         }
-        i = end.max(i + 1);
+        at = end.max(start + 1);
     }
     out
 }
 
-fn is_base64(c: char) -> bool {
-    c.is_ascii_alphanumeric() || matches!(c, '+' | '/' | '-' | '_')
+fn is_base64(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'+' | b'/' | b'-' | b'_')
 }
 
-/// End of the base64 token at `start`, over line breaks after long lines.
-fn token_end(view: &View, start: usize) -> usize {
+/// End of the token at `start`, over line breaks after long lines.
+fn token_end(bytes: &[u8], start: usize) -> usize {
     let (mut end, mut line) = (start, 0);
-    while let Some(c) = view.get(end) {
-        let break_length = match (c, view.get(end + 1)) {
-            ('\r', Some('\n')) => 2,
-            ('\n', _) => 1,
-            _ => 0,
-        };
-        if is_base64(c) {
+    while let Some(b) = bytes.get(end) {
+        if is_base64(*b) {
             (end, line) = (end + 1, line + 1);
-        } else if break_length > 0 && line >= WRAPPED_LINE && view.get(end + break_length).is_some_and(is_base64) {
-            (end, line) = (end + break_length, 0);
+        } else if *b == b'\n' && line >= WRAPPED_LINE && bytes.get(end + 1).is_some_and(|b| is_base64(*b)) {
+            (end, line) = (end + 1, 0);
         } else {
             break;
         }
@@ -208,28 +254,39 @@ fn token_end(view: &View, start: usize) -> usize {
 }
 
 /// The token in the standard alphabet, without line breaks.
-fn sextets(token: &[char]) -> Vec<u8> {
-    token
-        .iter()
-        .filter_map(|c| match c {
-            '-' => Some(b'+'),
-            '_' => Some(b'/'),
-            c => u8::try_from(*c).ok().filter(|b| !b.is_ascii_whitespace()),
-        })
-        .collect()
+fn sextets(token: &[u8]) -> Vec<u8> {
+    let standard = |b: &u8| match b {
+        b'-' => Some(b'+'),
+        b'_' => Some(b'/'),
+        b'\n' => None,
+        b => Some(*b),
+    };
+    token.iter().filter_map(standard).collect()
+}
+
+fn from_base64(sextets: &[u8]) -> Option<Vec<u8>> {
+    let whole = if sextets.len() % 4 == 1 { sextets.len() - 1 } else { sextets.len() };
+    BASE64.decode(sextets.get(..whole)?).ok()
+}
+
+fn from_hex(token: &[u8]) -> Option<Vec<u8>> {
+    let token = token.strip_prefix(b"0x").unwrap_or(token);
+    if token.len() < MIN_HEX || !token.len().is_multiple_of(2) || !token.iter().all(u8::is_ascii_hexdigit) {
+        return None;
+    }
+    let text = std::str::from_utf8(token).ok()?;
+    (0..token.len()).step_by(2).map(|at| hex_pair(text, at)).collect()
 }
 
 /// The stretches of the decoded bytes that read as text, `None` where there is none.
 ///
 /// A token is decoded from each of its first four characters, since a path or a name before it shifts the groups of
 /// four; what comes out of a wrong start, and out of pictures and keys, has no long readable stretch.
-fn readable(sextets: &[u8]) -> Option<String> {
-    let whole = if sextets.len() % 4 == 1 { sextets.len() - 1 } else { sextets.len() };
-    let bytes = BASE64.decode(sextets.get(..whole)?).ok()?;
+fn readable(bytes: &[u8]) -> Option<String> {
     // UTF-16 of digits is every other byte zero: drop them and read on.
-    let text = String::from_utf8_lossy(&bytes).replace('\0', "");
+    let text = String::from_utf8_lossy(bytes).replace('\0', "");
     let strange = |c: char| c == char::REPLACEMENT_CHARACTER || c.is_control() && !c.is_whitespace();
-    let stretches: Vec<&str> = text.split(strange).filter(|s| s.chars().count() >= MIN_READABLE).collect();
+    let stretches: Vec<&str> = text.split(strange).filter(|s| s.chars().nth(MIN_READABLE - 1).is_some()).collect();
     (!stretches.is_empty()).then(|| stretches.join("\u{FFFD}"))
 }
 
@@ -238,46 +295,56 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn once(text: &str) -> Option<String> {
-        unescape(&View::of(text)).map(|v| v.chars().iter().collect())
+    fn once(text: &str) -> Vec<String> {
+        unescape(&View::of(text)).iter().map(|v| v.text().to_string()).collect()
     }
 
     #[test]
     fn decodes_each_encoding() {
-        assert_eq!(once("%39%30-%EA%B0%80!").as_deref(), Some("90-가!"));
-        assert_eq!(once("&#57;&#x30;&ndash;&#49 x").as_deref(), Some("90-1 x"));
-        assert_eq!(once(r"9\u0030\n\x31").as_deref(), Some("90\n1"));
-        assert_eq!(once(r"\ud83d\ude00").as_deref(), Some("😀"));
-        assert_eq!(once("100% & \\q %zz &x; &#;"), None);
+        assert_eq!(once("%39%30-%EA%B0%80!"), ["90-가!"]);
+        assert_eq!(once("&#57;&#x30;&ndash;&#49 x"), ["90-1 x"]);
+        assert_eq!(once(r"9\u0030\n\x31\u{32}"), ["90\n12"]);
+        assert_eq!(once(r"\ud83d\ude00"), ["😀"]);
+        assert_eq!(once("=39=30=30-=3"), ["900-=3"]);
+        assert_eq!(once("100% & \\q %zz &x; &#; a=12 b=34"), Vec::<String>::new());
     }
 
     #[test]
     fn decoded_characters_stand_for_the_escape() {
-        let view = unescape(&View::of("a%EA%B0%80b")).unwrap_or_default();
-        assert_eq!(view.original(1..2), 1..10);
-        assert_eq!(view.original(2..3), 10..11);
+        let source = View::of("a%EA%B0%80b");
+        let views = unescape(&source);
+        assert_eq!(views[0].original(1..4), 1..10);
+        assert_eq!(views[0].original(4..5), 10..11);
+    }
+
+    #[test]
+    fn escapes_far_apart_are_read_apart() {
+        let far = "가 ".repeat(400);
+        let texts = once(&format!("x%39y {far} z%38"));
+        assert_eq!(texts.len(), 2);
+        assert!(texts[0].starts_with("x9y") && texts[1].ends_with("z8"));
     }
 
     #[test]
     fn finds_base64_whole_wrapped_and_in_paths() {
         let token = base64::engine::general_purpose::STANDARD
             .encode("주민번호 900101-1970000 입니다. 이 글은 줄이 나뉠 만큼 깁니다.");
-        let wrapped = format!("{}\r\n{}", &token[..64], &token[64..]);
-        for text in [token.clone(), wrapped, format!("path/{token}")] {
-            let texts = base64_texts(&View::of(&text));
+        let wrapped = format!("{}\n{}", &token[..64], &token[64..]);
+        let hexadecimal: String = "번호 900101-1970000".bytes().map(|b| format!("{b:02x}")).collect();
+        for text in [token.clone(), wrapped, format!("path/{token}"), hexadecimal] {
+            let texts = encoded_texts(&text);
             assert!(texts.iter().any(|(t, _)| t.contains("900101-1970000")), "{text}");
         }
     }
 
     proptest! {
         #[test]
-        fn never_panics_and_stays_inside(text in r#"[%&#;\\a-fux0-9+/=\n가-나]{0,200}"#) {
-            let count = text.chars().count() as u32;
-            let view = View::of(&text);
-            if let Some(out) = unescape(&view) {
-                for i in 0..out.chars().len() { prop_assert!(out.span(i).0 < out.span(i).1 && out.span(i).1 <= count); }
+        fn never_panics_and_stays_inside(text in r#"[%&#;\\a-fux0-9+/=\n가-나{}]{0,200}"#) {
+            for view in unescape(&View::of(&text)) {
+                let whole = view.original(0..view.text().len());
+                prop_assert!(whole.start < whole.end && whole.end <= text.len());
             }
-            for (_, span) in base64_texts(&view) { prop_assert!(span.0 < span.1 && span.1 <= count); }
+            for (_, span) in encoded_texts(&text) { prop_assert!(span.start < span.end && span.end <= text.len()); }
         }
     }
 }

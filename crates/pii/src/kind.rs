@@ -28,7 +28,7 @@ pub enum Kind {
     DriversLicense,
     /// 여권번호.
     Passport,
-    /// Passwords, API keys, private keys.
+    /// Passwords, API keys, private keys, tokens, connection strings.
     Credential,
     /// 카드번호.
     Card,
@@ -46,8 +46,10 @@ pub enum Kind {
     Address,
     /// 이름, found by its label or honorific.
     Name,
-    /// IPv4 address.
+    /// IPv4 or IPv6 address.
     Ip,
+    /// A word or pattern of the body's own dictionary; its rule says what is done.
+    Custom,
     /// 법인등록번호: of a body, not a person.
     CorporateNumber,
     /// 사업자등록번호: of a body, not a person.
@@ -58,7 +60,7 @@ pub enum Kind {
 
 impl Kind {
     /// Every kind, most protected first.
-    pub const ALL: [Kind; 17] = [
+    pub const ALL: [Kind; 18] = [
         Kind::Rrn,
         Kind::ForeignerRegistration,
         Kind::DriversLicense,
@@ -73,6 +75,7 @@ impl Kind {
         Kind::Address,
         Kind::Name,
         Kind::Ip,
+        Kind::Custom,
         Kind::CorporateNumber,
         Kind::BusinessNumber,
         Kind::AgencyPhone,
@@ -104,6 +107,7 @@ impl Kind {
             Kind::Address => "address",
             Kind::Name => "name",
             Kind::Ip => "ip",
+            Kind::Custom => "custom",
             Kind::CorporateNumber => "corporate_number",
             Kind::BusinessNumber => "business_number",
             Kind::AgencyPhone => "agency_phone",
@@ -127,6 +131,7 @@ impl Kind {
             Kind::Address => "주소",
             Kind::Name => "이름",
             Kind::Ip => "IP주소",
+            Kind::Custom => "등록어",
             Kind::CorporateNumber => "법인등록번호",
             Kind::BusinessNumber => "사업자등록번호",
             Kind::AgencyPhone => "기관전화번호",

@@ -1,14 +1,13 @@
 //! Tokens in place of identifiers, the same token for the same words throughout one request, and back again.
 
 use crate::kind::{Action, Kind};
-use crate::report::Report;
+use crate::report::{Finding, Report};
+use crate::tokens;
 use aho_corasick::{AhoCorasick, MatchKind};
-use regex::Regex;
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::sync::LazyLock;
 
-static TOKEN: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"\[[^\[\]\n]{1,20}-[0-9]{1,9}\]").expect("a fixed pattern"));
+/// Masking again finds what the first tokens brought together; texts are clean after two or three rounds.
+const MAX_PASSES: usize = 8;
 
 /// A text with tokens in place of identifiers.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -35,7 +34,7 @@ impl Masker {
     /// Keeps tokens that the text already holds as plain words from being given to an identifier. Call it with every
     /// text of the request before the first [`Masker::mask`].
     pub fn reserve(&mut self, text: &str) {
-        self.reserved.extend(TOKEN.find_iter(text).map(|m| m.as_str().to_string()));
+        self.reserved.extend(tokens::tokens(text).filter_map(|range| text.get(range)).map(str::to_string));
     }
 
     /// The text with a token such as `[전화번호-1]` for each finding that is masked or blocked.
@@ -49,7 +48,7 @@ impl Masker {
             out.extend(chars.by_ref().take(finding.start.saturating_sub(at)));
             let words: String = chars.by_ref().take(finding.end - finding.start).collect();
             at = finding.end.max(at);
-            out.push_str(&self.token(finding.kind, words));
+            out.push_str(&self.token(finding, words));
         }
         out.extend(chars);
         out
@@ -60,19 +59,22 @@ impl Masker {
         &self.tokens
     }
 
-    fn token(&mut self, kind: Kind, words: String) -> String {
+    fn token(&mut self, finding: &Finding, words: String) -> String {
+        let kind = finding.kind;
+        // Words of a later round may hold earlier tokens.
+        let words = if tokens::tokens(&words).next().is_some() { restore(&words, &self.tokens) } else { words };
         if let Some(token) = self.known.get(&(kind, words.clone())) {
             return token.clone();
         }
         let next = self.next.entry(kind).or_insert(0);
         let token = loop {
             *next += 1;
-            let token = format!("[{}-{}]", kind.korean(), next);
+            let token = tokens::token(kind, *next);
             if !self.reserved.contains(&token) {
                 break token;
             }
         };
-        if kind.action() == Action::Mask {
+        if finding.action == Action::Mask {
             self.tokens.push((token.clone(), words.clone()));
         }
         self.known.insert((kind, words), token.clone());
@@ -80,11 +82,23 @@ impl Masker {
     }
 }
 
-/// Masks one text by its report.
+/// Masks one text by its report, and again until nothing is left to mask: masking the result changes nothing.
 pub fn mask(text: &str, report: &Report) -> Masked {
+    mask_with(text, report, crate::scan)
+}
+
+/// As [`mask`], with the scan that made the report (one with the body's own dictionary, say).
+pub fn mask_with(text: &str, report: &Report, scan: impl Fn(&str) -> Report) -> Masked {
     let mut masker = Masker::new();
     masker.reserve(text);
-    let masked = masker.mask(text, report);
+    let mut masked = masker.mask(text, report);
+    for _ in 1..MAX_PASSES {
+        let again = scan(&masked);
+        if again.action == Action::Pass {
+            break;
+        }
+        masked = masker.mask(&masked, &again);
+    }
     Masked { text: masked, tokens: masker.tokens }
 }
 

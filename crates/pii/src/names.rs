@@ -1,153 +1,27 @@
-//! Names of persons where a label or an honorific says that a word is one. Names without such a sign are not looked for.
+//! Names of persons where a label, an honorific or a title says that a word is one. Names without such a sign are not
+//! looked for. The lists of surnames and of other words are in `name_words`.
 
 use crate::kind::Kind;
-use crate::numbers::Candidate;
+use crate::labels::Cue;
+use crate::name_words::{DOUBLE_SURNAMES, FIRST_SYLLABLES, LAST_SYLLABLES, NOT_NAMES, SURNAMES, USUAL_SURNAMES};
 use crate::text::Text;
+use crate::window::Candidate;
 use regex::Regex;
+use std::collections::HashSet;
+use std::ops::Range;
 use std::sync::LazyLock;
 
-const SURNAMES: &str = "김이박최정강조윤장임한오서신권황안송류유전홍고문양손배백허남심노하곽성차주우구민진나지엄채원천방공현함변염여추도소석선설마길연위표명기반라왕금옥육인맹제모탁국어은편용예경봉사부가복태목형피두감음빈동온호범좌팽승간견";
-const DOUBLE_SURNAMES: [&str; 10] = ["남궁", "황보", "제갈", "선우", "독고", "사공", "서문", "동방", "망절", "어금"];
+/// Bytes behind a label in which a name stands.
+const REACH: usize = 120;
 
-/// Words that begin like a name and stand where a name would.
-const NOT_NAMES: &[&str] = &[
-    "본인",
-    "없음",
-    "미상",
-    "한글",
-    "기재",
-    "공무원",
-    "대리인",
-    "주민",
-    "시장",
-    "신청자",
-    "신청인",
-    "민원인",
-    "이용자",
-    "사용자",
-    "주무관",
-    "구청장",
-    "도지사",
-    "변호사",
-    "조합원",
-    "선생",
-    "고객",
-    "여러분",
-    "담당자",
-    "관리자",
-    "관계자",
-    "책임자",
-    "보호자",
-    "대표자",
-    "이사장",
-    "위원장",
-    "위원",
-    "국장",
-    "과장",
-    "팀장",
-    "부장",
-    "차장",
-    "실장",
-    "소장",
-    "원장",
-    "교장",
-    "교감",
-    "교수",
-    "의원",
-    "의장",
-    "기사",
-    "기자",
-    "간호사",
-    "부모",
-    "어머",
-    "아버",
-    "할머",
-    "할아버",
-    "사장",
-    "회장",
-    "이장",
-    "통장",
-    "반장",
-    "주임",
-    "서기",
-    "사무관",
-    "서기관",
-    "비공개",
-    "공개",
-    "기관",
-    "동의",
-    "서명",
-    "정보",
-    "성명",
-    "이름",
-    "주소",
-    "연락처",
-    "생략",
-    "해당",
-    "전체",
-    "우리",
-    "모두",
-    "임차인",
-    "임대인",
-    "소유자",
-    "도민",
-    "시민",
-    "구민",
-    "국민",
-    "군민",
-    "이하",
-    "아래",
-    "전화",
-    "신고자",
-    "신고인",
-    "제보자",
-    "유족",
-    "가족",
-    "장애인",
-    "어르신",
-    "노인",
-    "학생",
-    "환자",
-    "방문자",
-    "외국인",
-    "내국인",
-    "마음",
-    "소방관",
-    "조합장",
-    "경찰관",
-    "소비자",
-    "사업자",
-    "근로자",
-    "지원자",
-    "제안자",
-    "수급자",
-    "이의",
-    "신분증",
-    "증명서",
-    "신청서",
-    "구분",
-    "유형",
-    "여부",
-    "사유",
-    "현황",
-    "주민번호",
-    "생년월일",
-];
-
-static LABELLED: LazyLock<Regex> = LazyLock::new(|| {
-    let labels = "신청인|신청자|성명|이름|성함|민원인|대표자|보호자|신고인|신고자|피해자|수급자|세대주|예금주|담당자|작성자|대리인|\
-                  당사자|채무자|채권자|청구인|피청구인|고소인|피고소인|원고|피고|환자명|고객명|수취인|받는 ?사람|보내는 ?사람|임차인|임대인|배우자|동거인";
-    let pattern = format!(
-        r"(?:(?:{labels})(?: ?\([^()\n]{{1,10}}\))?(?: {{0,2}}[:=|] {{0,3}}|( {{1,3}}))|(?:이름|성명|성함)([은는이]) )([가-힣](?: [가-힣]){{1,3}}|[가-힣]{{2,8}})"
-    );
-    Regex::new(&pattern).expect("tested below")
+/// What stands between a label and a name, and the name with what follows it.
+static BEHIND_LABEL: LazyLock<Regex> = LazyLock::new(|| {
+    let pattern = r"^(?:명|자|인)?(?: ?\([^()\n]{1,10}\))?(?: {0,2}[:=|\t>] {0,3}\n? ?| ?\n ?|( {1,3})|([은는이가]) )['‘“]?([가-힣](?: {1,2}[가-힣]){1,3}|[가-힣]{2,8}|[A-Z][a-z]{1,14}[ -][A-Z][a-z]{1,14}(?:[ -][A-Z][a-z]{1,14})?)";
+    Regex::new(pattern).expect("tested below")
 });
 
-static HONOURED: LazyLock<Regex> =
-    LazyLock::new(|| Regex::new(r"([가-힣]{3,4}) ?(?:님|씨|귀하)").expect("tested below"));
-
-/// What may follow a name in the same word.
-const ENDINGS: [&str; 18] = [
+/// Endings of a word behind a name.
+const ENDINGS: [&str; 27] = [
     "이",
     "가",
     "은",
@@ -166,38 +40,138 @@ const ENDINGS: [&str; 18] = [
     "이며",
     "이고",
     "입니다",
+    "이다",
+    "님의",
+    "님이",
+    "씨의",
+    "씨가",
+    "외",
+    "으로",
+    "로",
+    "이라",
 ];
 
-/// Names with a label before or an honorific after them, in order.
+/// Syllables that make another word of a word, so that "정보란" is none of a name where "정도현" is.
+const SUFFIXES: &str = "은는이가을를의에도로와과자인증서일별란등용비금적성화물품실원장부팀율률권법료세액형점처측건당제도상하내외한할된들님함음고면서며때후전간중식";
+
+static KNOWN_WORDS: LazyLock<HashSet<&str>> = LazyLock::new(|| NOT_NAMES.split('|').collect());
+
+/// Names with a label before, or an honorific or a title beside them, in order.
 pub(crate) fn find(text: &Text) -> Vec<Candidate> {
     let mut out = Vec::new();
-    for found in LABELLED.captures_iter(&text.string) {
-        let Some(word) = found.get(3) else { continue };
-        let range = text.chars(word.range());
-        let next = text.view.get(range.end);
-        let (blank, particle, spaced) = (found.get(1).is_some(), found.get(2).is_some(), word.as_str().contains(' '));
-        let length = match (blank || particle, spaced) {
-            (false, true) => spaced_name(word.as_str(), next),
-            (false, false) => name_length(word.as_str()),
-            // A blank or a particle between label and word is weak: the word must be a whole name, and after a blank
-            // it must end like a field.
-            (true, false) if particle || ends_field(text, range.end) => weak_name(word.as_str()),
-            (true, _) => None,
+    for found in &text.cues {
+        let candidate = match found.cue {
+            Cue::NameLabel => behind_label(text, &found.range).map(|range| name(range, 0.75)),
+            Cue::Honorific => honoured(text, &found.range).map(|range| name(range, 0.7)),
+            Cue::Title => titled(text, &found.range).map(|range| name(range, 0.6)),
+            _ => None,
         };
-        if let Some(n) = length {
-            out.push(Candidate { kind: Kind::Name, range: range.start..range.start + n, confidence: 0.75 });
-        }
-    }
-    for word in HONOURED.captures_iter(&text.string).filter_map(|c| c.get(1)) {
-        let range = text.chars(word.range());
-        let starts_word = range.start.checked_sub(1).and_then(|i| text.view.get(i)).is_none_or(|c| !is_hangul(c));
-        let inflected = word.as_str().ends_with(['의', '는', '을', '를', '에', '로']);
-        if starts_word && !inflected && is_name(word.as_str()) {
-            out.push(Candidate { kind: Kind::Name, range, confidence: 0.7 });
-        }
+        out.extend(candidate.filter(|c| !text.touches_token(&c.range)));
     }
     out.sort_by_key(|c| c.range.start);
+    // A label before and a title behind say the same.
+    out.dedup_by(|next, last| next.range == last.range);
     out
+}
+
+fn name(range: Range<usize>, confidence: f32) -> Candidate {
+    Candidate { kind: Kind::Name, range, confidence }
+}
+
+fn behind_label(text: &Text, label: &Range<usize>) -> Option<Range<usize>> {
+    let rest = text.ahead(label.end, REACH);
+    let found = BEHIND_LABEL.captures(rest)?;
+    let word = found.get(3)?;
+    let (start, end) = (label.end + word.start(), label.end + word.end());
+    let (blank, particle, spaced) = (found.get(1).is_some(), found.get(2).is_some(), word.as_str().contains(' '));
+    let latin = word.as_str().starts_with(|c: char| c.is_ascii_uppercase());
+    let length = match (blank || particle, spaced) {
+        (weak, _) if latin => (!weak).then_some(word.as_str().len()),
+        (false, true) => spaced_name(word.as_str(), text.after(end)),
+        (false, false) => name_length(word.as_str()),
+        // A blank or a particle between label and word is weak: the word must be a whole name, and after a blank
+        // it must end like a field.
+        (true, false) if particle && is_called(text, label) || blank && ends_field(text, end) => {
+            weak_name(word.as_str())
+        }
+        (true, _) => None,
+    };
+    length.map(|n| start..start + n)
+}
+
+/// "이름은", "성명이": what follows a particle is the name itself.
+fn is_called(text: &Text, label: &Range<usize>) -> bool {
+    matches!(text.slice(label.clone()), "이름" | "성명" | "성함")
+}
+
+/// The word before 씨, 님 or 귀하.
+fn honoured(text: &Text, honorific: &Range<usize>) -> Option<Range<usize>> {
+    let before = text.slice(text.back(honorific.start, 6)..honorific.start);
+    let word = before.trim_end_matches(' ');
+    let start = honorific.start - before.len();
+    let begin = word
+        .rfind(|c| !is_hangul(c))
+        .map_or(0, |at| at + word.get(at..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8));
+    let word = word.get(begin..)?;
+    let count = word.chars().count();
+    let goes_on = text.after(honorific.end).is_some_and(is_hangul) && !text.slice(honorific.clone()).contains('귀');
+    let follows = text.slice(honorific.end..text.forth(honorific.end, 4));
+    let inflected = word.ends_with(['의', '는', '을', '를', '에', '로']);
+    // "씨족", "님비": another word.
+    let other = goes_on
+        && !starts_with_any(
+            follows,
+            &[
+                "의", "이", "가", "은", "는", "을", "를", "께", "과", "와", "도", "에게", "라고", "입", "하고", "한테",
+                "로", "만", "처럼",
+            ],
+        );
+    let starts_word = begin > 0 || text.before(start).is_none_or(|c| !is_hangul(c));
+    let long_enough = (3..=4).contains(&count) || count == 2 && is_given_like(word);
+    (starts_word
+        && !inflected
+        && !other
+        && long_enough
+        && before.len() - before.trim_end_matches(' ').len() <= 1
+        && is_name(word))
+    .then_some(start + begin..start + begin + word.len())
+}
+
+fn starts_with_any(text: &str, heads: &[&str]) -> bool {
+    heads.iter().any(|head| text.starts_with(head))
+}
+
+/// "홍길동 주무관", "주무관 홍길동": beside a title a word must look like a name in every syllable.
+fn titled(text: &Text, title: &Range<usize>) -> Option<Range<usize>> {
+    let after = text.after(title.end);
+    let before = text.slice(text.back(title.start, 5)..title.start);
+    let word = before.strip_suffix(' ').unwrap_or(before);
+    let begin = word
+        .rfind(|c| !is_hangul(c))
+        .map_or(0, |at| at + word.get(at..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8));
+    let apart = begin > 0 || before.chars().count() < 5;
+    let candidate = word.get(begin..).unwrap_or_default();
+    let ends = after.is_none_or(|c| !is_hangul(c) || "이가은는을를의과와도님께에".contains(c));
+    if apart && ends && is_sure_name(candidate) {
+        let start = title.start - before.len() + begin;
+        return Some(start..start + candidate.len());
+    }
+    let rest = text.slice(title.end..text.forth(title.end, 12));
+    let rest = rest.strip_prefix(" : ").or_else(|| rest.strip_prefix(": ")).or_else(|| rest.strip_prefix(' '))?;
+    let word: String = rest.chars().take_while(|c| is_hangul(*c)).collect();
+    let n = [3, 4].into_iter().find_map(|n| {
+        let at = word.char_indices().nth(n).map_or(word.len(), |(i, _)| i);
+        let (name, ending) = (word.get(..at)?, word.get(at..)?);
+        let fits = name.chars().count() == n && is_sure_name(name) && (ending.is_empty() || ENDINGS.contains(&ending));
+        fits.then_some(at)
+    })?;
+    let joined = text.before(title.start).is_some_and(is_hangul) && title.len() <= 6;
+    let field = ends_field(
+        text,
+        title.end + (text.slice(title.end..text.forth(title.end, 12)).len() - rest.len()) + word.len(),
+    );
+    let start = title.end + (text.slice(title.end..text.forth(title.end, 12)).len() - rest.len());
+    (field || !joined && n == word.len()).then_some(start..start + n)
 }
 
 fn is_hangul(c: char) -> bool {
@@ -206,38 +180,42 @@ fn is_hangul(c: char) -> bool {
 
 /// The line, or a cell or list item, ends at `at`.
 fn ends_field(text: &Text, at: usize) -> bool {
-    match (text.view.get(at), text.view.get(at + 1)) {
-        (None | Some('\n' | ',' | '(' | '/' | '|' | ';' | '\t'), _) => true,
-        (Some(' '), next) => next.is_none_or(|c| c.is_ascii_digit() || matches!(c, '(' | '[' | '|' | '\n')),
+    let mut chars = text.str().get(at..).unwrap_or_default().chars();
+    match (chars.next(), chars.next()) {
+        (None | Some('\n' | ',' | '(' | ')' | '/' | '|' | ';' | '\t' | '.' | '"' | '\\' | '·'), _) => true,
+        (Some(' '), next) => next.is_none_or(|c| c.is_ascii_digit() || matches!(c, '(' | '[' | '|' | '\n' | '☎' | '/')),
         _ => false,
     }
 }
 
-/// Length of the name that the word begins with, endings left out.
+/// Length in bytes of the name that the word begins with, endings left out.
 fn name_length(word: &str) -> Option<usize> {
     let chars: Vec<char> = word.chars().collect();
-    [3, 4, 2].into_iter().filter(|&n| n <= chars.len()).find(|&n| {
+    let double = DOUBLE_SURNAMES.iter().any(|s| word.starts_with(s));
+    let lengths = if double { [4, 3, 2] } else { [3, 4, 2] };
+    lengths.into_iter().filter(|&n| n <= chars.len()).find_map(|n| {
         let (name, rest) = chars.split_at(n);
         let (name, rest) = (name.iter().collect::<String>(), rest.iter().collect::<String>());
-        is_name(&name) && (rest.is_empty() || ENDINGS.contains(&rest.as_str()))
+        (is_name(&name) && (rest.is_empty() || ENDINGS.contains(&rest.as_str()))).then_some(name.len())
     })
 }
 
 /// A word of three syllables, or four with a surname of two, that does not end like an inflected noun or verb; the
 /// ending of a sentence may follow.
 fn weak_name(word: &str) -> Option<usize> {
-    let bare = ["입니다", "이며", "이고", "이다"].iter().find_map(|e| word.strip_suffix(e)).unwrap_or(word);
+    let bare = ["입니다", "이며", "이고", "이다", "인"].iter().find_map(|e| word.strip_suffix(e)).unwrap_or(word);
     let n = bare.chars().count();
     let inflected = bare.ends_with([
         '의', '이', '가', '은', '는', '을', '를', '에', '로', '도', '와', '과', '한', '할', '된', '음', '함', '고',
     ]);
-    (n >= 3 && !inflected && is_name(bare)).then_some(n)
+    let double = DOUBLE_SURNAMES.iter().any(|s| bare.starts_with(s)) && is_name(bare);
+    (n >= 3 && !inflected && (is_sure_name(bare) || double)).then_some(bare.len())
 }
 
 /// "홍 길 동": single syllables with blanks between them, then no more letters.
 fn spaced_name(word: &str, next: Option<char>) -> Option<usize> {
     let joined: String = word.chars().filter(|c| *c != ' ').collect();
-    (next.is_none_or(|c| !is_hangul(c)) && is_name(&joined)).then(|| word.chars().count())
+    (next.is_none_or(|c| !is_hangul(c)) && is_name(&joined)).then_some(word.len())
 }
 
 /// A surname with a given name of one or two syllables, and not a known other word.
@@ -245,8 +223,36 @@ fn is_name(word: &str) -> bool {
     let n = word.chars().count();
     let double = DOUBLE_SURNAMES.iter().any(|s| word.starts_with(s));
     let single = word.chars().next().is_some_and(|c| SURNAMES.contains(c));
-    let known = NOT_NAMES.iter().any(|w| word.starts_with(w) || n == 3 && word.ends_with(w));
-    !known && (double && (3..=4).contains(&n) || single && (2..=3).contains(&n))
+    !is_known_word(word, n) && (double && (3..=4).contains(&n) || single && (2..=3).contains(&n))
+}
+
+/// The word is, begins with, or at three syllables ends with a word that is no name.
+fn is_known_word(word: &str, n: usize) -> bool {
+    let known = |part: Option<&str>| part.is_some_and(|p| KNOWN_WORDS.contains(p));
+    let cut = |k: usize| word.char_indices().nth(k).map_or(word.len(), |(i, _)| i);
+    let goes_on = word.chars().next_back().is_some_and(|c| SUFFIXES.contains(c));
+    known(Some(word))
+        || known(word.get(..cut(2))) && (n != 3 || goes_on)
+        || n > 3 && known(word.get(..cut(3)))
+        || n == 3 && known(word.get(cut(1)..))
+}
+
+/// Given names of two syllables without surname are too much like other words: only the most usual surnames count.
+fn is_given_like(word: &str) -> bool {
+    word.chars().next().is_some_and(|c| "김이박최정강조윤장임한오서신권황안송".contains(c))
+        && word.chars().nth(1).is_some_and(|c| LAST_SYLLABLES.contains(c))
+}
+
+/// A usual surname and two syllables that given names are made of.
+fn is_sure_name(word: &str) -> bool {
+    let chars: Vec<char> = word.chars().collect();
+    let given = |first: char, last: char| FIRST_SYLLABLES.contains(first) && LAST_SYLLABLES.contains(last);
+    let shaped = match *chars.as_slice() {
+        [surname, first, last] => USUAL_SURNAMES.contains(surname) && given(first, last),
+        [_, _, first, last] => DOUBLE_SURNAMES.iter().any(|s| word.starts_with(s)) && given(first, last),
+        _ => false,
+    };
+    shaped && !is_known_word(word, chars.len())
 }
 
 #[cfg(test)]
@@ -255,9 +261,8 @@ mod tests {
     use crate::view::View;
 
     fn names(text: &str) -> Vec<String> {
-        let text = Text::new(View::of(text).normalised());
-        let chars = text.view.chars();
-        find(&text).into_iter().map(|c| chars[c.range].iter().collect()).collect()
+        let text = Text::new(View::of(text));
+        find(&text).into_iter().map(|c| text.slice(c.range).to_string()).collect()
     }
 
     #[test]
@@ -268,6 +273,8 @@ mod tests {
         assert_eq!(names("홍길동 님께, 김철수씨가"), ["홍길동", "김철수"]);
         assert_eq!(names("신청인 홍길동 (남)"), ["홍길동"]);
         assert_eq!(names("이름은 홍길동입니다"), ["홍길동"]);
+        assert_eq!(names("복지과 김서연 주무관에게"), ["김서연"]);
+        assert_eq!(names("담당 주무관 박지훈(내선 1234)"), ["박지훈"]);
     }
 
     #[test]
@@ -284,6 +291,8 @@ mod tests {
             "이름은 주위의 경치",
             "대리인은 이 법 제3조",
             "사랑의 씨앗",
+            "기획팀 팀장",
+            "정보통신과 과장",
         ] {
             assert_eq!(names(text), Vec::<String>::new(), "{text}");
         }

@@ -1,293 +1,245 @@
-//! Identifiers that are digits: registration numbers, licences, telephones, cards, accounts.
+//! Identifiers that are digits and that many people may share or change: telephones, cards, accounts, insurance, and
+//! the numbers of bodies. Unique identifiers are in `registration`.
 //!
 //! Each matcher looks at no more than sixteen digits from one start, so a scan takes time linear in the text.
 
 use crate::checks;
-use crate::digits::{Digit, Gap, runs};
+use crate::digits::{Digit, Digits, Gap, Sort};
 use crate::kind::Kind;
-use crate::text::{Label, Text};
-use std::ops::Range;
+use crate::labels::Label;
+use crate::text::Text;
+use crate::window::{Candidate, LABEL_REACH, LONGEST, Window, gaps_at};
 
-/// An identifier at character positions of a view.
-#[derive(Debug, Clone, PartialEq)]
-pub(crate) struct Candidate {
-    pub kind: Kind,
-    pub range: Range<usize>,
-    /// 0 to 1.
-    pub confidence: f32,
-}
+/// Shortest number that a matcher here or in `registration` looks for.
+const SHORTEST: usize = 8;
+/// How far an office's word reaches to the number of its telephone.
+const AGENCY_REACH: usize = 18;
 
-/// Longest identifier, with country code.
-const LONGEST: usize = 16;
-/// How far a label reaches, in characters.
-const LABEL_REACH: usize = 30;
-
-/// Digits from one start inside a run.
-struct Window<'a> {
-    run: &'a [Digit],
-    start: usize,
-    text: &'a Text,
-}
-
-/// Identifiers among `digits`; `work` counts the digits looked at.
-pub(crate) fn find(text: &Text, digits: &[Digit], work: &mut u64) -> Vec<Candidate> {
+/// Identifiers in both readings of the digits; `work` counts the digits looked at.
+pub(crate) fn find(text: &Text, digits: &Digits, work: &mut u64) -> Vec<Candidate> {
     let mut out = Vec::new();
-    for run in runs(digits) {
-        for start in 0..run.len() {
-            *work += 1;
-            let window = Window { run, start, text };
-            if window.opens() {
-                *work += LONGEST as u64;
-                let found = [
-                    window.registration(),
-                    window.license(),
-                    window.phone(),
-                    window.card(),
-                    window.business(),
-                    window.health(),
-                    window.account(),
-                ];
-                out.extend(found.into_iter().flatten());
-            }
-        }
-    }
+    digits.written().for_each(|run| in_run(text, run, work, &mut out));
+    digits.folded().for_each(|run| in_run(text, run, work, &mut out));
     out
 }
 
-/// Gap positions as bits: bit `k` stands for a gap before digit `k`.
-const fn gaps_at(positions: &[u32]) -> u32 {
-    let (mut mask, mut i) = (0, 0);
-    while i < positions.len() {
-        mask |= 1 << positions[i];
-        i += 1;
+fn in_run(text: &Text, run: &[Digit], work: &mut u64, out: &mut Vec<Candidate>) {
+    *work += run.len() as u64;
+    if run.len() < SHORTEST {
+        return;
     }
-    mask
+    for start in 0..=run.len() - SHORTEST {
+        let window = Window { run, start, text };
+        if window.opens() {
+            *work += LONGEST as u64;
+            let found = [
+                window.registration(),
+                window.full_year_registration(),
+                window.license(),
+                window.old_license(),
+                window.phone(),
+                window.card(),
+                window.business(),
+                window.health(),
+                window.account(),
+                window.service_line(),
+            ];
+            out.extend(found.into_iter().flatten());
+        }
+    }
 }
 
 impl Window<'_> {
-    fn digit(&self, offset: usize) -> Option<&Digit> {
-        self.run.get(self.start + offset)
-    }
-
-    /// A number may begin here: no digit adjoins on the left.
-    fn opens(&self) -> bool {
-        let Some(first) = self.digit(0) else { return false };
-        first.gap != Gap::None
-            || first.soft
-            || self.start.checked_sub(1).is_some_and(|i| self.run.get(i).is_some_and(|d| d.soft))
-    }
-
-    /// The values of the next `n` digits, where a number of that length may end: no digit adjoins on the right.
-    fn values(&self, n: usize) -> Option<Vec<u8>> {
-        let digits = self.run.get(self.start..self.start + n)?;
-        let ends = match (digits.last(), self.digit(n)) {
-            (Some(last), Some(next)) => next.gap != Gap::None || next.soft || last.soft,
-            _ => true,
-        };
-        ends.then(|| digits.iter().map(|d| d.value).collect())
-    }
-
-    /// Gaps inside the first `n` digits, as bits.
-    fn gaps(&self, n: usize) -> u32 {
-        (1..n).filter(|&k| self.digit(k).is_some_and(|d| d.gap != Gap::None)).fold(0, |mask, k| mask | 1 << k)
-    }
-
-    /// Gaps stand nowhere but at `allowed`, or between all digits.
-    fn shaped(&self, n: usize, allowed: u32) -> bool {
-        let gaps = self.gaps(n);
-        gaps & !allowed == 0 || self.spaced(n)
-    }
-
-    /// How many of the first `n` digits were read from letters or Korean numerals.
-    fn soft(&self, n: usize) -> usize {
-        (0..n).filter(|&k| self.digit(k).is_some_and(|d| d.soft)).count()
-    }
-
-    fn spaced(&self, n: usize) -> bool {
-        self.gaps(n).count_ones() as usize == n - 1
-    }
-
-    /// A dash joins the first `n` digits to more digits: a part of a longer number.
-    fn joined(&self, n: usize) -> bool {
-        let dash = |d: Option<&Digit>| d.is_some_and(|d| d.gap == Gap::Dash);
-        dash(self.digit(0)) || dash(self.digit(n))
-    }
-
-    fn at(&self, offset: usize) -> usize {
-        self.digit(offset).map_or(0, |d| d.at)
-    }
-
-    fn label(&self, window: usize) -> Option<Label> {
-        self.text.label_before(self.at(0), window)
-    }
-
-    fn candidate(&self, kind: Kind, n: usize, confidence: f32) -> Option<Candidate> {
-        let (first, last) = (self.digit(0)?, self.digit(n.checked_sub(1)?)?);
-        Some(Candidate { kind, range: first.at..last.at + 1, confidence })
-    }
-
-    /// 주민등록번호, 외국인등록번호, 법인등록번호: thirteen digits however separated.
-    fn registration(&self) -> Option<Candidate> {
-        let d = self.values(13)?;
-        let century = *d.get(6)?;
-        let labelled = self.label(LABEL_REACH) == Some(Label::Corporate);
-        if checks::corporation(&d) && (labelled || is_seoul_company(&d)) {
-            return self.candidate(Kind::CorporateNumber, 13, if labelled { 0.95 } else { 0.6 });
-        }
-        if !checks::birth_date(d.get(..6)?) {
-            return None;
-        }
-        let (kind, checked) = match century {
-            1..=4 => (Kind::Rrn, checks::resident(&d)),
-            5..=8 => (Kind::ForeignerRegistration, checks::foreigner(&d)),
-            _ => return None,
-        };
-        if !checked && self.gaps(13) == 0 && checks::dated_serial(&d) {
-            return None;
-        }
-        let tidy = self.shaped(13, gaps_at(&[6])) || self.gaps(13) == gaps_at(&[2, 4, 6]);
-        // "2018.09.04 ~ 2018.12.04일": one syllable read as a digit must not make a number of dates.
-        if !checked && !tidy && matches!(self.soft(13), 1 | 2) {
-            return None;
-        }
-        self.candidate(
-            kind,
-            13,
-            match (checked, tidy) {
-                (true, true) => 0.99,
-                (true, false) => 0.9,
-                (false, true) => 0.7,
-                (false, false) => 0.5,
-            },
-        )
-    }
-
-    /// 운전면허번호, AA-BB-CCCCCC-DD with AA a police agency: 11–26 or 28.
-    fn license(&self) -> Option<Candidate> {
-        let d = self.values(12)?;
-        let agency = d.first()? * 10 + d.get(1)?;
-        if !matches!(agency, 11..=26 | 28) {
-            return None;
-        }
-        let full = gaps_at(&[2, 4, 10]);
-        let labelled = self.label(LABEL_REACH) == Some(Label::License);
-        match self.gaps(12) == full && !self.joined(12) {
-            true => self.candidate(Kind::DriversLicense, 12, if labelled { 0.95 } else { 0.8 }),
-            false if labelled && self.shaped(12, full) => self.candidate(Kind::DriversLicense, 12, 0.8),
-            false => None,
-        }
-    }
-
     /// Mobile, fixed and internet telephones, with or without the country code 82.
-    fn phone(&self) -> Option<Candidate> {
+    pub fn phone(&self) -> Option<Candidate> {
         let (prefix, implied) = self.country_code();
-        let head: Vec<u8> =
-            [0].into_iter().filter(|_| implied).chain((0..4).filter_map(|k| self.national(prefix, k))).collect();
+        let national = (0..4).filter_map(|k| self.digit(prefix + k).map(|d| d.value));
+        let mut head = [u8::MAX; 5];
+        let shown = [0].into_iter().filter(|_| implied).chain(national);
+        head.iter_mut().zip(shown).for_each(|(slot, digit)| *slot = digit);
         let area = area_code(&head)?;
-        for subscriber in [8, 7] {
-            let total = area.digits + subscriber;
-            let n = prefix + total - usize::from(implied);
-            if area.mobile_eleven && total != 11 || self.values(n).is_none() {
-                continue;
-            }
-            if prefix > 0 {
-                return self.candidate(Kind::Phone, n, 0.9);
-            }
-            let split = gaps_at(&[area.digits as u32, (total - 4) as u32]);
-            if area.mobile {
-                let tidy = self.shaped(n, split);
-                return (tidy || area.mobile_eleven)
-                    .then(|| self.candidate(Kind::Phone, n, if tidy { 0.95 } else { 0.6 }))?;
-            }
-            let labelled = matches!(self.label(LABEL_REACH), Some(Label::Phone));
-            if self.joined(n) || !self.shaped(n, split) || self.gaps(n) == 0 && !labelled {
-                continue;
-            }
-            let agency = self.label(15) == Some(Label::Agency);
-            return self.candidate(
-                if agency { Kind::AgencyPhone } else { Kind::Phone },
-                n,
-                if labelled { 0.95 } else { 0.8 },
-            );
-        }
-        None
+        [8, 7].into_iter().find_map(|subscriber| self.subscriber(&area, subscriber, prefix, implied))
     }
 
-    fn national(&self, prefix: usize, k: usize) -> Option<u8> {
-        self.digit(prefix + k).map(|d| d.value)
+    fn subscriber(&self, area: &AreaCode, subscriber: usize, prefix: usize, implied: bool) -> Option<Candidate> {
+        let total = area.digits + subscriber;
+        let n = prefix + total - usize::from(implied);
+        if area.mobile_eleven && total != 11 || n > LONGEST {
+            return None;
+        }
+        self.values(n)?;
+        let cells = self.inner_gaps(n).any(|g| g.is_cell()) && !self.alone(n);
+        if !self.believable(n) || self.redacted(n, 4) || self.of_sort(n, Sort::Doubtful) > 0 {
+            return None;
+        }
+        if prefix > 0 {
+            return self.candidate(Kind::Phone, n, 0.9);
+        }
+        let split = gaps_at(&[area.digits as u32, (total - 4) as u32]);
+        let labelled = matches!(self.label(LABEL_REACH), Some(Label::Phone));
+        if area.mobile {
+            let tidy = self.shaped(n, split) && !cells;
+            let numbered = self.gaps(n) == 0 && self.label(8) == Some(Label::Reference);
+            let loose = labelled || area.mobile_eleven && self.alone(n) && !self.holds_a_date(n);
+            let fits = !numbered && (loose || tidy && !self.spaced(n));
+            return fits.then(|| self.candidate(Kind::Phone, n, if tidy { 0.95 } else { 0.6 }))?;
+        }
+        let shaped = self.shaped(n, split) && (!cells || labelled);
+        // Twelve digits behind 050 are nothing else.
+        let unlike = area.digits == 4 && self.alone(n) && n == 12;
+        let loose = (labelled || unlike) && self.alone(n);
+        let sure = labelled || unlike;
+        if self.joined(n) || !(shaped || loose) || self.gaps(n) == 0 && !sure || self.spaced(n) && !sure {
+            return None;
+        }
+        if area.short && !labelled && !self.dashed_at_end(n) {
+            return None;
+        }
+        let kind = if self.is_an_office() { Kind::AgencyPhone } else { Kind::Phone };
+        self.candidate(kind, n, if labelled { 0.95 } else { 0.8 })
+    }
+
+    /// The last four digits stand behind a dash, a dot or a bracket.
+    fn dashed_at_end(&self, n: usize) -> bool {
+        self.digit(n - 4).is_some_and(|d| !d.gap.is_none() && !d.gap.is_blank())
+    }
+
+    /// An office's word stands right before, and nothing says that the number is a person's.
+    fn is_an_office(&self) -> bool {
+        let at = self.at(0);
+        let before = self.text.slice(self.text.back(at, AGENCY_REACH)..at);
+        self.label(AGENCY_REACH) == Some(Label::Agency)
+            || self.labelled(AGENCY_REACH, Label::Agency) && self.labelled(6, Label::Phone)
+            || names_a_unit(before)
     }
 
     /// Digits of a country code at this start, and whether the leading 0 of the area code is left out.
     fn country_code(&self) -> (usize, bool) {
         let digit = |k| self.digit(k).map(|d| d.value);
-        let plus = self.at(0).checked_sub(1).and_then(|i| self.text.view.get(i)) == Some('+');
+        let plus = self.text.before(self.at(0)) == Some('+') || self.digit(0).is_some_and(|d| d.gap.has_plus());
         let prefix = match (digit(0), digit(1), digit(2), digit(3)) {
             (Some(8), Some(2), ..) if plus => 2,
+            (Some(8), Some(2), Some(1), Some(0)) if self.digit(2).is_some_and(|d| !d.gap.is_none()) => 2,
             (Some(0), Some(0), Some(8), Some(2)) => 4,
             _ => return (0, false),
         };
         (prefix, digit(prefix) != Some(0))
     }
 
-    /// 카드번호: an issuer's prefix and Luhn's check.
+    /// 대표번호, 1588-1234 and kin: a body's, not a person's.
+    fn service_line(&self) -> Option<Candidate> {
+        let d = self.values(8)?;
+        let known = matches!(
+            *d,
+            [1, 5, 2..=9, ..]
+                | [1, 6, 0..=2 | 4..=9, ..]
+                | [1, 8, 0 | 1 | 3 | 5..=7 | 9, ..]
+        );
+        if !known {
+            return None;
+        }
+        let labelled = matches!(self.label(LABEL_REACH), Some(Label::Phone | Label::Agency));
+        let dashed = self.gaps(8) == gaps_at(&[4]) && self.digit(4).is_some_and(|d| d.gap.is_dash());
+        (dashed && !self.joined(8) || labelled && self.gaps(8) == 0)
+            .then(|| self.candidate(Kind::AgencyPhone, 8, 0.8))?
+    }
+
+    /// 카드번호: an issuer's prefix, and Luhn's check or a form or label that no other number has.
     fn card(&self) -> Option<Candidate> {
         for (n, split) in [(16, gaps_at(&[4, 8, 12])), (15, gaps_at(&[4, 10])), (14, gaps_at(&[4, 10]))] {
             let Some(d) = self.values(n) else { continue };
-            if !self.shaped(n, split) || !checks::card_issuer(&d) || !checks::luhn(&d) {
+            if !checks::card_issuer(&d) || !self.believable(n) {
                 continue;
             }
-            if self.gaps(n) == 0 && self.label(LABEL_REACH) == Some(Label::Reference) {
-                continue;
+            let labelled = self.labelled(LABEL_REACH, Label::Card);
+            let numbered = self.label(LABEL_REACH) == Some(Label::Reference);
+            let passes = checks::luhn(&d);
+            let shaped = self.shaped(n, split);
+            let cells = self.inner_gaps(n).any(|g| g.is_cell() || g.has_plus()) && !self.alone(n);
+            let dashed = n == 16 && self.gaps(n) == split && self.inner_gaps(n).all(|g| g.is_none() || g.has_dash());
+            let bare = self.gaps(n) == 0 || self.spaced(n);
+            let usual = passes && shaped && !cells && !(bare && numbered);
+            let loose = passes && self.alone(n) && !(cells || numbered) || labelled && self.alone(n) && n == 16;
+            if usual || loose || dashed && !self.joined(n) && !numbered {
+                return self.candidate(Kind::Card, n, if passes { 0.9 } else { 0.5 });
             }
-            return self.candidate(Kind::Card, n, 0.9);
         }
         None
     }
 
-    /// 사업자등록번호: 3-2-5 with its check digit; without dashes only where a label says so.
+    /// 사업자등록번호: 3-2-5 with its check digit; beside its label in any form.
     fn business(&self) -> Option<Candidate> {
         let d = self.values(10)?;
+        if !self.shaped(10, gaps_at(&[3, 5])) {
+            return None;
+        }
         let labelled = self.label(LABEL_REACH) == Some(Label::Business);
-        let dashed = self.gaps(10) == gaps_at(&[3, 5]) && !self.joined(10);
-        (checks::business(&d) && (dashed || labelled && self.gaps(10) == 0))
+        let dashed = self.gaps(10) == gaps_at(&[3, 5]) && self.inner_gaps(10).all(|g| g.is_none() || g.has_dash());
+        (dashed && !self.joined(10) && checks::business(&d) || labelled)
             .then(|| self.candidate(Kind::BusinessNumber, 10, if labelled { 0.95 } else { 0.7 }))?
     }
 
     /// 건강보험증번호: eleven digits after their label.
     fn health(&self) -> Option<Candidate> {
         self.values(11)?;
-        (self.label(LABEL_REACH) == Some(Label::Health) && self.shaped(11, gaps_at(&[1])))
+        let labelled = self.label(LABEL_REACH) == Some(Label::Health);
+        (labelled && (self.shaped(11, gaps_at(&[1])) || self.alone(11)))
             .then(|| self.candidate(Kind::HealthInsurance, 11, 0.8))?
     }
 
-    /// 계좌번호: 10 to 14 digits joined by dashes or blanks, near the word for an account or a bank.
+    /// 계좌번호: 10 to 14 digits joined by dashes, blanks or dots, near the word for an account or a bank.
     fn account(&self) -> Option<Candidate> {
-        if self.digit(0)?.gap == Gap::Dash || self.phone().is_some() {
+        let start = self.at(0);
+        let somewhere = self.text.has_label_near(start, start, 2 * LABEL_REACH, Label::Account)
+            || self.text.has_label_near(start, start, LABEL_REACH, Label::Bank);
+        if !somewhere || self.digit(0)?.gap.is_dash() || self.phone().is_some() {
             return None;
         }
-        let length = |joins: fn(Gap) -> bool| {
-            1 + (1..LONGEST).take_while(|&k| self.digit(k).is_some_and(|d| joins(d.gap))).count()
-        };
-        let n = [
-            length(|g| matches!(g, Gap::None | Gap::Dash)),
-            length(|g| matches!(g, Gap::None | Gap::Dash | Gap::Blank)),
-        ]
-        .into_iter()
-        .find(|n| (10..=14).contains(n))?;
-        let end = self.at(n - 1) + 1;
+        let n = self.account_length()?;
+        let (at, end) = (start, self.end(n));
         let other = matches!(
             self.label(LABEL_REACH),
             Some(Label::Reference | Label::Business | Label::Corporate | Label::Health)
         );
-        (!other && self.text.has_label_near(self.at(0), end, LABEL_REACH, Label::Account))
-            .then(|| self.candidate(Kind::Account, n, 0.7))?
+        let bare = self.gaps(n) == 0;
+        let near = self.labelled(LABEL_REACH, Label::Account)
+            || self.text.has_label_near(at, end, if bare { 10 } else { LABEL_REACH }, Label::Account)
+            || self.text.has_label_near(at, end, 3, Label::Bank);
+        // "이체 수수료 1,234,567,890원"
+        let amount = self.text.after(end).is_some_and(|c| "원천만백억".contains(c))
+            || self.inner_gaps(n).any(|g| g.is_cell()) && self.groups(n).iter().skip(1).all(|(count, _)| *count == 3);
+        (near && !other && !amount && !self.holds_a_date(n)).then(|| self.candidate(Kind::Account, n, 0.7))?
+    }
+
+    /// How many digits an account's number takes from here: as far as dashes go, else dots and blanks.
+    fn account_length(&self) -> Option<usize> {
+        let length = |joins: fn(Gap) -> bool| {
+            1 + (1..LONGEST).take_while(|&k| self.digit(k).is_some_and(|d| joins(d.gap))).count()
+        };
+        let joins: [fn(Gap) -> bool; 3] = [
+            |g| g.is_none() || g.is_dash(),
+            |g| g.is_none() || !(g.is_cell() || g.is_strange() || g.is_break() || g.has_plus()),
+            |g| !(g.is_break() || g.has_plus()),
+        ];
+        let loose = if self.labelled(15, Label::Account) { joins.len() } else { 2 };
+        joins.into_iter().take(loose).map(length).find(|n| (10..=14).contains(n))
     }
 }
 
-/// Registry office 1101 (Seoul), kind of company, then a number that as a birth would be of 1911 or 1912: only with
-/// its own check digit and without a resident's is it a company's number.
-fn is_seoul_company(d: &[u8]) -> bool {
-    matches!(d, [1, 1, 0, 1, 1..=3, 1..=9, 0..=2, ..]) && !checks::resident(d)
+/// The text ends in the name of a unit of a body: "여성보육과 (☎".
+fn names_a_unit(before: &str) -> bool {
+    let word = before.trim_end_matches(|c: char| !c.is_alphanumeric());
+    let word = ["전화번호", "전화", "연락처", "tel", "Tel", "TEL", "내선"]
+        .iter()
+        .find_map(|label| word.strip_suffix(label))
+        .map_or(word, |rest| rest.trim_end_matches(|c: char| !c.is_alphanumeric()));
+    let mut chars = word.chars().rev();
+    let last = chars.next();
+    let hangul = |c: Option<char>| c.is_some_and(|c| matches!(c, '가'..='힣'));
+    let two = (chars.next(), chars.next());
+    let unit =
+        matches!(last, Some('과' | '팀' | '국' | '청' | '소' | '원' | '관' | '단' | '처' | '실' | '부' | '터' | '회'));
+    unit && hangul(two.0) && hangul(two.1)
 }
 
 struct AreaCode {
@@ -295,17 +247,19 @@ struct AreaCode {
     mobile: bool,
     /// 010 always takes eleven digits in all.
     mobile_eleven: bool,
+    /// 02 and a short number: nine digits, which other numbers have too.
+    short: bool,
 }
 
 /// Area code at the head of a telephone number that begins with 0.
 fn area_code(head: &[u8]) -> Option<AreaCode> {
-    let of = |digits, mobile, mobile_eleven| Some(AreaCode { digits, mobile, mobile_eleven });
+    let of = |digits, mobile, mobile_eleven, short| Some(AreaCode { digits, mobile, mobile_eleven, short });
     match *head {
-        [0, 1, 0, ..] => of(3, true, true),
-        [0, 1, 1 | 6..=9, ..] => of(3, true, false),
-        [0, 2, ..] => of(2, false, false),
-        [0, 5, 0, 2..=8, ..] => of(4, false, false),
-        [0, 3..=6, 1..=5, ..] | [0, 7, 0, ..] => of(3, false, false),
+        [0, 1, 0, ..] => of(3, true, true, false),
+        [0, 1, 1 | 6..=9, ..] => of(3, true, false, false),
+        [0, 2, ..] => of(2, false, false, true),
+        [0, 5, 0, 2..=8, ..] => of(4, false, false, false),
+        [0, 3..=6, 1..=5, ..] | [0, 7, 0, ..] => of(3, false, false, false),
         _ => None,
     }
 }

@@ -1,179 +1,199 @@
-//! A normalised view with its string form and the labels in it: what every detector reads.
+//! A normalised view with the cues in it: what every detector reads.
 
+use crate::labels::{CUES, Cue, Label};
+use crate::tokens;
 use crate::view::View;
-use aho_corasick::{AhoCorasick, MatchKind};
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-/// What a word in the text says about the number near it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Label {
-    Account,
-    Health,
-    License,
-    Passport,
-    Business,
-    Corporate,
-    Phone,
-    Agency,
-    Ip,
-    Vehicle,
-    /// Before the number of a case, which is written like a plate.
-    Court,
-    /// A number of a thing or a paper, or an amount: never personal.
-    Reference,
+/// Longest run of UTF-8 bytes that a distance of so many characters can take.
+const BYTES_PER_CHAR: usize = 4;
+
+struct Finder {
+    automaton: AhoCorasick,
+    /// The cues of each pattern.
+    cues: Vec<Vec<Cue>>,
 }
 
-const LABELS: &[(Label, &[&str])] = &[
-    (
-        Label::Account,
-        &[
-            "계좌",
-            "은행",
-            "농협",
-            "수협",
-            "신협",
-            "새마을금고",
-            "우체국",
-            "뱅크",
-            "신한",
-            "입금",
-            "송금",
-            "예금주",
-            "이체",
-            "통장",
-            "KB",
-            "IBK",
-        ],
-    ),
-    (Label::Health, &["건강보험", "건강 보험", "보험증", "건보"]),
-    (Label::License, &["면허", "운전", "license"]),
-    (Label::Passport, &["여권", "passport"]),
-    (Label::Business, &["사업자", "BRN"]),
-    (Label::Corporate, &["법인", "등기번호", "회사번호"]),
-    (Label::Phone, &["전화", "연락처", "휴대폰", "핸드폰", "휴대 전화", "팩스", "tel", "phone", "fax", "☎", "☏"]),
-    (
-        Label::Agency,
-        &[
-            "대표전화",
-            "대표번호",
-            "민원실",
-            "민원팀",
-            "콜센터",
-            "상담실",
-            "고객센터",
-            "문의",
-            "담당부서",
-            "시청",
-            "구청",
-            "군청",
-            "도청",
-            "주민센터",
-            "복지센터",
-            "보건소",
-            "담당과",
-            "부서",
-            "사무소",
-            "교육청",
-            "경찰서",
-            "소방서",
-        ],
-    ),
-    (Label::Ip, &["IP", "아이피", "서버", "host", "호스트"]),
-    (Label::Vehicle, &["차량", "번호판", "차번호", "자동차", "주차"]),
-    (Label::Court, &["대법원", "법원", "선고", "판결", "고법", "지법", "헌법재판소", "헌재"]),
-    (
-        Label::Reference,
-        &[
-            "접수번호",
-            "접수",
-            "문서번호",
-            "물품",
-            "관리번호",
-            "고지번호",
-            "납부번호",
-            "영수증",
-            "일련번호",
-            "제품",
-            "모델",
-            "상품",
-            "송장",
-            "주문번호",
-            "승인번호",
-            "공고",
-            "예산",
-            "입찰",
-            "사건번호",
-            "허가번호",
-        ],
-    ),
-];
-
-static FINDER: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    AhoCorasick::builder()
+static FINDER: LazyLock<Finder> = LazyLock::new(|| {
+    let mut words: BTreeMap<&str, Vec<Cue>> = BTreeMap::new();
+    for (cue, list) in CUES {
+        list.split('|').for_each(|word| words.entry(word).or_default().push(*cue));
+    }
+    let automaton = AhoCorasick::builder()
         .match_kind(MatchKind::LeftmostLongest)
+        .kind(Some(AhoCorasickKind::DFA))
         .ascii_case_insensitive(true)
-        .build(LABELS.iter().flat_map(|(_, words)| words.iter()))
-        .expect("the labels above build")
+        .build(words.keys())
+        .expect("the words of this crate build");
+    Finder { automaton, cues: words.into_values().collect() }
 });
 
-/// [`Label`] of each pattern number of [`FINDER`].
-static LABEL_OF: LazyLock<Vec<Label>> =
-    LazyLock::new(|| LABELS.iter().flat_map(|(label, words)| words.iter().map(move |_| *label)).collect());
-
-/// A normalised view, the same as a string, and where its labels stand.
-pub(crate) struct Text {
-    pub view: View,
-    pub string: String,
-    /// Byte offset in `string` of each character.
-    bytes: Vec<usize>,
-    /// Character ranges of labels, in order, not overlapping.
-    labels: Vec<(Range<usize>, Label)>,
+/// A cue that is no label, with its place in bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Found {
+    pub cue: Cue,
+    pub range: Range<usize>,
 }
 
-impl Text {
+/// A normalised view and where its cues stand. All places are bytes of the view.
+pub(crate) struct Text<'v> {
+    pub view: View<'v>,
+    /// Labels in order, not overlapping.
+    labels: Vec<(Range<usize>, Label)>,
+    /// Other cues in order, not overlapping.
+    pub cues: Vec<Found>,
+    /// Tokens that stand in place of identifiers.
+    tokens: Vec<Range<usize>>,
+}
+
+impl<'v> Text<'v> {
     /// Reads a view that is normalised already.
-    pub fn new(view: View) -> Self {
-        let mut string = String::with_capacity(view.chars().len());
-        let mut bytes = Vec::with_capacity(view.chars().len());
-        for &c in view.chars() {
-            bytes.push(string.len());
-            string.push(c);
+    pub fn new(view: View<'v>) -> Self {
+        let tokens: Vec<Range<usize>> = tokens::tokens(view.text()).collect();
+        let mut text = Text { labels: Vec::new(), cues: Vec::new(), tokens, view };
+        let (mut labels, mut cues) = (Vec::new(), Vec::new());
+        for found in FINDER.automaton.find_iter(text.view.text()) {
+            let range = found.range();
+            let known = FINDER.cues.get(found.pattern().as_usize());
+            if !text.is_whole_word(&range) || text.touches_token(&range) {
+                continue;
+            }
+            for cue in known.into_iter().flatten() {
+                match cue {
+                    Cue::Label(label) => labels.push((range.clone(), *label)),
+                    Cue::Nothing => {}
+                    cue => cues.push(Found { cue: *cue, range: range.clone() }),
+                }
+            }
         }
-        let mut text = Text { view, string, bytes, labels: Vec::new() };
-        text.labels = FINDER
-            .find_iter(&text.string)
-            .filter_map(|m| Some((text.chars(m.range()), *LABEL_OF.get(m.pattern().as_usize())?)))
-            .collect();
+        (text.labels, text.cues) = (labels, cues);
         text
     }
 
-    /// Character positions of a byte range of `string`.
-    pub fn chars(&self, bytes: Range<usize>) -> Range<usize> {
-        let position = |byte| self.bytes.partition_point(|&b| b < byte);
-        position(bytes.start)..position(bytes.end)
+    pub fn str(&self) -> &str {
+        self.view.text()
+    }
+
+    /// The text of a range of bytes; empty where that cuts a character.
+    pub fn slice(&self, range: Range<usize>) -> &str {
+        self.str().get(range).unwrap_or_default()
+    }
+
+    /// The character that ends at byte `at`.
+    pub fn before(&self, at: usize) -> Option<char> {
+        self.slice(0..at).chars().next_back()
+    }
+
+    /// The character that begins at byte `at`.
+    pub fn after(&self, at: usize) -> Option<char> {
+        self.str().get(at..)?.chars().next()
+    }
+
+    /// The part of the line of `at` that stands before it, no more than `limit` characters.
+    pub fn line_before(&self, at: usize, limit: usize) -> &str {
+        let before = self.slice(self.back(at, limit)..at);
+        before.rsplit('\n').next().unwrap_or_default()
+    }
+
+    /// The part of the line of `at` that stands after it, no more than `limit` characters.
+    pub fn line_after(&self, at: usize, limit: usize) -> &str {
+        let after = self.slice(at..self.forth(at, limit));
+        after.split('\n').next().unwrap_or_default()
+    }
+
+    /// The byte `chars` characters before `at`, or the start.
+    pub fn back(&self, at: usize, chars: usize) -> usize {
+        let Some(last) = chars.checked_sub(1) else { return at };
+        self.slice(0..at).char_indices().rev().nth(last).map_or(0, |(i, _)| i)
+    }
+
+    /// The byte `chars` characters after `at`, or the end.
+    pub fn forth(&self, at: usize, chars: usize) -> usize {
+        let rest = self.str().get(at..).unwrap_or_default();
+        rest.char_indices().nth(chars).map_or(self.str().len(), |(i, _)| at + i)
+    }
+
+    /// What stands behind byte `at`, no more than `limit` bytes and a character.
+    pub fn ahead(&self, at: usize, limit: usize) -> &str {
+        self.slice(at..self.str().ceil_char_boundary(at.saturating_add(limit).min(self.str().len())))
+    }
+
+    /// Latin letters do not go on into another word.
+    fn is_whole_word(&self, range: &Range<usize>) -> bool {
+        let bytes = self.str().as_bytes();
+        let letter = |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_alphabetic);
+        let word_starts = letter(Some(range.start)) && letter(range.start.checked_sub(1));
+        let word_goes_on = letter(range.end.checked_sub(1)) && letter(Some(range.end));
+        // Heads of keys end in letters and go on in letters.
+        let head = word_goes_on && !bytes.get(range.clone()).is_some_and(is_key_head);
+        !(word_starts || head)
+    }
+
+    /// A token stands somewhere in the range.
+    pub fn touches_token(&self, range: &Range<usize>) -> bool {
+        let after = self.tokens.partition_point(|t| t.end <= range.start);
+        self.tokens.get(after).is_some_and(|t| t.start < range.end)
+    }
+
+    /// No more than `window` characters stand between the bytes `from` and `to`.
+    fn is_near(&self, from: usize, to: usize, window: usize) -> bool {
+        let bytes = to.saturating_sub(from);
+        bytes <= window || bytes <= window * BYTES_PER_CHAR && self.slice(from..to).chars().nth(window).is_none()
     }
 
     /// The label that ends last before `at`, no more than `window` characters away.
     pub fn label_before(&self, at: usize, window: usize) -> Option<Label> {
         let before = self.labels.partition_point(|(range, _)| range.end <= at);
-        let (range, label) = self.labels.get(before.checked_sub(1)?)?;
-        (at - range.end <= window).then_some(*label)
+        let left = self.labels.get(..before).unwrap_or_default().iter().rev();
+        let mut near = left.take_while(|(range, _)| self.is_near(range.end, at, window));
+        near.find(|(_, label)| *label != Label::Bank).map(|(_, label)| *label)
+    }
+
+    /// `label` ends within `window` characters before `at`, whatever other labels stand between.
+    pub fn has_label_before(&self, at: usize, window: usize, label: Label) -> bool {
+        let before = self.labels.partition_point(|(range, _)| range.end <= at);
+        let left = self.labels.get(..before).unwrap_or_default().iter().rev();
+        left.take_while(|(range, _)| self.is_near(range.end, at, window)).any(|(_, l)| *l == label)
     }
 
     /// `label` stands within `window` characters before `start` or after `end`.
     ///
     /// Labels do not overlap, so at most `window` of them are looked at on each side.
     pub fn has_label_near(&self, start: usize, end: usize, window: usize, label: Label) -> bool {
-        let before = self.labels.partition_point(|(range, _)| range.end <= start);
-        let left = self.labels.get(..before).unwrap_or_default().iter().rev();
-        let right = self.labels.get(before..).unwrap_or_default().iter();
-        left.take_while(|(range, _)| start - range.end <= window).any(|(_, l)| *l == label)
-            || right
-                .skip_while(|(range, _)| range.start < end)
-                .take_while(|(range, _)| range.start - end <= window)
-                .any(|(_, l)| *l == label)
+        let right = self.labels.get(self.labels.partition_point(|(r, _)| r.start < end)..).unwrap_or_default();
+        self.has_label_before(start, window, label)
+            || right.iter().take_while(|(r, _)| self.is_near(end, r.start, window)).any(|(_, l)| *l == label)
     }
+}
+
+fn is_key_head(word: &[u8]) -> bool {
+    CUES.iter()
+        .filter(|(cue, _)| *cue == Cue::KeyHead)
+        .flat_map(|(_, words)| words.split('|'))
+        .any(|head| head.as_bytes().eq_ignore_ascii_case(word))
+}
+
+/// Windows of `before` and `after` bytes around places, in order; those that meet are one, so that all of them together
+/// are no longer than the text.
+pub(crate) fn windows(
+    text: &str,
+    places: impl IntoIterator<Item = Range<usize>>,
+    before: usize,
+    after: usize,
+) -> Vec<Range<usize>> {
+    let mut out: Vec<Range<usize>> = Vec::new();
+    for place in places {
+        let wide = place.start.saturating_sub(before)..place.end.saturating_add(after);
+        let next = crate::view::whole_chars(text, wide);
+        match out.last_mut() {
+            Some(last) if next.start <= last.end => last.end = last.end.max(next.end),
+            _ => out.push(next),
+        }
+    }
+    out
 }
 
 #[cfg(test)]
@@ -182,16 +202,23 @@ mod tests {
 
     #[test]
     fn the_nearest_label_wins() {
-        let text = Text::new(View::of("농협 접수번호 2026").normalised());
-        assert_eq!(text.label_before(8, 30), Some(Label::Reference));
-        assert!(text.has_label_near(8, 12, 30, Label::Account));
-        assert!(!text.has_label_near(8, 12, 3, Label::Account));
+        let text = Text::new(View::of("농협 접수번호 2026"));
+        let at = text.str().find('2').unwrap_or_default();
+        assert_eq!(text.label_before(at, 30), Some(Label::Reference));
+        assert!(text.has_label_near(at, at + 4, 30, Label::Account));
+        assert!(!text.has_label_near(at, at + 4, 3, Label::Account));
         assert_eq!(text.label_before(1, 30), None);
     }
 
     #[test]
-    fn characters_of_bytes() {
-        let text = Text::new(View::of("가나12").normalised());
-        assert_eq!(text.chars(3..7), 1..3);
+    fn latin_labels_are_whole_words() {
+        let labels = |t: &str| Text::new(View::of(t)).labels.len();
+        assert_eq!((labels("zip 1"), labels("IP 1"), labels("서버ip는"), labels("ipconfig")), (0, 1, 2, 0));
+    }
+
+    #[test]
+    fn windows_meet_and_never_cut_characters() {
+        assert_eq!(windows("가나다라마바사", [3..6, 12..15], 2, 2), vec![0..18]);
+        assert_eq!(windows("가나다라마바사", [0..3, 18..21], 1, 1), [0..6, 15..21]);
     }
 }

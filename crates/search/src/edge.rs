@@ -43,6 +43,9 @@ const LEAST_SEALED_KIB: usize = 1_000;
 const MOST_SEALED: usize = 32;
 /// Segments after [`Home::optimise`], where their sizes allow.
 const MERGED: usize = 8;
+/// Share of a segment that must be deleted before it is rewritten, while much is written and at [`Home::optimise`]: whoever
+/// gives all points their vectors empties one old segment after the other.
+const MOST_DELETED: [f64; 2] = [0.8, 0.2];
 /// Largest segment that merging makes, KiB.
 const MOST_SEGMENT_KIB: usize = 512_000;
 /// Candidates that a search by meaning keeps: at 100, the engine's own, a tenth more of the nearest were missed (docs/search.md).
@@ -328,7 +331,9 @@ fn config() -> EdgeConfig {
 }
 
 fn optimizers(segments: usize) -> EdgeOptimizersConfig {
+    let [writing, idle] = MOST_DELETED;
     EdgeOptimizersConfig {
+        deleted_threshold: Some(if segments > MERGED { writing } else { idle }),
         default_segment_number: Some(segments),
         max_segment_size: Some(MOST_SEGMENT_KIB),
         indexing_threshold: Some(LEAST_SEALED_KIB),

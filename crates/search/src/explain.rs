@@ -2,7 +2,7 @@
 //! question that is. Looks at texts alone; scores are the index's.
 
 use crate::Synonyms;
-use madang_korean::{analyse, analyse_query, normalise, stem};
+use madang_korean::{analyse, analyse_query, normalise, retyped, stem};
 use serde::Serialize;
 use std::collections::HashSet;
 
@@ -26,7 +26,7 @@ pub struct Word {
     pub word: String,
     /// Where it stands; empty where it does not.
     pub fields: Vec<Field>,
-    /// Words of the same meaning that stand there in its place.
+    /// Words of the same meaning, or what its keys spell in the other language, that stand there in its place.
     pub instead: Vec<String>,
     /// Its share of the question, 0 to 1; all words make up 1.
     pub share: f32,
@@ -50,11 +50,13 @@ pub fn explain(question: &str, title: &str, heading_path: &[String], text: &str,
     let mut words: Vec<Word> = Vec::new();
     for asked in question.split_whitespace() {
         let weight = weight(asked);
-        let word = stem(asked.trim_matches(|c: char| !c.is_alphanumeric())).to_owned();
+        let asked = asked.trim_matches(|c: char| !c.is_alphanumeric());
+        let word = stem(asked).to_owned();
         if weight == 0.0 || words.iter().any(|w| w.word == word) {
             continue;
         }
         let mut instead = synonyms.of(&normalise(&word));
+        instead.extend(retyped(asked));
         instead.retain(|other| !standing(other).is_empty());
         words.push(Word { fields: standing(&word), word, instead, share: weight });
     }

@@ -68,6 +68,7 @@ pub const KINDS: &[(&str, &str)] = &[
     ("document_withdrawn", "문서 원본 없어짐"),
     ("folder_connected", "공유 폴더 연결"),
     ("folder_disconnected", "공유 폴더 연결 끊음"),
+    ("folder_removal_allowed", "공유 폴더 문서 거두기 확인"),
     ("document_deleted", "문서 지움"),
     ("document_cancelled", "문서 처리 취소"),
     ("document_retried", "문서 다시 처리"),

@@ -14,7 +14,9 @@ use sqlx::any::AnyRow;
 use std::str::FromStr;
 
 /// Most documents that may wait to be read, over all collections.
-const MAX_WAITING: usize = 20_000;
+pub(crate) const MAX_WAITING: usize = 20_000;
+/// Most of them that one department's or person's collections may hold, so that there is room for others.
+const MAX_WAITING_OF_OWNER: usize = 10_000;
 
 /// Where a document stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -28,7 +30,7 @@ pub enum DocumentState {
     Ready,
     Failed,
     Cancelled,
-    /// A newer version took its place, or its file is gone: no search finds it, the runs that cited it open it.
+    /// A newer version took its place, or its file is gone: no search finds it, its collection's readers open it.
     Superseded,
 }
 
@@ -125,6 +127,24 @@ pub struct Surroundings {
     pub after: String,
 }
 
+/// What is left to do about a document whose rows are gone.
+#[derive(Debug)]
+pub(crate) struct Removed {
+    /// Digest of its original, which may now be without a document.
+    pub(crate) original: String,
+    /// The document that it was to replace.
+    pub(crate) replaced: Option<DocumentId>,
+}
+
+/// Who brought a document in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Origin {
+    /// Somebody uploaded it: what becomes of files in a followed folder does not touch it.
+    Hand,
+    /// A followed folder, whose files it stays in step with.
+    Folder,
+}
+
 pub(crate) const VIEW: &str = concat!(
     "SELECT x.id, x.collection_id, c.name AS collection_name, c.grade, x.title, x.file_name, x.format, x.original, \
      x.bytes, x.state, x.stage, x.error, x.warnings, x.pages, x.pages_estimated, x.characters, x.passages, \
@@ -149,7 +169,7 @@ impl Store {
     ) -> Result<AddedDocument> {
         let mut tx = self.write().await?;
         tx.changeable_collection(scope, collection).await?;
-        let added = tx.insert_document(collection, new, scope.person()).await?;
+        let added = tx.insert_document(collection, new, scope.person(), Origin::Hand).await?;
         tx.commit().await?;
         Ok(added)
     }
@@ -276,8 +296,8 @@ impl Store {
     /// Lets a failed or cancelled document wait for reading again.
     pub async fn retry_document(&self, scope: &Scope, id: DocumentId) -> Result<()> {
         let mut tx = self.write().await?;
-        tx.changeable_document(scope, id).await?;
-        tx.room_to_wait().await?;
+        let collection = tx.changeable_document(scope, id).await?;
+        tx.room_to_wait(collection).await?;
         if !tx.wait_again(id).await? {
             return Err(StoreError::conflict("읽지 못했거나 취소한 문서만 다시 읽을 수 있습니다."));
         }
@@ -292,7 +312,7 @@ impl Store {
         let collection = tx.changeable_document(scope, id).await?;
         let mut originals = Vec::new();
         for version in tx.with_older_versions(id).await? {
-            let original = tx.remove_document(version).await?;
+            let original = tx.remove_document(version).await?.original;
             let detail = json!({ "collection": collection, "document": version, "sha256": original });
             tx.append(Event::new("document_deleted", Some(scope.person()), detail)).await?;
             originals.push(original);
@@ -338,16 +358,19 @@ impl WriteTx {
         collection: CollectionId,
         new: NewDocument,
         by: PersonId,
+        origin: Origin,
     ) -> Result<AddedDocument> {
-        self.room_to_wait().await?;
+        self.room_to_wait(collection).await?;
+        let mut unread = None;
         if let Some(old) = new.replaces {
             self.document_of(collection, old).await?;
+            unread = self.give_way(collection, &new.original, old).await?;
         }
         let id = DocumentId::new();
         let done = sqlx::query(
             "INSERT INTO documents (id, collection_id, title, file_name, original, bytes, format, state, stage, warnings, \
-             pages_estimated, characters, passages, attempts, replaces, created_by, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', '', '[]', 0, 0, 0, 0, $8, $9, $10, $10) \
+             pages_estimated, characters, passages, attempts, replaces, created_by, created_at, updated_at, by_folder) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, 'waiting', '', '[]', 0, 0, 0, 0, $8, $9, $10, $10, $11) \
              ON CONFLICT (collection_id, original) WHERE state <> 'superseded' DO NOTHING",
         )
         .bind(id.to_string())
@@ -360,11 +383,20 @@ impl WriteTx {
         .bind(new.replaces.map(|d| d.to_string()))
         .bind(by.to_string())
         .bind(self.now)
+        .bind(i64::from(origin == Origin::Folder))
         .execute(&mut *self.tx)
         .await?;
         if done.rows_affected() == 0 {
-            let id = self.duplicate_of(collection, &new.original).await?;
+            let id = self.duplicate_of(collection, &new.original, origin).await?;
             return Ok(AddedDocument { id, duplicate: true });
+        }
+        if let Some(unread) = unread {
+            sqlx::query("UPDATE watched_files SET document_id = $2 WHERE collection_id = $3 AND document_id = $1")
+                .bind(unread.to_string())
+                .bind(id.to_string())
+                .bind(collection.to_string())
+                .execute(&mut *self.tx)
+                .await?;
         }
         self.touch(collection).await?;
         let detail = json!({ "collection": collection, "document": id, "sha256": new.original, "bytes": new.bytes,
@@ -394,17 +426,48 @@ impl WriteTx {
         Ok(())
     }
 
-    async fn room_to_wait(&mut self) -> Result<()> {
-        let row =
-            sqlx::query("SELECT COUNT(*) AS n FROM documents WHERE state = 'waiting'").fetch_one(&mut *self.tx).await?;
-        if row.count("n")? < MAX_WAITING {
+    async fn room_to_wait(&mut self, collection: CollectionId) -> Result<()> {
+        let row = sqlx::query(
+            "SELECT COUNT(*) AS n, COUNT(CASE WHEN COALESCE(c.owner_department, c.owner_person) = \
+               (SELECT COALESCE(k.owner_department, k.owner_person) FROM collections k WHERE k.id = $1) THEN 1 END) AS own \
+             FROM documents x JOIN collections c ON c.id = x.collection_id WHERE x.state = 'waiting'",
+        )
+        .bind(collection.to_string())
+        .fetch_one(&mut *self.tx)
+        .await?;
+        if row.count("n")? < MAX_WAITING && row.count("own")? < MAX_WAITING_OF_OWNER {
             return Ok(());
         }
         Err(StoreError::conflict("읽기를 기다리는 문서가 너무 많습니다. 앞선 문서가 처리된 뒤 다시 올려 주세요."))
     }
 
-    /// The document that already holds these bytes, set waiting again if it had come to nothing.
-    async fn duplicate_of(&mut self, collection: CollectionId, original: &str) -> Result<DocumentId> {
+    /// Bytes that come as the next version of `replaces` and lie here unread as a version of something else: a newer
+    /// document takes that one's place, so that it counts as the newest. Returns the one that is gone.
+    async fn give_way(
+        &mut self,
+        collection: CollectionId,
+        original: &str,
+        replaces: DocumentId,
+    ) -> Result<Option<DocumentId>> {
+        let row = sqlx::query(
+            "SELECT id FROM documents WHERE collection_id = $1 AND original = $2 AND id <> $3 \
+             AND state IN ('waiting', 'failed', 'cancelled') AND COALESCE(replaces, '') <> $3",
+        )
+        .bind(collection.to_string())
+        .bind(original)
+        .bind(replaces.to_string())
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        let unread = row.map(|r| r.parsed("id")).transpose()?;
+        if let Some(unread) = unread {
+            self.remove_document(unread).await?;
+        }
+        Ok(unread)
+    }
+
+    /// The document that already holds these bytes, set waiting again if it had come to nothing. One that a folder
+    /// brought and somebody uploads as well is theirs from here on.
+    async fn duplicate_of(&mut self, collection: CollectionId, original: &str, origin: Origin) -> Result<DocumentId> {
         let row = sqlx::query(
             "SELECT id FROM documents WHERE collection_id = $1 AND original = $2 AND state <> 'superseded'",
         )
@@ -412,8 +475,14 @@ impl WriteTx {
         .bind(original)
         .fetch_one(&mut *self.tx)
         .await?;
-        let id = row.parsed("id")?;
+        let id: DocumentId = row.parsed("id")?;
         self.wait_again(id).await?;
+        if origin == Origin::Hand {
+            sqlx::query("UPDATE documents SET by_folder = 0 WHERE id = $1")
+                .bind(id.to_string())
+                .execute(&mut *self.tx)
+                .await?;
+        }
         Ok(id)
     }
 
@@ -448,16 +517,27 @@ impl WriteTx {
         Ok(())
     }
 
-    /// Removes the rows of a document and notes that the index must follow; returns the digest of its original.
-    pub(crate) async fn remove_document(&mut self, id: DocumentId) -> Result<String> {
-        let row = sqlx::query("SELECT original FROM documents WHERE id = $1")
+    /// Removes the rows of a document and notes that the index must follow. What pointed at it points on: older
+    /// versions at what took its place, replacements under way at that or at what it was to replace itself.
+    pub(crate) async fn remove_document(&mut self, id: DocumentId) -> Result<Removed> {
+        let row = sqlx::query("SELECT original, replaces, superseded_by FROM documents WHERE id = $1")
             .bind(id.to_string())
             .fetch_one(&mut *self.tx)
             .await?;
+        let (replaced, successor) = (row.opt_text("replaces")?, row.opt_text("superseded_by")?);
+        for (statement, target) in [
+            ("UPDATE documents SET superseded_by = $2 WHERE superseded_by = $1", successor.as_deref()),
+            (
+                "UPDATE documents SET replaces = $2 WHERE replaces = $1 AND state NOT IN ('ready', 'superseded')",
+                successor.as_deref().or(replaced.as_deref()),
+            ),
+        ] {
+            sqlx::query(statement).bind(id.to_string()).bind(target).execute(&mut *self.tx).await?;
+        }
         self.drop_passages(id).await?;
         self.note_removal(id).await?;
         sqlx::query("DELETE FROM documents WHERE id = $1").bind(id.to_string()).execute(&mut *self.tx).await?;
-        row.text("original")
+        Ok(Removed { original: row.text("original")?, replaced: row.opt_parsed("replaces")? })
     }
 
     pub(crate) async fn note_removal(&mut self, id: DocumentId) -> Result<()> {

@@ -51,24 +51,30 @@ pub struct ReadDocument {
     pub passages: Vec<PassageDraft>,
 }
 
-/// What a document that became ready took the place of.
+/// What came with a document's becoming ready.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MadeReady {
-    /// An older version left the index.
+    /// Its title at that moment: it may have been renamed since it was claimed.
+    pub title: String,
+    /// A version left the index: an older one, or this one where a newer one stands already.
     pub replaced: bool,
-    /// Digest of the original of an older version that nobody could ever cite.
-    pub unused_original: Option<String>,
+    /// Digests of the originals of versions that nobody could ever cite.
+    pub unused_originals: Vec<String>,
 }
 
+/// Condition on `documents x`: its passages of an earlier reading have left the index, or it had none.
+const OUT_OF_INDEX: &str = "NOT EXISTS (SELECT 1 FROM index_removals r WHERE r.document_id = x.id)";
+
 impl Store {
-    /// First waiting document of every collection that has one.
+    /// First waiting document of every collection that has one. One whose earlier passages must still leave the index
+    /// waits until they have, or their removal would take the new ones along.
     pub async fn waiting_heads(&self) -> Result<Vec<WaitingHead>> {
         // Identifiers grow with time, so the least is the first.
-        let rows = sqlx::query(
+        let rows = sqlx::query(AssertSqlSafe(format!(
             "SELECT COALESCE(c.owner_department, c.owner_person) AS owner, c.id AS collection_id, MIN(x.id) AS id \
-             FROM documents x JOIN collections c ON c.id = x.collection_id WHERE x.state = 'waiting' \
-             GROUP BY COALESCE(c.owner_department, c.owner_person), c.id",
-        )
+             FROM documents x JOIN collections c ON c.id = x.collection_id WHERE x.state = 'waiting' AND {OUT_OF_INDEX} \
+             GROUP BY COALESCE(c.owner_department, c.owner_person), c.id"
+        )))
         .fetch_all(&self.pool)
         .await?;
         rows.iter()
@@ -82,13 +88,13 @@ impl Store {
             .collect()
     }
 
-    /// Claims a waiting document; `None` if it no longer waits.
+    /// Claims a waiting document; `None` if it no longer waits or must first leave the index.
     pub async fn claim_document(&self, id: DocumentId) -> Result<Option<Job>> {
         let mut tx = self.write().await?;
-        let done = sqlx::query(
-            "UPDATE documents SET state = 'processing', stage = 'reading', attempts = attempts + 1, updated_at = $2 \
-             WHERE id = $1 AND state = 'waiting'",
-        )
+        let done = sqlx::query(AssertSqlSafe(format!(
+            "UPDATE documents AS x SET state = 'processing', stage = 'reading', attempts = attempts + 1, updated_at = $2 \
+             WHERE id = $1 AND state = 'waiting' AND {OUT_OF_INDEX}"
+        )))
         .bind(id.to_string())
         .bind(tx.now)
         .execute(&mut *tx.tx)
@@ -165,21 +171,30 @@ impl Store {
         if done.rows_affected() == 0 {
             return Ok(None);
         }
+        // A removal noted for an earlier reading is not meant for these passages.
+        sqlx::query("DELETE FROM index_removals WHERE document_id = $1")
+            .bind(id.to_string())
+            .execute(&mut *tx.tx)
+            .await?;
         let row = sqlx::query(
-            "SELECT x.collection_id, o.id AS old FROM documents x \
+            "SELECT x.collection_id, x.title, o.id AS old FROM documents x \
              LEFT JOIN documents o ON o.id = x.replaces AND o.collection_id = x.collection_id WHERE x.id = $1",
         )
         .bind(id.to_string())
         .fetch_one(&mut *tx.tx)
         .await?;
         let collection: CollectionId = row.parsed("collection_id")?;
+        // Two versions of one document that become ready at once queue here.
         tx.touch(collection).await?;
-        let mut made = MadeReady::default();
+        let mut made = MadeReady { title: row.text("title")?, ..MadeReady::default() };
         if let Some(old) = row.opt_parsed::<DocumentId>("old")? {
-            made.replaced = true;
-            made.unused_original = tx.supersede(old, id).await?;
-            let detail = json!({ "collection": collection, "document": old, "by": id });
-            tx.append(Event::new("document_replaced", None, detail)).await?;
+            let succession = tx.supersede(old, id).await?;
+            made.replaced = !succession.replaced.is_empty();
+            made.unused_originals = succession.unused;
+            for (document, by) in succession.replaced {
+                let detail = json!({ "collection": collection, "document": document, "by": by });
+                tx.append(Event::new("document_replaced", None, detail)).await?;
+            }
         }
         tx.commit().await?;
         Ok(Some(made))
@@ -201,6 +216,15 @@ impl Store {
             tx.drop_passages(id).await?;
         }
         tx.commit().await
+    }
+
+    /// Is it ready, or was it and is an older version now? `false` for one that is gone.
+    pub async fn was_made_ready(&self, id: DocumentId) -> Result<bool> {
+        let row = sqlx::query("SELECT id FROM documents WHERE id = $1 AND state IN ('ready', 'superseded')")
+            .bind(id.to_string())
+            .fetch_optional(&self.pool)
+            .await?;
+        Ok(row.is_some())
     }
 
     /// Gives a claimed document back to the queue, as if it had not been tried: the server stops.

@@ -37,8 +37,6 @@ pub mod watched;
 pub mod words;
 
 #[cfg(test)]
-mod collect_tests;
-#[cfg(test)]
 mod ledger_tests;
 #[cfg(test)]
 mod sharing_tests;

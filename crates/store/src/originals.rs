@@ -142,9 +142,14 @@ impl Incoming {
         self.written
     }
 
+    /// SHA-256 of the bytes so far, in hexadecimal.
+    pub fn digest(&self) -> String {
+        hex::encode(self.hasher.clone().finalize())
+    }
+
     /// Makes it durable and returns its SHA-256 in hexadecimal. The same bytes again add nothing.
     pub fn store(self) -> Result<String> {
-        let digest = hex::encode(self.hasher.clone().finalize());
+        let digest = self.digest();
         let target = self.originals.path(&digest)?;
         if target.exists() {
             return Ok(digest);

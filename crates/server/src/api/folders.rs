@@ -3,9 +3,8 @@
 use super::body::Body;
 use crate::app::App;
 use crate::auth::Reader;
-use crate::blocking;
 use crate::error::{Failure, Handled};
-use crate::watch::{LookError, Share, reasons, share_of};
+use crate::watch::{LookError, SILENT, Share, reasons, share_of};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
@@ -14,15 +13,18 @@ use madang_store::auth::parse_id;
 use madang_store::collections::CollectionSummary;
 use madang_store::watched::WatchedFolder;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 /// Longest path, characters.
 const MAX_PATH: usize = 1000;
+/// Longest that somebody waits for a share to answer.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 pub fn router() -> OpenApiRouter<App> {
-    OpenApiRouter::new().routes(routes!(show, connect, disconnect)).routes(routes!(look))
+    OpenApiRouter::new().routes(routes!(show, connect, disconnect)).routes(routes!(look)).routes(routes!(allow))
 }
 
 /// What a collection follows and could follow.
@@ -34,6 +36,8 @@ pub struct Followed {
     pub skipped: Vec<(String, usize)>,
     /// Folders of the department's share, for those who may connect one; absent where the department has no share.
     pub choices: Option<Vec<String>>,
+    /// Why they may be out of date or missing.
+    pub choices_note: Option<String>,
 }
 
 /// As [`Followed`] for a collection that the reader may read.
@@ -44,14 +48,12 @@ pub async fn followed(app: &App, reader: &Reader, summary: &CollectionSummary) -
         None => Vec::new(),
     };
     let share = (summary.can_change && summary.owner_department.is_some()).then(|| share_of(app, &summary.owner));
-    let choices = match share.flatten().cloned() {
-        // A share that is not mounted offers nothing; connecting tells why.
-        Some(share) => {
-            Some(blocking::run(move || share.folders().unwrap_or_default()).await.map_err(Failure::internal)?)
-        }
-        None => None,
+    let Some(share) = share.flatten() else {
+        return Ok(Followed { folder, skipped, choices: None, choices_note: None });
     };
-    Ok(Followed { folder, skipped, choices })
+    let door = app.watch.door(&share.department);
+    let offered = door.folders(share, PATIENCE).await.map_err(Failure::internal)?;
+    Ok(Followed { folder, skipped, choices: Some(offered.folders), choices_note: offered.note })
 }
 
 /// The folder that a collection follows, and what it could follow.
@@ -70,7 +72,7 @@ struct Chosen {
 
 /// Follows a folder of the department's share: its files become documents and stay in step with it.
 #[utoipa::path(put, path = "/api/v1/collections/{id}/folder", tag = "documents", params(("id" = String, Path)),
-    request_body = Chosen, responses((status = 204), (status = 403), (status = 404), (status = 409), (status = 422)))]
+    request_body = Chosen, responses((status = 204), (status = 403), (status = 404), (status = 409), (status = 422), (status = 503)))]
 async fn connect(
     State(app): State<App>,
     reader: Reader,
@@ -86,7 +88,7 @@ async fn connect(
     }
     let share = summary.owner_department.and_then(|_| share_of(&app, &summary.owner)).cloned();
     if let Some(share) = share {
-        try_open(share, path.clone()).await?;
+        try_open(&app, share, path.clone()).await?;
     } else if summary.owner_department.is_some() {
         return Err(Failure::new(StatusCode::CONFLICT, "conflict", LookError::NoShare.to_string()));
     }
@@ -95,9 +97,11 @@ async fn connect(
     Ok(StatusCode::NO_CONTENT)
 }
 
-async fn try_open(share: Share, path: String) -> Handled<()> {
-    let opened = blocking::run(move || share.open(&path).map(drop)).await.map_err(Failure::internal)?;
+async fn try_open(app: &App, share: Share, path: String) -> Handled<()> {
+    let door = app.watch.door(&share.department);
+    let opened = door.within(PATIENCE, move || share.open(&path).map(drop)).await.map_err(Failure::internal)?;
     opened
+        .ok_or_else(|| Failure::new(StatusCode::SERVICE_UNAVAILABLE, "silent", SILENT))?
         .map_err(|_| Failure::invalid("path", "부서 공유 폴더 안에서 그 폴더를 열 수 없습니다. 목록에서 골라 주세요."))
 }
 
@@ -114,6 +118,15 @@ async fn disconnect(State(app): State<App>, reader: Reader, Path(id): Path<Strin
     responses((status = 202), (status = 403), (status = 404)))]
 async fn look(State(app): State<App>, reader: Reader, Path(id): Path<String>) -> Handled<StatusCode> {
     app.store.check_changeable(reader.scope(), parse_id(&id)?).await?;
+    app.watch.wake();
+    Ok(StatusCode::ACCEPTED)
+}
+
+/// Says that the many files which the last look missed are gone on purpose: their documents are withdrawn.
+#[utoipa::path(post, path = "/api/v1/collections/{id}/folder/removals", tag = "documents", params(("id" = String, Path)),
+    responses((status = 202), (status = 403), (status = 404), (status = 409)))]
+async fn allow(State(app): State<App>, reader: Reader, Path(id): Path<String>) -> Handled<StatusCode> {
+    app.store.allow_removals(reader.scope(), parse_id(&id)?).await?;
     app.watch.wake();
     Ok(StatusCode::ACCEPTED)
 }

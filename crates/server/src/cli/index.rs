@@ -7,7 +7,7 @@ use crate::blocking;
 use crate::index_home::{IndexHome, ServerSettings};
 use crate::ingest::fill::Watch;
 use crate::ingest::remake::{Outcome, What, Workshop, ask, complete};
-use crate::ingest::{Rebuild, drain};
+use crate::ingest::{Rebuild, drain, recover};
 use crate::serving::Serving;
 use crate::shelf::ModelShelf;
 use anyhow::ensure;
@@ -107,6 +107,8 @@ async fn carry_out(home: &Home, what: What) -> anyhow::Result<Outcome> {
         opened => Arc::new(opened?),
     };
     let store = open_store(&settings, Clock::System).await?;
+    // What the last end of the server left half done, as its next start would.
+    recover(&store, &index).await?;
     complete(&store, &index).await?;
     let serving = Arc::new(Serving::new(index));
     let workshop = Workshop { home: &settings.home, store: &store, serving: &serving, networks: &networks };

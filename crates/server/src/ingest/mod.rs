@@ -12,6 +12,7 @@ mod upkeep;
 mod work;
 
 use crate::app::App;
+use crate::watch;
 use madang_domain::{CollectionId, DocumentId};
 use madang_store::ingest::Job;
 use pace::Pace;
@@ -25,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use turns::Turns;
 
 pub use pace::Queue;
-pub use upkeep::{Todo, drain, open_index, sweep_originals};
+pub use upkeep::{Todo, drain, open_index, recover, sweep_originals};
 
 /// Most documents read at once, however many cores there are.
 const MOST_AT_ONCE: usize = 8;
@@ -239,9 +240,10 @@ fn launch(app: &App, tasks: &mut JoinSet<()>, job: Job) {
     app.ingest.running().insert(job.document, Running { stop: stop.clone(), percent: 0 });
     let app = app.clone();
     tasks.spawn(async move {
-        let document = job.document;
+        let (document, collection) = (job.document, job.collection);
         work::process(&app, job, &stop).await;
         app.ingest.running().remove(&document);
         app.ingest.pace.ended(Instant::now());
+        watch::document_ended(&app, collection).await;
     });
 }

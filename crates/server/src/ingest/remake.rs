@@ -14,6 +14,8 @@ use madang_inference::remote::InternalNetworks;
 use madang_search::{Library, Place};
 use madang_store::Store;
 use madang_store::ledger::Event;
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -223,7 +225,7 @@ impl Watch for InServer<'_> {
         {
             write(&app.settings.home.join(TOLD), &Told::Running { wish: self.wish, progress })?;
         }
-        upkeep::drain(&app.store, &app.index).await?;
+        upkeep::drain_all(app).await?;
         upkeep::reshelve(app).await?;
         Ok(!app.shutdown.is_cancelled())
     }
@@ -241,13 +243,27 @@ pub async fn complete(store: &Store, index: &Arc<Library>) -> anyhow::Result<()>
     batch.flush().await
 }
 
+/// Leaves a wish, unless one is there: the server carries out one at a time.
+fn leave(home: &Path, wish: &Wish) -> anyhow::Result<()> {
+    let (own, shared) = (home.join(format!("index-wish-{}.json", wish.id)), home.join(WISH));
+    write(&own, wish)?;
+    let left = renameat_with(CWD, &own, CWD, &shared, RenameFlags::NOREPLACE);
+    if left.is_err() {
+        let _ = std::fs::remove_file(&own);
+    }
+    match left {
+        Err(Errno::EXIST) => bail!("다른 명령이 색인을 다루고 있습니다. 그 일이 끝난 뒤 다시 해 주세요."),
+        left => left.with_context(|| format!("{} 파일을 쓸 수 없습니다", shared.display())),
+    }
+}
+
 /// Asks the running server, and waits for what it tells.
 ///
 /// # Errors
-/// What the server could not do; a home folder that cannot be written.
+/// What the server could not do; another wish that is not done yet; a home folder that cannot be written.
 pub async fn ask(home: &Path, what: What, mut progress: impl FnMut(Rebuild)) -> anyhow::Result<Outcome> {
     let id = uuid::Uuid::now_v7();
-    write(&home.join(WISH), &Wish { id, what })?;
+    leave(home, &Wish { id, what })?;
     let mut gone = 0;
     while gone < GONE {
         match read::<Told>(&home.join(TOLD)) {
@@ -273,4 +289,21 @@ fn write<T: Serialize>(path: &Path, value: &T) -> anyhow::Result<()> {
     std::fs::write(&temporary, serde_json::to_vec(value)?)
         .and_then(|()| std::fs::rename(&temporary, path))
         .with_context(|| format!("{} 파일을 쓸 수 없습니다", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_second_wish_does_not_take_the_place_of_the_first() {
+        let home = tempfile::tempdir().expect("folder");
+        let first = Wish { id: uuid::Uuid::now_v7(), what: What::Rebuild };
+        leave(home.path(), &first).expect("left");
+        let refused = ask(home.path(), What::Check, |_| {}).await.expect_err("one is there");
+        assert!(refused.to_string().contains("다른 명령"), "{refused}");
+        let kept: Wish = read(&home.path().join(WISH)).expect("a wish");
+        assert_eq!((kept.id, kept.what), (first.id, first.what));
+        assert_eq!(std::fs::read_dir(home.path()).expect("folder").count(), 1, "nothing is left beside it");
+    }
 }

@@ -40,13 +40,7 @@ pub async fn open_index(dir: &Path, place: Place, store: &Store) -> anyhow::Resu
     let (root, at) = (dir.to_owned(), place.clone());
     let (index, fresh) = blocking::run(move || open_or_recreate(&root, &at)).await??;
     let index = Arc::new(index);
-    // Only now: the index is locked to this process, so nobody else is reading documents.
-    let interrupted = store.recover_documents().await?;
-    if !interrupted.is_empty() {
-        tracing::warn!(documents = interrupted.len(), "documents were being read when the server ended");
-    }
-    remove_from(&index, interrupted).await?;
-    while drain_step(store, |gone| remove_from(&index, gone)).await? {}
+    recover(store, &index).await?;
     if fresh {
         return Ok((index, Todo::All));
     }
@@ -68,6 +62,21 @@ pub async fn open_index(dir: &Path, place: Place, store: &Store) -> anyhow::Resu
     let root = dir.to_owned();
     let index = blocking::run(move || Library::recreate(&root, &place)).await??;
     Ok((Arc::new(index), Todo::All))
+}
+
+/// Takes out of the index what was being read or had been deleted when the process ended. Only for an index that is
+/// open here, and so locked to this process: nobody else is reading documents.
+///
+/// # Errors
+/// Those of database and index.
+pub async fn recover(store: &Store, index: &Arc<Library>) -> anyhow::Result<()> {
+    let interrupted = store.recover_documents().await?;
+    if !interrupted.is_empty() {
+        tracing::warn!(documents = interrupted.len(), "documents were being read when the server ended");
+    }
+    remove_from(index, interrupted).await?;
+    while drain_step(store, |gone| remove_from(index, gone)).await? {}
+    Ok(())
 }
 
 /// What the index should hold.
@@ -123,7 +132,7 @@ pub(super) async fn keep(app: App) {
     until_done(&app, || fill(&app, &todo)).await;
     app.ingest.set_rebuild(None);
     while !app.shutdown.is_cancelled() {
-        until_done(&app, || drain(&app.store, &app.index)).await;
+        until_done(&app, || drain_all(&app)).await;
         until_done(&app, || reshelve(&app)).await;
         until_done(&app, || retitle(&app)).await;
         if app.ingest.take_unmerged() {
@@ -149,16 +158,27 @@ async fn until_done<F: Future<Output = anyhow::Result<()>>>(app: &App, work: imp
     }
 }
 
-/// Takes deleted documents out of the index.
+/// Takes deleted documents out of the index; `true` if there were any.
 ///
 /// # Errors
 /// Those of database and index; what is left is done by the next call.
-pub async fn drain(store: &Store, index: &Arc<Serving>) -> anyhow::Result<()> {
+pub async fn drain(store: &Store, index: &Arc<Serving>) -> anyhow::Result<bool> {
     let remove = |gone: Vec<DocumentId>| {
         let index = Arc::clone(index);
         async move { anyhow::Ok(blocking::run(move || index.remove_documents(&gone)).await??) }
     };
-    while drain_step(store, remove).await? {}
+    let mut any = false;
+    while drain_step(store, remove).await? {
+        any = true;
+    }
+    Ok(any)
+}
+
+/// As [`drain`]; documents that waited for it are read now.
+pub(super) async fn drain_all(app: &App) -> anyhow::Result<()> {
+    if drain(&app.store, &app.index).await? {
+        app.ingest.wake();
+    }
     Ok(())
 }
 
@@ -235,7 +255,7 @@ struct AtStart<'a>(&'a App);
 impl Watch for AtStart<'_> {
     async fn step(&mut self, progress: Option<Rebuild>) -> anyhow::Result<bool> {
         self.0.ingest.set_rebuild(progress.filter(|p| p.total > 0));
-        drain(&self.0.store, &self.0.index).await?;
+        drain_all(self.0).await?;
         // Stopped half-way, the count differs at the next start, which begins anew.
         Ok(!self.0.shutdown.is_cancelled())
     }

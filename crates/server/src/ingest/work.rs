@@ -7,7 +7,7 @@ use madang_documents::{Extracted, ReadError};
 use madang_domain::{DocumentId, Grade, PassageId};
 use madang_search::{IndexedPassage, SearchError};
 use madang_store::StoreError;
-use madang_store::ingest::{Job, ReadDocument};
+use madang_store::ingest::{Job, MadeReady, ReadDocument};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio_util::sync::CancellationToken;
@@ -70,7 +70,17 @@ pub(super) async fn process(app: &App, job: Job, stop: &CancellationToken) {
         }
         Err(setback) => setback,
     };
-    leave_index(app, document).await;
+    // A database that failed just after it had made the document ready: it is, and its passages belong into the index.
+    match is_ready(app, document).await {
+        Some(true) => {
+            tracing::warn!(%document, "document ready; the upkeep looks at its grade and title");
+            app.ingest.regraded(job.collection);
+            return app.ingest.retitled(document);
+        }
+        Some(false) => leave_index(app, document).await,
+        // The next start finds it as it is.
+        None => return,
+    }
     match setback {
         Setback::Stopped if app.shutdown.is_cancelled() => until_stored(app, document, None).await,
         // Its new state is in the database already.
@@ -109,17 +119,30 @@ async fn ready(app: &App, job: &Job, stop: &CancellationToken) -> Result<usize, 
         app.ingest.set_percent(job.document, INDEXING + u8::try_from(share).unwrap_or(0));
     }
     let Some(made) = app.store.make_ready(job.document).await? else { return Err(Setback::Stopped) };
-    // Whoever changed the grade meanwhile did not see this document among the ready ones.
-    if app.store.document_grade(job.document).await?.is_some_and(|now| now != grade) {
-        app.ingest.regraded(job.collection);
+    settle(app, job, grade, made).await;
+    Ok(total)
+}
+
+/// What becoming ready leaves to do. The document is ready, whatever comes of it.
+async fn settle(app: &App, job: &Job, grade: Grade, made: MadeReady) {
+    match app.store.document_grade(job.document).await {
+        Ok(now) if now.is_none_or(|now| now == grade) => {}
+        // Whoever changed the grade meanwhile did not see this document among the ready ones.
+        Ok(_) => app.ingest.regraded(job.collection),
+        Err(error) => {
+            tracing::error!(document = %job.document, %error, "the grade is looked at by the upkeep");
+            app.ingest.regraded(job.collection);
+        }
+    }
+    if made.title != job.title {
+        app.ingest.retitled(job.document);
     }
     if made.replaced {
         app.ingest.removed(&[]);
     }
-    if let Some(original) = made.unused_original {
-        super::sweep_originals(app, vec![original]).await;
+    if !made.unused_originals.is_empty() {
+        super::sweep_originals(app, made.unused_originals).await;
     }
-    Ok(total)
 }
 
 /// Reads the original in the child process; ends the child when stopped.
@@ -192,6 +215,21 @@ async fn leave_index(app: &App, document: DocumentId) {
             tracing::error!(%document, %error, "removal from the index could not be noted");
         }
         app.ingest.removed(&[]);
+    }
+}
+
+/// Did the document become ready? Asks until the database answers; `None` where the server stops before.
+async fn is_ready(app: &App, document: DocumentId) -> Option<bool> {
+    let mut pause = super::PAUSE;
+    loop {
+        match app.store.was_made_ready(document).await {
+            Ok(ready) => return Some(ready),
+            Err(error) => tracing::error!(%document, %error, "state of the document could not be asked for"),
+        }
+        tokio::select! {
+            _ = app.shutdown.cancelled() => return None,
+            _ = tokio::time::sleep(pause) => pause = (pause * 2).min(LONGEST_PAUSE),
+        }
     }
 }
 

@@ -17,11 +17,13 @@ use madang_domain::{CollectionId, Grade, Scope};
 use madang_store::auth::{HeldPost, parse_id};
 use madang_store::collections::{Because, CollectionReader, CollectionSummary, NamedReaders};
 use madang_store::people::Department;
-use madang_store::watched::{Looked, WatchedFolder};
+use madang_store::watched::WatchedFolder;
 use serde::Deserialize;
 
 /// Documents on one page.
 const PER_PAGE: usize = 50;
+/// Withdrawn documents listed below the others, latest first.
+const WITHDRAWN_SHOWN: i64 = 50;
 /// People listed by name under "누가 볼 수 있나요?".
 const PEOPLE_SHOWN: usize = 200;
 
@@ -94,11 +96,16 @@ async fn one(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Path<St
     let people = app.store.collection_readers(scope, id).await?;
     let departments = app.store.departments().await?;
     let can_lower = summary.owner_department.is_some_and(|d| scope.manages(d));
-    let Followed { folder, skipped, choices } = followed(&app, &reader, &summary).await?;
+    let Followed { folder, skipped, choices, choices_note } = followed(&app, &reader, &summary).await?;
+    let can_edit = summary.can_change && scope_may_write(scope);
+    let withdrawn = match can_edit {
+        true => app.store.withdrawn_documents(scope, id, WITHDRAWN_SHOWN).await?,
+        false => Vec::new(),
+    };
     render(CollectionPage {
         frame: frame(&app, &reader, &uri).await?,
         l,
-        can_edit: summary.can_change && scope_may_write(scope),
+        can_edit,
         documents: documents.into_iter().map(|d| document_row(Item::new(&app, d), app.store.now(), l)).collect(),
         passages: summary.passages,
         bytes: size::bytes(summary.bytes),
@@ -121,15 +128,17 @@ async fn one(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Path<St
             .await?
             .map(|q| (q.waiting, q.owners, q.per_minute, q.seconds.map(|s| s.div_ceil(60)))),
         folder: folder.map(|f| folder_panel(f, skipped, app.store.now(), l)),
-        folders: choices.filter(|_| scope_may_write(scope)),
+        folders: choices.filter(|_| can_edit),
+        folders_note: choices_note,
+        withdrawn: withdrawn.into_iter().map(|d| (d.id, d.title, when::date(d.updated_at))).collect(),
         row: row(summary, app.store.now(), l),
     })
 }
 
 fn folder_panel(folder: WatchedFolder, skipped: Vec<(String, usize)>, now: i64, l: Lang) -> FolderPanel {
-    let Looked { files, added, changed, moved, removed, .. } = folder.summary;
     let looked = folder.looked_at.map(|at| when::ago(at, now, l));
-    FolderPanel { path: folder.path, looked, error: folder.error, files, added, changed, moved, removed, skipped }
+    let stopped = !folder.allowed && folder.error.is_some();
+    FolderPanel { path: folder.path, looked, error: folder.error, stopped, found: folder.summary, skipped }
 }
 
 /// A page is shown to browsers and read-only tokens alike; only the former may be offered changes.

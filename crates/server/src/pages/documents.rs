@@ -81,8 +81,9 @@ async fn document(
             previous: (current > 1).then(|| format!("/documents/{id}?page={}", current - 1)),
             next: (current < pages).then(|| format!("/documents/{id}?page={}", current + 1)),
         },
-        can_edit: view.can_change,
+        can_edit: view.can_change && scope.token().is_none(),
         superseded: view.state == DocumentState::Superseded,
+        withdrawn: view.state == DocumentState::Superseded && view.superseded_by.is_none(),
         newest: versions.iter().find(|d| d.state == DocumentState::Ready).map(|d| d.id),
         versions: versions.into_iter().map(version).collect(),
     })

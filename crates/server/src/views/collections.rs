@@ -3,6 +3,7 @@
 use super::{Choice, Frame, Lang, Pager, SafeHtml};
 use askama::Template;
 use madang_domain::{CollectionId, DepartmentId, DocumentId, Grade};
+use madang_store::watched::Looked;
 
 /// `/collections`
 #[derive(Template)]
@@ -66,6 +67,10 @@ pub struct CollectionPage {
     pub folder: Option<FolderPanel>,
     /// Folders that it could follow; `None` where the department has no share, or the reader may not choose.
     pub folders: Option<Vec<String>>,
+    /// Why these may be out of date or missing, in Korean.
+    pub folders_note: Option<String>,
+    /// Documents whose files are gone, for those who may delete them: with title and date of their last change.
+    pub withdrawn: Vec<(DocumentId, String, String)>,
 }
 
 pub struct FolderPanel {
@@ -75,11 +80,10 @@ pub struct FolderPanel {
     pub looked: Option<String>,
     /// Why it could not be brought in step.
     pub error: Option<String>,
-    pub files: usize,
-    pub added: usize,
-    pub changed: usize,
-    pub moved: usize,
-    pub removed: usize,
+    /// Until somebody connects it anew.
+    pub stopped: bool,
+    /// By the last look that was not in vain.
+    pub found: Looked,
     /// Why files are not taken in, and how many.
     pub skipped: Vec<(String, usize)>,
 }
@@ -159,6 +163,8 @@ pub struct DocumentPage {
     pub can_edit: bool,
     /// A newer version took its place, or its file is gone from the folder.
     pub superseded: bool,
+    /// Without a successor: its file is gone.
+    pub withdrawn: bool,
     /// The version in its place.
     pub newest: Option<DocumentId>,
     /// Other versions: id, file name, when it was added, whether it is the one that is found.

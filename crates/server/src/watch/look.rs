@@ -1,18 +1,17 @@
 //! One look into a followed folder: what is new, changed, moved or gone, and taking it over into the collection. Nothing
-//! is removed unless the whole folder could be read.
+//! is removed unless the whole folder could be read, nor much at once unless somebody says that it is on purpose.
 
 use super::share::{Folder, Seen, Share, ShareError};
 use crate::app::App;
 use crate::blocking;
 use crate::ingest::sweep_originals;
-use crate::names::split_name;
-use madang_store::StoreError;
+use crate::names::{clean_name, split_name};
 use madang_store::documents::NewDocument;
-use madang_store::watched::{Looked, WatchedFile, WatchedFolder};
-use std::collections::{BTreeMap, HashMap};
+use madang_store::watched::{LetGo, Looked, WatchedFile, WatchedFolder};
+use madang_store::{Incoming, Originals, StoreError};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io::Read;
 use std::sync::Arc;
-use unicode_normalization::UnicodeNormalization;
 
 /// A file that changed this short a time ago (milliseconds) may still be being written: it waits for the next look.
 const SETTLING: i64 = 3_000;
@@ -23,21 +22,28 @@ const READABLE: [&str; 17] = [
     "log",
 ];
 
+/// Files of which so many may be gone at once without a question; above, if they are more than half of what is known.
+const FEW: usize = 5;
+/// Why a file is not taken in that may not be read. It is tried again at every look: rights change without a trace.
+const UNREADABLE: &str = "읽을 권한이 없는 파일입니다. 공유 폴더에서 권한을 확인해 주세요.";
+
 /// Why a look came to nothing, in Korean.
 #[derive(Debug, thiserror::Error)]
 pub enum LookError {
     #[error("이 부서의 공유 폴더가 서버에 등록되어 있지 않습니다. 운영자에게 등록을 부탁해 주세요.")]
     NoShare,
     #[error(
-        "폴더가 비어 있습니다. 공유가 끊긴 것일 수 있어 문서를 그대로 두었습니다. 정말 비웠다면 연결을 끊고 문서를 지워 주세요."
+        "폴더를 연결한 사람이 더는 이 모음을 바꿀 수 없어 맞추기를 멈췄습니다. 문서는 그대로 두었습니다. 부서의 다른 분이 다시 연결해 주세요."
     )]
-    Empty,
+    NoRight,
     #[error(transparent)]
     Share(#[from] ShareError),
     #[error("지금은 저장할 수 없습니다. 다음에 다시 맞춥니다.")]
     Store(#[from] StoreError),
     #[error("지금은 읽을 수 없습니다. 다음에 다시 맞춥니다.")]
     Io(#[from] std::io::Error),
+    #[error("서버가 멈추는 중입니다.")]
+    Stopped,
 }
 
 /// Brings the collection in step with its folder.
@@ -45,34 +51,56 @@ pub enum LookError {
 /// # Errors
 /// What stood in the way; what was taken over until then stays.
 pub async fn look(app: &App, folder: &WatchedFolder, share: Option<&Share>) -> Result<Looked, LookError> {
+    if !folder.allowed {
+        return Err(LookError::NoRight);
+    }
     let share = share.ok_or(LookError::NoShare)?.clone();
     let path = folder.path.clone();
-    let (root, seen) = blocking::run(move || -> Result<_, ShareError> {
+    let listed = move || -> Result<_, ShareError> {
         let root = share.open(&path)?;
         let seen = root.files()?;
         Ok((Arc::new(root), seen))
-    })
-    .await??;
+    };
+    let (root, seen) = ask(app, folder, listed).await??;
     let known = app.store.watched_files(folder.collection).await?;
-    if seen.is_empty() && known.iter().any(|f| f.document.is_some()) {
-        return Err(LookError::Empty);
-    }
-    let mut step = Step { app, folder, root, looked: Looked { files: seen.len(), ..Looked::default() } };
+    let documents = known.iter().filter(|f| f.document.is_some()).count();
+    let looked = Looked { files: seen.len(), ..Looked::default() };
+    let room = app.store.folder_room(folder.collection).await?;
+    let mut step = Step { app, folder, root, looked, room, left: HashSet::new() };
     let Difference { fresh, mut gone } = difference(known, seen, app.store.clock().now_ms());
     for (file, before) in fresh {
         if app.shutdown.is_cancelled() {
-            return Ok(step.looked);
+            return Err(LookError::Stopped);
         }
         step.take_over(file, before, &mut gone).await?;
     }
-    for file in gone.into_values() {
-        step.looked.removed += 1;
-        if let Some(original) = app.store.remove_file(folder, &file).await? {
-            sweep_originals(app, vec![original]).await;
-        }
-        app.ingest.removed(file.document.as_slice());
+    // One of those that were left may be the same file at another place.
+    gone.retain(|_, file| !step.left.contains(&file.bytes));
+    let missing = gone.values().filter(|f| f.document.is_some()).count();
+    if missing > folder.removal_allowed && is_doubtful(missing, documents, step.looked.files) {
+        step.looked.missing = missing;
+        gone.retain(|_, file| file.document.is_none());
     }
+    step.remove(gone).await?;
     Ok(step.looked)
+}
+
+/// Asks the folder's share, which may not answer: then the server may still stop.
+async fn ask<T: Send + 'static>(
+    app: &App,
+    folder: &WatchedFolder,
+    call: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, LookError> {
+    let door = app.watch.door(&folder.department_name);
+    tokio::select! {
+        () = app.shutdown.cancelled() => Err(LookError::Stopped),
+        told = door.through(call) => Ok(told?),
+    }
+}
+
+/// Is it more likely that a disk went away than that somebody removed so many files?
+fn is_doubtful(missing: usize, documents: usize, seen: usize) -> bool {
+    seen == 0 || (missing > FEW && missing * 2 > documents)
 }
 
 /// What a folder holds against what was known of it.
@@ -89,7 +117,9 @@ fn difference(known: Vec<WatchedFile>, seen: Vec<Seen>, now: i64) -> Difference 
     let mut fresh = Vec::new();
     for file in seen {
         let before = gone.remove(&file.path);
-        let same = before.as_ref().is_some_and(|b| b.bytes == file.bytes && b.modified == file.modified);
+        let same = before.as_ref().is_some_and(|b| {
+            b.bytes == file.bytes && b.modified == file.modified && b.reason.as_deref() != Some(UNREADABLE)
+        });
         // A time ahead of ours tells nothing.
         let settled = !(0..SETTLING).contains(&now.saturating_sub(file.modified));
         if !same && settled {
@@ -104,6 +134,18 @@ struct Step<'a> {
     folder: &'a WatchedFolder,
     root: Arc<Folder>,
     looked: Looked,
+    /// How many more documents of the folder may wait to be read.
+    room: usize,
+    /// Sizes of the files that are left to a later look.
+    left: HashSet<i64>,
+}
+
+/// What copying a file came to.
+enum Copied {
+    Whole(Incoming),
+    /// Gone, held by its writer, or grown too large meanwhile: the next look sees it again.
+    Not,
+    Refused,
 }
 
 impl Step<'_> {
@@ -122,17 +164,26 @@ impl Step<'_> {
             reason: None,
         };
         if let Some(reason) = refusal(&file, self.app.settings.max_upload) {
-            self.looked.skipped += 1;
-            return Ok(self.app.store.note_file(self.folder, &WatchedFile { reason: Some(reason), ..file }).await?);
+            return self.refuse(file, before, reason).await;
         }
-        let gate = self.app.originals.adding().await;
-        // Gone or locked by its writer: the next look sees it again.
-        let Some((original, bytes)) = self.store_original(&file.path).await? else { return Ok(()) };
+        if self.room == 0 {
+            self.looked.left += 1;
+            self.left.insert(file.bytes);
+            return Ok(());
+        }
+        let incoming = match self.copy(&file.path).await? {
+            Copied::Whole(incoming) => incoming,
+            Copied::Not => return Ok(()),
+            Copied::Refused => return self.refuse(file, before, UNREADABLE.to_owned()).await,
+        };
+        let original = incoming.digest();
+        let bytes = i64::try_from(incoming.written()).unwrap_or(i64::MAX);
         let file = WatchedFile { original: Some(original.clone()), bytes, ..file };
         if let Some(same) = before.as_ref().filter(|b| b.original.as_ref() == Some(&original)) {
             return Ok(self.app.store.note_file(self.folder, &WatchedFile { document: same.document, ..file }).await?);
         }
-        let (title, format) = split_name(&name_of(&file.path));
+        let name = clean_name(&file.path);
+        let (title, format) = split_name(&name);
         let moved = gone.iter().find(|(_, g)| g.original.as_ref() == Some(&original)).map(|(path, _)| path.clone());
         if before.is_none()
             && let Some(from) = moved
@@ -140,53 +191,95 @@ impl Step<'_> {
         {
             self.looked.moved += 1;
             let to = WatchedFile { document: old.document, ..file };
-            self.app.store.move_file(self.folder, &from, &to, &title).await?;
+            self.app.store.move_file(self.folder, &from, &to, &name, &title).await?;
             old.document.into_iter().for_each(|document| self.app.ingest.retitled(document));
             return Ok(());
         }
-        let replaces = before.as_ref().and_then(|b| b.document);
-        match replaces {
-            Some(_) => self.looked.changed += 1,
-            None => self.looked.added += 1,
+        match before.is_some_and(|b| b.document.is_some()) {
+            true => self.looked.changed += 1,
+            false => self.looked.added += 1,
         }
-        let file_name = name_of(&file.path);
-        let new = NewDocument { title, file_name, format, original: original.clone(), bytes, replaces };
-        let added = self.app.store.take_in_file(self.folder, file.clone(), new.clone()).await;
-        let added = match added {
-            // The document before was deleted by hand: the file is a new one.
-            Err(StoreError::NotFound) => {
-                self.app.store.take_in_file(self.folder, file, NewDocument { replaces: None, ..new }).await
-            }
-            other => other,
-        };
+        let new = NewDocument { title, file_name: name, format, original, bytes, replaces: None };
+        self.take_in(incoming, file, new).await
+    }
+
+    /// Stores what was copied and adds its document.
+    async fn take_in(&mut self, incoming: Incoming, file: WatchedFile, new: NewDocument) -> Result<(), LookError> {
+        let original = new.original.clone();
+        let gate = self.app.originals.adding().await;
+        blocking::run(move || incoming.store()).await??;
+        let taken = self.app.store.take_in_file(self.folder, file, new).await;
         drop(gate);
-        if !matches!(added, Ok(Some(_))) {
+        if !matches!(taken, Ok(Some(_))) {
             sweep_originals(self.app, vec![original]).await;
         }
+        let taken = taken?.ok_or(LookError::NoRight)?;
+        if !taken.duplicate {
+            self.room = self.room.saturating_sub(1);
+        }
+        self.let_go(taken.gone).await;
         self.app.ingest.wake();
-        added?;
         Ok(())
     }
 
-    /// Copies a file to the originals; digest and size.
-    async fn store_original(&self, path: &str) -> Result<Option<(String, i64)>, LookError> {
+    /// Notes why a file is not taken in; what it held before stays its own.
+    async fn refuse(
+        &mut self,
+        file: WatchedFile,
+        before: Option<WatchedFile>,
+        reason: String,
+    ) -> Result<(), LookError> {
+        self.looked.skipped += 1;
+        let (document, original) = before.map(|b| (b.document, b.original)).unwrap_or_default();
+        let file = WatchedFile { document, original, reason: Some(reason), ..file };
+        Ok(self.app.store.note_file(self.folder, &file).await?)
+    }
+
+    async fn remove(&mut self, gone: BTreeMap<String, WatchedFile>) -> Result<(), LookError> {
+        for file in gone.into_values() {
+            self.looked.removed += 1;
+            let gone = self.app.store.remove_file(self.folder, &file).await?;
+            self.let_go(gone).await;
+        }
+        Ok(())
+    }
+
+    /// Ends the reading of documents that are gone, and what is left of them on the disk.
+    async fn let_go(&self, gone: LetGo) {
+        if !gone.documents.is_empty() {
+            self.app.ingest.removed(&gone.documents);
+        }
+        if !gone.unused.is_empty() {
+            sweep_originals(self.app, gone.unused).await;
+        }
+    }
+
+    /// Copies a file beside the originals. Nobody waits for it but this folder.
+    async fn copy(&self, path: &str) -> Result<Copied, LookError> {
         let (root, path, originals) = (Arc::clone(&self.root), path.to_owned(), self.app.originals.clone());
         let most = self.app.settings.max_upload as u64;
-        Ok(blocking::run(move || -> Result<Option<(String, i64)>, StoreError> {
-            let Ok(mut file) = root.file(&path) else { return Ok(None) };
-            let mut incoming = originals.receive()?;
-            let mut chunk = vec![0; CHUNK];
-            loop {
-                let Ok(read) = file.read(&mut chunk) else { return Ok(None) };
-                incoming.write(chunk.get(..read).unwrap_or_default())?;
-                if read == 0 || incoming.written() > most {
-                    break;
-                }
-            }
-            let bytes = i64::try_from(incoming.written()).unwrap_or(i64::MAX);
-            Ok(Some((incoming.store()?, bytes)))
-        })
-        .await??)
+        let copied = ask(self.app, self.folder, move || copy(&root, &path, &originals, most)).await?;
+        Ok(copied?)
+    }
+}
+
+fn copy(root: &Folder, path: &str, originals: &Originals, most: u64) -> Result<Copied, StoreError> {
+    let mut file = match root.file(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => return Ok(Copied::Refused),
+        Err(_) => return Ok(Copied::Not),
+    };
+    let mut incoming = originals.receive()?;
+    let mut chunk = vec![0; CHUNK];
+    loop {
+        let Ok(read) = file.read(&mut chunk) else { return Ok(Copied::Not) };
+        incoming.write(chunk.get(..read).unwrap_or_default())?;
+        if incoming.written() > most {
+            return Ok(Copied::Not);
+        }
+        if read == 0 {
+            return Ok(Copied::Whole(incoming));
+        }
     }
 }
 
@@ -201,11 +294,6 @@ fn refusal(file: &WatchedFile, most: usize) -> Option<String> {
     }
     let too_large = usize::try_from(file.bytes).is_ok_and(|b| b > most);
     too_large.then(|| format!("한 파일은 {}MB까지 읽습니다. 나누어 저장해 주세요.", most >> 20))
-}
-
-/// The last part, composed: some file systems keep Hangul decomposed.
-fn name_of(path: &str) -> String {
-    path.rsplit('/').next().unwrap_or_default().nfc().collect()
 }
 
 /// Reasons and how many files each keeps out.
@@ -248,6 +336,32 @@ mod tests {
         let fresh: Vec<_> = found.fresh.iter().map(|(f, before)| (f.path.as_str(), before.is_some())).collect();
         assert_eq!(fresh, [("바뀐다", true), ("새것", false), ("미래", false)]);
         assert_eq!(found.gone.keys().collect::<Vec<_>>(), ["없다"]);
+        // What could not be read is tried again, though it looks as it did.
+        let unreadable = WatchedFile { reason: Some(UNREADABLE.into()), ..known("잠긴 것", 1) };
+        assert_eq!(difference(vec![unreadable], vec![seen("잠긴 것", 1)], now).fresh.len(), 1);
+    }
+
+    #[test]
+    fn much_that_is_gone_at_once_is_asked_about() {
+        assert!(is_doubtful(1, 1, 0), "an empty folder");
+        assert!(is_doubtful(6, 11, 5));
+        assert!(!is_doubtful(6, 12, 6), "half of it");
+        assert!(!is_doubtful(5, 5, 1), "a few");
+    }
+
+    #[test]
+    fn a_file_that_grows_too_large_is_not_stored() {
+        let dir = tempfile::tempdir().expect("folder");
+        let share = Share { department: "세정과".into(), root: dir.path().join("share") };
+        std::fs::create_dir(&share.root).expect("folder");
+        std::fs::write(share.root.join("대장.txt"), "가나다").expect("file");
+        let root = share.open("").expect("open");
+        let originals = Originals::open(&dir.path().join("originals")).expect("originals");
+        assert!(matches!(copy(&root, "대장.txt", &originals, 8), Ok(Copied::Not)));
+        assert!(matches!(copy(&root, "없다.txt", &originals, 9), Ok(Copied::Not)));
+        let Ok(Copied::Whole(incoming)) = copy(&root, "대장.txt", &originals, 9) else { panic!("it fits") };
+        let digest = incoming.digest();
+        assert_eq!(incoming.store().expect("stored"), digest);
     }
 
     #[test]

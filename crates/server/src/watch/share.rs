@@ -2,7 +2,8 @@
 //! to lead the server elsewhere, so every path is resolved by the kernel beneath the share, without links. What becomes
 //! of the files is not known here.
 
-use rustix::fs::{CWD, Dir, FileType, Mode, OFlags, ResolveFlags, fstat, openat2};
+use rustix::fs::{AtFlags, CWD, Dir, FileType, Mode, OFlags, ResolveFlags, openat2, statat};
+use rustix::io::Errno;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -55,6 +56,10 @@ pub enum ShareError {
     TooMany,
     #[error("폴더가 너무 깊습니다. 아래 폴더를 골라 연결해 주세요.")]
     TooDeep,
+    #[error(
+        "‘{0}’에 다른 저장 장치가 연결되어 있어 이 폴더를 맞출 수 없습니다. 아래 폴더를 골라 따로 연결해 주세요. 문서는 그대로 두었습니다."
+    )]
+    Mounted(String),
     #[error("이름이 UTF-8이 아닌 파일이 있습니다: {0}")]
     Name(String),
 }
@@ -71,7 +76,7 @@ impl Share {
         let root = openat2(CWD, &self.root, directory(), Mode::empty(), ResolveFlags::NO_MAGICLINKS);
         let root = root.map_err(closed)?;
         let path = if path.is_empty() { "." } else { path };
-        open_beneath(root.as_fd(), Path::new(path), directory()).map(Folder).map_err(closed)
+        open_beneath(root.as_fd(), Path::new(path), directory(), ResolveFlags::empty()).map(Folder).map_err(closed)
     }
 
     /// Paths of the subfolders, two levels deep, the share itself as an empty one.
@@ -98,7 +103,8 @@ impl Folder {
     /// All files below the folder by path, without hidden and temporary ones. Links are passed over.
     ///
     /// # Errors
-    /// When any part of it cannot be read: half a listing would look like deleted files.
+    /// When any folder of it cannot be read: half a listing would look like deleted files. So would that of a disk that
+    /// is mounted further down and goes away: there is to be none.
     pub fn files(&self) -> Result<Vec<Seen>, ShareError> {
         let mut out = Vec::new();
         let mut open = vec![(String::new(), 0)];
@@ -106,12 +112,12 @@ impl Folder {
             if depth > DEEPEST {
                 return Err(ShareError::TooDeep);
             }
-            let directory = self.directory(&path).map_err(closed)?;
+            let directory = self.directory(&path)?;
             for (name, kind) in entries(&directory)? {
-                let path = if path.is_empty() { name } else { format!("{path}/{name}") };
+                let below = if path.is_empty() { name.clone() } else { format!("{path}/{name}") };
                 match kind {
-                    FileType::Directory => open.push((path, depth + 1)),
-                    FileType::RegularFile => out.extend(self.seen(path)?),
+                    FileType::Directory => open.push((below, depth + 1)),
+                    FileType::RegularFile => out.extend(seen(&directory, &name, below)?),
                     _ => {}
                 }
                 if out.len() > MOST_FILES {
@@ -130,43 +136,51 @@ impl Folder {
     pub fn file(&self, path: &str) -> io::Result<File> {
         // A pipe must not hold the reader up.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::NOFOLLOW;
-        let file = File::from(open_beneath(self.0.as_fd(), Path::new(path), flags)?);
+        let file = File::from(open_beneath(self.0.as_fd(), Path::new(path), flags, ResolveFlags::NO_XDEV)?);
         if file.metadata()?.is_file() { Ok(file) } else { Err(io::ErrorKind::InvalidInput.into()) }
     }
 
-    fn directory(&self, path: &str) -> io::Result<OwnedFd> {
-        let path = if path.is_empty() { "." } else { path };
-        open_beneath(self.0.as_fd(), Path::new(path), directory())
+    fn directory(&self, path: &str) -> Result<OwnedFd, ShareError> {
+        let below = if path.is_empty() { "." } else { path };
+        let opened = open_beneath(self.0.as_fd(), Path::new(below), directory(), ResolveFlags::NO_XDEV);
+        opened.map_err(|error| match error {
+            Errno::XDEV => ShareError::Mounted(path.to_owned()),
+            error => closed(error),
+        })
     }
 
     fn subfolders(&self, path: &str) -> Result<Vec<String>, ShareError> {
-        let directory = self.directory(path).map_err(closed)?;
+        let directory = self.directory(path)?;
         let folders = entries(&directory)?.into_iter().filter(|(_, kind)| *kind == FileType::Directory);
         let mut out: Vec<String> =
             folders.map(|(name, _)| if path.is_empty() { name } else { format!("{path}/{name}") }).collect();
         out.sort();
         Ok(out)
     }
+}
 
-    /// `None` for one that went away meanwhile.
-    fn seen(&self, path: String) -> Result<Option<Seen>, ShareError> {
-        let stat = match self.file(&path).and_then(|file| Ok(fstat(&file)?)) {
-            Ok(stat) => stat,
-            Err(e) if matches!(e.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) => return Ok(None),
-            Err(e) => return Err(ShareError::Closed(e)),
-        };
-        let modified = stat.st_mtime.saturating_mul(1000).saturating_add(stat.st_mtime_nsec as i64 / 1_000_000);
-        Ok(Some(Seen { path, bytes: stat.st_size, modified }))
+/// A file of an open folder, not opened itself: whether it may be read shows when it is copied. `None` for one that went
+/// away meanwhile.
+fn seen(directory: &OwnedFd, name: &str, path: String) -> Result<Option<Seen>, ShareError> {
+    let stat = match statat(directory, name, AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => stat,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(error) => return Err(closed(error)),
+    };
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Ok(None);
     }
+    let modified = stat.st_mtime.saturating_mul(1000).saturating_add(stat.st_mtime_nsec as i64 / 1_000_000);
+    Ok(Some(Seen { path, bytes: stat.st_size, modified }))
 }
 
 fn directory() -> OFlags {
     OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC
 }
 
-fn open_beneath(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+fn open_beneath(root: BorrowedFd<'_>, path: &Path, flags: OFlags, also: ResolveFlags) -> Result<OwnedFd, Errno> {
     let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_SYMLINKS | ResolveFlags::NO_MAGICLINKS;
-    Ok(openat2(root, path, flags, Mode::empty(), resolve)?)
+    openat2(root, path, flags, Mode::empty(), resolve | also)
 }
 
 /// Names and kinds, without hidden and temporary files.
@@ -193,7 +207,7 @@ fn entries(directory: &OwnedFd) -> Result<Vec<(String, FileType)>, ShareError> {
 }
 
 fn kind_of(directory: &OwnedFd, name: &str) -> FileType {
-    let stat = rustix::fs::statat(directory, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW);
+    let stat = statat(directory, name, AtFlags::SYMLINK_NOFOLLOW);
     stat.map_or(FileType::Unknown, |s| FileType::from_raw_mode(s.st_mode))
 }
 
@@ -252,6 +266,33 @@ mod tests {
         assert_eq!(root.files().expect("files"), []);
         for path in ["글.txt", "길/비밀.txt", "../secret/비밀.txt"] {
             assert!(root.file(path).is_err(), "{path}");
+        }
+    }
+
+    #[test]
+    fn a_disk_further_down_is_not_followed() {
+        // Where Linux mounts terminals; a folder like any other but for being a disk of its own.
+        let share = share(Path::new("/dev"));
+        if fs::metadata("/dev/pts").is_err() {
+            return eprintln!("skipped: nothing is mounted at /dev/pts");
+        }
+        let root = share.open("").expect("open");
+        assert!(matches!(root.files(), Err(ShareError::Mounted(_))));
+        share.open("pts").expect("the disk itself").files().expect("files");
+    }
+
+    #[test]
+    fn a_file_that_may_not_be_read_ends_no_listing() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().expect("folder");
+        let file = dir.path().join("가.txt");
+        fs::write(&file, "가").expect("file");
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).expect("rights");
+        let root = share(dir.path()).open("").expect("open");
+        assert_eq!(root.files().expect("files").len(), 1);
+        match fs::File::open(&file) {
+            Ok(_) => eprintln!("skipped: this user may read everything"),
+            Err(_) => assert_eq!(root.file("가.txt").expect_err("closed").kind(), io::ErrorKind::PermissionDenied),
         }
     }
 

@@ -1,124 +1,16 @@
 //! The path of a collection and its documents through the database, on SQLite and, where `MADANG_TEST_POSTGRES` names
-//! an empty database, on PostgreSQL: who may read, who may change, grades, states of documents, ends of the process.
+//! a database, on PostgreSQL: who may read, who may change, grades, states of documents, ends of the process.
 
-use crate::collection_changes::{CollectionChange, NewCollection};
-use crate::collections::Because;
-use crate::documents::{DocumentState, NewDocument};
-use crate::ingest::{Job, MadeReady, ReadDocument};
-use crate::ledger::LedgerFilter;
-use crate::people::NewPerson;
-use crate::watched::WatchedFile;
-use crate::{Clock, Store, StoreError};
-use madang_domain::{CollectionId, DepartmentId, DocumentId, Grade, PassageDraft, PassageId, Role, Scope, Span};
-use std::sync::Arc;
-use std::sync::atomic::AtomicI64;
+mod house;
 
-struct House {
-    store: Store,
-    here: DepartmentId,
-    there: DepartmentId,
-    writer: Scope,
-    manager: Scope,
-    stranger: Scope,
-    security: Scope,
-    _home: tempfile::TempDir,
-}
-
-/// Databases to run on, each with a name.
-async fn houses() -> Vec<House> {
-    let mut urls = vec![None];
-    urls.extend(std::env::var("MADANG_TEST_POSTGRES").ok().map(|base| Some(format!("{base}_collect"))));
-    let mut out = Vec::new();
-    for url in urls {
-        out.push(House::open(url).await);
-    }
-    out
-}
-
-impl House {
-    async fn open(url: Option<String>) -> Self {
-        let home = tempfile::tempdir().expect("temporary folder");
-        let clock = Clock::Manual(Arc::new(AtomicI64::new(1_795_328_400_000)));
-        let store = match url {
-            Some(url) => Store::open(&url, clock).await.expect("PostgreSQL opens"),
-            None => Store::open_sqlite(&home.path().join("house.db"), clock).await.expect("SQLite opens"),
-        };
-        let here = store.create_department_locally("기록과", None).await.expect("department");
-        let there = store.create_department_locally("세무과", None).await.expect("department");
-        let person = async |login: &str, department, roles: &[Role]| {
-            let post = store.create_post_locally(department, login, roles).await.expect("post");
-            let new =
-                NewPerson { login: login.into(), name: login.into(), password_hash: String::new(), posts: vec![post] };
-            let id = store.create_person_locally(new).await.expect("person");
-            let secret = store.open_session(id, "127.0.0.1", "test").await.expect("session");
-            store.authenticate_session(&secret).await.expect("authentication").expect("signed in").scope
-        };
-        Self {
-            writer: person("c-writer", here, &[Role::Official]).await,
-            manager: person("c-manager", here, &[Role::Official, Role::Manager]).await,
-            stranger: person("c-stranger", there, &[Role::Official, Role::Manager]).await,
-            security: person("c-security", there, &[Role::Official, Role::Security]).await,
-            here,
-            there,
-            _home: home,
-            store,
-        }
-    }
-
-    async fn collection(&self, grade: Grade) -> CollectionId {
-        let new =
-            NewCollection { name: "기록물".into(), description: String::new(), department: Some(self.here), grade };
-        self.store.create_collection(&self.writer, new).await.expect("made")
-    }
-
-    async fn document(&self, collection: CollectionId, digest: char) -> DocumentId {
-        self.store.add_document(&self.writer, collection, new_document(digest)).await.expect("added").id
-    }
-
-    async fn claim(&self, document: DocumentId) -> Job {
-        self.store.claim_document(document).await.expect("claim").expect("waits")
-    }
-
-    async fn ready(&self, document: DocumentId) {
-        self.claim(document).await;
-        self.store.store_read_document(document, &read()).await.expect("stored").expect("still wanted");
-        self.store.make_ready(document).await.expect("ready").expect("still wanted");
-    }
-
-    async fn state(&self, document: DocumentId) -> DocumentState {
-        self.store.document(&self.writer, document).await.expect("document").state
-    }
-}
-
-fn new_document(digest: char) -> NewDocument {
-    NewDocument {
-        title: "기록물 편람".into(),
-        file_name: "기록물 편람.md".into(),
-        format: "MD".into(),
-        original: digest.to_string().repeat(64),
-        bytes: 10,
-        replaces: None,
-    }
-}
-
-fn read() -> ReadDocument {
-    let text = "보존기간은 10년이다. 폐기는 심의한다.";
-    let passage = |start: usize, end: usize| PassageDraft {
-        heading_path: vec!["보존".into()],
-        page: None,
-        page_estimated: false,
-        text: text.chars().skip(start).take(end - start).collect(),
-        span: Span { start, end },
-    };
-    ReadDocument {
-        format: "Markdown".into(),
-        text: text.into(),
-        pages: None,
-        pages_estimated: false,
-        warnings: Vec::new(),
-        passages: vec![passage(0, 12), passage(13, 21)],
-    }
-}
+use house::{houses, new_document, read};
+use madang_domain::{DepartmentId, Grade, PassageId};
+use madang_store::StoreError;
+use madang_store::collection_changes::{CollectionChange, NewCollection};
+use madang_store::collections::Because;
+use madang_store::documents::{DocumentState, NewDocument};
+use madang_store::ingest::MadeReady;
+use madang_store::ledger::LedgerFilter;
 
 fn lower(grade: Grade, reason: &str) -> CollectionChange {
     CollectionChange { grade: Some(grade), reason: Some(reason.into()), ..CollectionChange::default() }
@@ -242,92 +134,9 @@ async fn the_same_bytes_enter_once_and_replacement_waits_for_the_new_one() {
         house.claim(new).await;
         store.store_read_document(new, &read()).await.expect("stored").expect("wanted");
         let made = store.make_ready(new).await.expect("ready").expect("wanted");
-        assert_eq!(made, MadeReady { replaced: true, unused_original: None });
+        let title = new_document('d').title;
+        assert_eq!(made, MadeReady { title, replaced: true, unused_originals: Vec::new() });
         assert_eq!(house.state(old).await, DocumentState::Superseded);
-    }
-}
-
-#[tokio::test]
-async fn older_versions_stay_open_to_those_who_cited_them_and_are_found_no_more() {
-    for house in houses().await {
-        let (store, collection) = (&house.store, house.collection(Grade::Open).await);
-        let first = house.document(collection, 'b').await;
-        house.ready(first).await;
-        let cited = store.document_passages(&house.writer, first, 0, 9).await.expect("passages");
-        let replace = |old, digest| {
-            store.add_document(&house.writer, collection, NewDocument { replaces: Some(old), ..new_document(digest) })
-        };
-        let second = replace(first, 'c').await.expect("added").id;
-        // Meant for the first as well, and read after the second.
-        let third = replace(first, 'd').await.expect("added").id;
-        house.ready(second).await;
-        house.ready(third).await;
-        let listed = store.documents(&house.writer, collection, 0, 9).await.expect("list");
-        assert_eq!(listed.iter().map(|d| d.id).collect::<Vec<_>>(), [third]);
-        assert_eq!(store.collection_summary(&house.writer, collection).await.expect("summary").documents, 1);
-        let older = store.document_versions(&house.writer, third).await.expect("versions");
-        assert_eq!(
-            older.iter().map(|d| (d.id, d.superseded_by)).collect::<Vec<_>>(),
-            [(second, Some(third)), (first, Some(second))]
-        );
-        let ids: Vec<_> = cited.iter().map(|p| p.id).collect();
-        assert!(
-            store.passages(&house.writer, &ids).await.expect("query").is_empty(),
-            "a search finds the newest alone"
-        );
-        assert!(store.passages_to_index(first).await.expect("query").is_empty());
-        assert!(store.pending_index_removals(9).await.expect("queue").contains(&first));
-        for passage in &cited {
-            let around = store.surroundings(&house.writer, passage.id, 4).await.expect("still open");
-            assert_eq!(around.passage.text, passage.text);
-            let strange = store.surroundings(&house.stranger, passage.id, 4).await;
-            assert!(matches!(strange, Err(StoreError::NotFound)), "to its readers alone");
-        }
-        // The bytes of an older version may come back as the newest.
-        let back = replace(third, 'b').await.expect("added");
-        assert!(!back.duplicate);
-        house.ready(back.id).await;
-        let gone = store.delete_document(&house.writer, back.id).await.expect("deleted");
-        assert_eq!(gone.len(), 4, "with all its versions");
-        assert!(matches!(store.document(&house.writer, first).await, Err(StoreError::NotFound)));
-    }
-}
-
-#[tokio::test]
-async fn a_followed_folder_keeps_its_documents_in_step() {
-    for house in houses().await {
-        let (store, collection) = (&house.store, house.collection(Grade::Open).await);
-        let refused = store.connect_folder(&house.stranger, collection, "계획").await;
-        assert!(matches!(refused, Err(StoreError::NotFound)));
-        store.connect_folder(&house.writer, collection, "계획").await.expect("connected");
-        let folder = store.folder_to_look_at(collection).await.expect("query").expect("followed");
-        let file = |path: &str, digest: char| WatchedFile {
-            path: path.into(),
-            bytes: 10,
-            modified: 1,
-            original: Some(digest.to_string().repeat(64)),
-            document: None,
-            reason: None,
-        };
-        let added = store.take_in_file(&folder, file("가.md", 'a'), new_document('a')).await;
-        let first = added.expect("query").expect("followed").id;
-        house.ready(first).await;
-        let known = store.watched_files(collection).await.expect("files");
-        assert_eq!(known, [WatchedFile { document: Some(first), ..file("가.md", 'a') }]);
-        let moved = WatchedFile { path: "나/다.md".into(), ..known[0].clone() };
-        store.move_file(&folder, "가.md", &moved, "다").await.expect("moved");
-        let view = store.document(&house.writer, first).await.expect("document");
-        assert_eq!((view.title.as_str(), view.file_name.as_str(), view.state), ("다", "다.md", DocumentState::Ready));
-        store.remove_file(&folder, &moved).await.expect("removed");
-        assert_eq!(house.state(first).await, DocumentState::Superseded);
-        assert!(store.watched_files(collection).await.expect("files").is_empty());
-        store.disconnect_folder(&house.writer, collection).await.expect("ended");
-        let late = store.take_in_file(&folder, file("라.md", 'd'), new_document('d')).await.expect("query");
-        assert_eq!(late, None, "a look that was under way adds nothing any more");
-        let own =
-            NewCollection { name: "내 것".into(), description: String::new(), department: None, grade: Grade::Open };
-        let own = store.create_collection(&house.writer, own).await.expect("made");
-        assert!(matches!(store.connect_folder(&house.writer, own, "").await, Err(StoreError::Conflict(_))));
     }
 }
 
