@@ -1,5 +1,5 @@
-//! The tree over the record and what may be signed of it, on SQLite and, below the address that `MADANG_TEST_POSTGRES`
-//! names, on empty PostgreSQL databases, one for each test.
+//! The tree over the record and what may be signed of it, on SQLite and, where `MADANG_TEST_POSTGRES` names a database,
+//! in a schema of its own there.
 
 use crate::checkpoints::Due;
 use crate::ledger::Event;
@@ -17,24 +17,33 @@ struct House {
     _home: tempfile::TempDir,
 }
 
-/// Databases to run one test on.
-async fn houses(test: &str) -> Vec<House> {
-    let mut out = Vec::new();
-    for base in [None, std::env::var("MADANG_TEST_POSTGRES").ok()] {
-        let home = tempfile::tempdir().expect("temporary folder");
-        let url = match base {
-            Some(base) => format!("{base}_ledger_{test}"),
-            None if out.is_empty() => format!("sqlite://{}?mode=rwc", home.path().join("house.db").display()),
-            None => continue,
-        };
-        let store = Store::open(&url, Clock::System).await.expect("the database opens");
-        let key = SigningKey::generate("city/ledger", Purpose::Log).expect("a key");
-        out.push(House { store, url, key, _home: home });
+/// Databases to run on.
+async fn houses() -> Vec<House> {
+    let home = tempfile::tempdir().expect("temporary folder");
+    let url = format!("sqlite://{}?mode=rwc", home.path().join("house.db").display());
+    let mut out = vec![House::open(url, home).await];
+    match std::env::var("MADANG_TEST_POSTGRES") {
+        Ok(url) => {
+            sqlx::any::install_default_drivers();
+            let pool = sqlx::AnyPool::connect(&url).await.expect("PostgreSQL answers");
+            let name = format!("t{}", uuid::Uuid::now_v7().simple());
+            sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&pool).await.expect("schema");
+            let mark = if url.contains('?') { '&' } else { '?' };
+            let url = format!("{url}{mark}options=-c%20search_path%3D{name}");
+            out.push(House::open(url, tempfile::tempdir().expect("temporary folder")).await);
+        }
+        Err(_) => eprintln!("skipped: PostgreSQL, MADANG_TEST_POSTGRES is not set"),
     }
     out
 }
 
 impl House {
+    async fn open(url: String, home: tempfile::TempDir) -> Self {
+        let store = Store::open(&url, Clock::System).await.expect("the database opens");
+        let key = SigningKey::generate("city/ledger", Purpose::Log).expect("a key");
+        House { store, url, key, _home: home }
+    }
+
     async fn append(&self, records: usize) {
         for n in 0..records {
             self.store.record(Event::new("sign_in", None, json!({ "n": n }))).await.expect("appended");
@@ -86,7 +95,7 @@ impl House {
 
 #[tokio::test]
 async fn the_stored_tree_is_the_records_tree() {
-    for house in houses("tree").await {
+    for house in houses().await {
         assert_eq!(house.due().await, Due::Nothing);
         house.append(300).await;
         let first = house.sign().await;
@@ -116,7 +125,7 @@ async fn the_stored_tree_is_the_records_tree() {
 /// A transaction that is given up leaves neither a record nor a leaf.
 #[tokio::test]
 async fn record_and_leaf_stand_or_fall_together() {
-    for house in houses("together").await {
+    for house in houses().await {
         house.append(3).await;
         let mut tx = house.store.write().await.unwrap();
         tx.append(Event::new("sign_in", None, json!({}))).await.unwrap();
@@ -129,7 +138,7 @@ async fn record_and_leaf_stand_or_fall_together() {
 
 #[tokio::test]
 async fn records_of_an_older_database_are_taken_in_at_start() {
-    for house in houses("older").await {
+    for house in houses().await {
         house.append(700).await;
         let Due::Sign(expected) = house.due().await else { panic!("nothing due") };
         // As before the tree came, and as a process left it that was cut off half-way.
@@ -153,7 +162,7 @@ async fn records_of_an_older_database_are_taken_in_at_start() {
 
 #[tokio::test]
 async fn what_contradicts_the_tree_is_not_signed() {
-    for house in houses("tamper").await {
+    for house in houses().await {
         house.append(20).await;
         house.sign().await;
         house.append(10).await;
@@ -188,7 +197,7 @@ async fn what_contradicts_the_tree_is_not_signed() {
 
 #[tokio::test]
 async fn the_first_key_is_made_once_and_never_anew() {
-    for house in houses("key").await {
+    for house in houses().await {
         let other = SigningKey::generate("other", Purpose::Log).unwrap();
         assert!(house.store.insert_first_key(house.key.verifier(), "sealed").await.unwrap());
         assert!(!house.store.insert_first_key(other.verifier(), "sealed").await.unwrap());
@@ -202,7 +211,7 @@ async fn the_first_key_is_made_once_and_never_anew() {
 
 #[tokio::test]
 async fn cosignatures_are_added_to_the_checkpoint_that_they_are_of() {
-    for house in houses("cosign").await {
+    for house in houses().await {
         let witness = SigningKey::generate("w", Purpose::Witness).unwrap();
         house.append(2).await;
         let mut first = house.sign().await;
