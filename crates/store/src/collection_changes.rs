@@ -55,6 +55,8 @@ pub struct DeletedCollection {
 pub(crate) struct Held {
     pub(crate) owner_department: Option<DepartmentId>,
     grade: Grade,
+    /// Highest grade that it had before it was lowered.
+    regraded_from: Option<Grade>,
     everyone: bool,
 }
 
@@ -112,10 +114,12 @@ impl Store {
             may_lower(scope, held.owner_department, reason)?;
         }
         let everyone = held.everyone && grade != Grade::Classified;
+        let lowered = (grade < held.grade).then(|| held.regraded_from.map_or(held.grade, |g| g.max(held.grade)));
         sqlx::query(
             "UPDATE collections SET name = COALESCE($2, name), description = COALESCE($3, description), grade = $4, \
              everyone = $5, updated_at = $6, owner_department = COALESCE($7, owner_department), \
-             owner_person = CASE WHEN $7 IS NULL THEN owner_person ELSE NULL END WHERE id = $1",
+             owner_person = CASE WHEN $7 IS NULL THEN owner_person ELSE NULL END, \
+             regraded_from = COALESCE($8, regraded_from) WHERE id = $1",
         )
         .bind(id.to_string())
         .bind(name)
@@ -124,6 +128,7 @@ impl Store {
         .bind(i64::from(everyone))
         .bind(tx.now)
         .bind(change.department.map(|d| d.to_string()))
+        .bind(lowered.map(|g| g.letter()))
         .execute(&mut *tx.tx)
         .await?;
         let mut detail = json!({ "collection": id });
@@ -268,7 +273,7 @@ impl WriteTx {
     /// [`StoreError::NotFound`] when they may not even read it, [`StoreError::Denied`] when they may only read it.
     pub(crate) async fn changeable_collection(&mut self, scope: &Scope, id: CollectionId) -> Result<Held> {
         let row = sqlx::query(concat!(
-            "SELECT c.owner_department, c.grade, c.everyone, CASE WHEN ",
+            "SELECT c.owner_department, c.grade, c.regraded_from, c.everyone, CASE WHEN ",
             changeable!(),
             " THEN 1 ELSE 0 END AS can_change FROM collections c WHERE ",
             readable!(),
@@ -284,6 +289,7 @@ impl WriteTx {
         Ok(Held {
             owner_department: row.opt_parsed("owner_department")?,
             grade: row.parsed("grade")?,
+            regraded_from: row.opt_parsed("regraded_from")?,
             everyone: row.flag("everyone")?,
         })
     }

@@ -15,6 +15,9 @@ pub enum StoreError {
     /// Somebody else was faster, or something stands in the way.
     #[error("{0}")]
     Conflict(String),
+    /// A budget for outside calls does not allow it.
+    #[error(transparent)]
+    Budget(#[from] madang_policy::budget::BudgetError),
     /// No room left on the disk.
     #[error("저장 공간이 가득 찼습니다. 운영자에게 알려 주세요. 방금 하신 일은 저장되지 않았습니다.")]
     Full,

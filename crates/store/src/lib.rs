@@ -4,6 +4,7 @@
 //! Every read of somebody's data takes a `Scope`, and authorisation is decided here, next to the rows. What does
 //! not live here: hashing of passwords, parsing, retrieval, HTTP.
 
+mod budgets;
 mod clock;
 mod error;
 mod ledger_tree;
@@ -13,6 +14,8 @@ mod row;
 
 pub mod apps;
 pub mod auth;
+pub mod call_approvals;
+pub mod call_moves;
 pub mod calls;
 pub mod catalogue;
 pub mod checkpoints;

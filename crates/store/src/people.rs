@@ -138,7 +138,7 @@ impl Store {
     }
 
     /// Posts of everybody, in one query.
-    async fn posts_by_person(&self) -> Result<HashMap<PersonId, Vec<HeldPost>>> {
+    pub(crate) async fn posts_by_person(&self) -> Result<HashMap<PersonId, Vec<HeldPost>>> {
         let rows = sqlx::query(
             "SELECT h.person_id, o.id, o.title, o.roles, d.id AS department_id, d.name AS department_name FROM post_holders h \
              JOIN posts o ON o.id = h.post_id JOIN departments d ON d.id = o.department_id \
