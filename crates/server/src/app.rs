@@ -101,6 +101,7 @@ impl App {
         let (index, todo) = ingest::open_index(&dir, place, &store).await?;
         bundled::load(&store).await?;
         store.fail_interrupted_runs().await?;
+        ensure_policy(&store).await?;
         let signer = open_signer(&settings, &store)?;
         signer.prepare().await?;
         let gateway = open_gateway(&settings, &store).await?;
@@ -171,6 +172,13 @@ fn master_key(settings: &Settings) -> anyhow::Result<MasterKey> {
 /// When the master key cannot be read.
 pub fn open_signer(settings: &Settings, store: &Store) -> anyhow::Result<Signer> {
     Ok(Signer::new(settings, store.clone(), master_key(settings)?))
+}
+
+/// A new installation starts with the template as its policy for outside calls.
+async fn ensure_policy(store: &Store) -> anyhow::Result<()> {
+    let template = madang_policy::Policy::template()?;
+    store.ensure_policy(madang_policy::DEFAULT_POLICY, &template.hash(), template.revision()).await?;
+    Ok(())
 }
 
 /// The way out, and what a killed server left half done settled.

@@ -29,6 +29,7 @@ pub mod ingest;
 pub mod ledger;
 pub mod lineage;
 pub mod people;
+pub mod policies;
 pub mod providers;
 pub mod ratings;
 pub mod runs;

@@ -18,6 +18,11 @@ pub(crate) trait RowExt {
         usize::try_from(self.int(column)?).map_err(|_| StoreError::Corrupt(column))
     }
 
+    /// A number in the bounds of its type.
+    fn parsed_int<T: TryFrom<i64>>(&self, column: &'static str) -> Result<T> {
+        T::try_from(self.int(column)?).map_err(|_| StoreError::Corrupt(column))
+    }
+
     fn flag(&self, column: &'static str) -> Result<bool> {
         Ok(self.int(column)? != 0)
     }
