@@ -1,20 +1,25 @@
-//! The order of things for an outside call: inspect → ask → approve → record the intent → send → record the outcome.
-//! Rights and states are the store's, bytes the envelope's, the connection `transport`'s; nothing else calls that one.
+//! The order of things for an outside call: inspect → ask the policy → ask people → record the intent → send → record
+//! the outcome. Here: registering providers, inspecting, asking, reading. What the policy says is in `ruling`, what
+//! people decide in `deciding`, what leaves in `sending`. Rights and states are the store's, bytes the envelope's.
 
-use crate::approval::{ApprovalFault, approval_binding, approval_holds};
+use crate::approval::{ApprovalFault, approval_binding};
 use crate::destination::{Destination, DestinationError, Policy};
 use crate::envelope::{Envelope, Header, Refusal, build};
 use crate::prompt::{self, Prompt};
+use crate::ruling::{Asked, Known, Ruling, passes};
 use crate::seal::{MasterKey, SealError};
-use crate::transport::{Reply, SendError, send};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use madang_domain::{
-    AppVersionId, DesignSheet, ExternalCallId, Grade, OutsideCalls, Passage, ProviderId, RunId, Scope,
+    AppId, AppVersionId, DepartmentId, DesignSheet, ExternalCallId, Grade, OutsideCalls, Passage, ProviderId, RunId, Scope,
 };
+use madang_policy::Unit;
+use madang_policy::facts::AppFacts;
+use madang_store::askers::Asker;
+use madang_store::call_moves::NewCall;
 use madang_pii::{Action, Kind, mask, restore, scan};
-use madang_store::calls::{Call, CallEnd, CallSource, CallState, NewCall};
+use madang_store::calls::{Call, CallSource};
 use madang_store::providers::{NewProvider, Provider, SealedProvider};
 use madang_store::runs::{Run, RunState};
 use madang_store::{Store, StoreError};
@@ -30,7 +35,7 @@ pub const MAX_WORDS: usize = 400;
 const MAX_KEY: usize = 500;
 /// Characters of the local answer kept beside a request.
 const LOCAL_ANSWER: usize = 300;
-const MS_PER_HOUR: i64 = 3_600_000;
+pub(crate) const MS_PER_HOUR: i64 = 3_600_000;
 
 /// Why a step of an outside call was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -48,9 +53,15 @@ pub enum FlowError {
     /// The intent could not be written, and so nothing left.
     #[error("원장에 적지 못해 보내지 않았습니다. 잠시 뒤 다시 하거나 운영자에게 알려 주세요.")]
     NotRecorded(String),
-    /// The rules do not allow it; Korean, says what to do.
+    /// The state of things does not allow it; Korean, says what to do.
     #[error("{0}")]
     NotAllowed(String),
+    /// The policy refuses it; Korean reasons, each says what to do.
+    #[error("{}", .0.join(" "))]
+    Denied(Vec<String>),
+    /// The policy in force does not read, and so nothing passes.
+    #[error("외부호출 정책을 읽을 수 없어 아무것도 보내지 않습니다. 보안담당에게 알려 주세요.")]
+    NoPolicy(String),
 }
 
 /// Result of a step.
@@ -58,9 +69,12 @@ pub type Flowed<T> = Result<T, FlowError>;
 
 /// The door: the database, the key and what the installation allows.
 pub struct Gateway {
-    store: Store,
-    key: MasterKey,
-    policy: Policy,
+    pub(crate) store: Store,
+    pub(crate) key: MasterKey,
+    /// Where calls may go.
+    pub(crate) reach: Policy,
+    /// The policy as it was read last.
+    pub(crate) policy: Known,
 }
 
 /// A finding, as the asker sees it beside what leaves in its place.
@@ -76,6 +90,15 @@ pub struct Shown {
     pub block: bool,
 }
 
+/// A run that may ask, with what its app says.
+pub(crate) struct Allowed {
+    version: AppVersionId,
+    digest: String,
+    sheet: DesignSheet,
+    /// Highest grade of the run and of the app's sources as they are now.
+    pub(crate) grade: Grade,
+}
+
 /// An envelope before it is asked for.
 #[derive(Debug, Clone)]
 pub struct Preview {
@@ -84,8 +107,14 @@ pub struct Preview {
     pub host: String,
     pub envelope: Envelope,
     pub shown: Vec<Shown>,
-    sources: Vec<CallSource>,
+    /// What the policy says to it.
+    pub ruling: Ruling,
+    pub sources: Vec<CallSource>,
     version: AppVersionId,
+    app: AppId,
+    department: DepartmentId,
+    characters: usize,
+    sketch: Option<u64>,
 }
 
 impl Preview {
@@ -106,8 +135,9 @@ pub struct Opened {
 }
 
 impl Gateway {
-    pub fn new(store: Store, key: MasterKey, policy: Policy) -> Self {
-        Self { store, key, policy }
+    /// `reach`: where calls may go at all.
+    pub fn new(store: Store, key: MasterKey, reach: Policy) -> Self {
+        Self { store, key, reach, policy: Known::default() }
     }
 
     /// Registers a provider, switched off, with its key sealed under the provider's id.
@@ -120,7 +150,7 @@ impl Gateway {
         api_key: &str,
     ) -> Flowed<ProviderId> {
         let destination =
-            Destination::parse(base_url, self.policy).map_err(|e| StoreError::invalid("base_url", e.to_string()))?;
+            Destination::parse(base_url, self.reach).map_err(|e| StoreError::invalid("base_url", e.to_string()))?;
         let api_key = api_key.trim();
         if api_key.is_empty() || api_key.len() > MAX_KEY || !api_key.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(StoreError::invalid("api_key", "API 키를 빈칸 없이 영문과 숫자, 기호로 적어 주세요.").into());
@@ -146,14 +176,15 @@ impl Gateway {
 
     /// The host of a provider's address, for screens.
     pub fn host(&self, provider: &Provider) -> Flowed<String> {
-        Ok(Destination::parse(&provider.base_url, self.policy)?.host().to_owned())
+        Ok(Destination::parse(&provider.base_url, self.reach)?.host().to_owned())
     }
 
     /// The envelope of a run of the reader's own, inspected, before anything is asked for. `provider`: one that is
     /// switched on; by default the first.
     ///
     /// # Errors
-    /// Says why this run may not ask: the app does not allow it, a grade above O, no provider.
+    /// Says why this run may not ask: the app does not allow it, a grade above O, no provider. What the policy refuses
+    /// is no error here but in the ruling.
     pub async fn preview(
         &self,
         scope: &Scope,
@@ -162,13 +193,30 @@ impl Gateway {
         purpose: &str,
         legal_basis: &str,
     ) -> Flowed<Preview> {
+        let preview = self.prepare(scope, run, provider, purpose, legal_basis).await?;
+        match preview.envelope.sendable() {
+            Err(refusal @ Refusal::Grade(_)) => Err(refusal.into()),
+            _ => Ok(preview),
+        }
+    }
+
+    async fn prepare(
+        &self,
+        scope: &Scope,
+        run: RunId,
+        provider: Option<ProviderId>,
+        purpose: &str,
+        legal_basis: &str,
+    ) -> Flowed<Preview> {
         let run = self.store.run(scope, run).await?;
-        let (version, sheet) = self.allowed(scope, &run).await?;
+        let allowed = self.allowed(scope, &run).await?;
+        let app = run.app.ok_or(StoreError::NotFound)?;
+        let asker = self.store.asker(scope).await?;
         let provider = self.chosen(scope, provider).await?;
+        let host = self.host(&provider)?;
         let passages = self.cited(scope, &run).await?;
-        let sources_grade = self.store.grade_of(&sheet.collections()).await?;
-        let grade = Grade::highest(passages.iter().map(|(_, p)| p.grade).chain([run.grade, sources_grade]));
-        let prompt = prompt::of_run(&sheet, &run.inputs, &passages);
+        let grade = Grade::highest(passages.iter().map(|(_, p)| p.grade).chain([allowed.grade]));
+        let prompt = prompt::of_run(&allowed.sheet, &run.inputs, &passages);
         let header = Header {
             provider: provider.name.clone(),
             model: provider.model.clone(),
@@ -177,16 +225,37 @@ impl Gateway {
             grade,
         };
         let envelope = build(&prompt.parts, header);
-        if let Err(refusal @ Refusal::Grade(_)) = envelope.sendable() {
-            return Err(refusal.into());
-        }
-        let shown = shown(&prompt, &envelope);
-        let host = self.host(&provider)?;
-        Ok(Preview { run, provider, host, envelope, shown, sources: sources(&passages), version })
+        let facts = AppFacts { app: Unit::new(app.to_string(), &allowed.sheet.title), version: allowed.digest };
+        let regraded_from = self.store.regraded_from(&allowed.sheet.collections()).await?;
+        let Asker { department, .. } = asker;
+        let asked = Asked {
+            asker: &asker,
+            app: facts,
+            provider: &provider,
+            host: &host,
+            purpose: &masked(purpose),
+            regraded_from,
+            envelope: &envelope,
+        };
+        let ruling = self.rule(scope, &asked).await?;
+        Ok(Preview {
+            shown: shown(&prompt, &envelope),
+            characters: prompt.parts.iter().map(|p| p.text.chars().count()).sum(),
+            sketch: self.sketch(&prompt.parts),
+            sources: sources(&passages),
+            version: allowed.version,
+            app,
+            department,
+            run,
+            provider,
+            host,
+            envelope,
+            ruling,
+        })
     }
 
-    /// The sheet of a run that may ask for an outside call.
-    async fn allowed(&self, scope: &Scope, run: &Run) -> Flowed<(AppVersionId, DesignSheet)> {
+    /// The sheet of a run that may ask for an outside call, as far as the run and its app tell.
+    pub(crate) async fn allowed(&self, scope: &Scope, run: &Run) -> Flowed<Allowed> {
         let refuse = |words: &str| Err(FlowError::NotAllowed(words.to_owned()));
         let Some(version) = run.version else {
             return refuse(
@@ -196,20 +265,17 @@ impl Gateway {
         if run.state != RunState::Done {
             return refuse("끝난 실행에서만 외부호출을 신청할 수 있습니다.");
         }
-        let sheet = self.store.version(scope, version).await?.sheet;
-        if sheet.outside != OutsideCalls::Ask {
+        let found = self.store.version(scope, version).await?;
+        if found.sheet.outside != OutsideCalls::Ask {
             return refuse("이 앱은 외부호출을 하지 않도록 만들어졌습니다. 만든 부서가 설계서에서 바꿀 수 있습니다.");
         }
-        let grade = Grade::highest([run.grade, self.store.grade_of(&sheet.collections()).await?]);
-        if grade != Grade::Open {
-            return Err(Refusal::Grade(grade).into());
-        }
-        Ok((version, sheet))
+        let grade = Grade::highest([run.grade, self.store.grade_of(&found.sheet.collections()).await?]);
+        Ok(Allowed { version, digest: found.digest, sheet: found.sheet, grade })
     }
 
     /// May this run ask for a call? For the run's own page.
     pub async fn may_ask(&self, scope: &Scope, run: &Run) -> bool {
-        self.allowed(scope, run).await.is_ok()
+        self.allowed(scope, run).await.is_ok_and(|a| a.grade == Grade::Open)
     }
 
     async fn chosen(&self, scope: &Scope, wanted: Option<ProviderId>) -> Flowed<Provider> {
@@ -232,7 +298,10 @@ impl Gateway {
         Ok(passages.into_iter().filter_map(|p| Some((*numbers.get(&p.id)?, p))).collect())
     }
 
-    /// Asks for a call: the bytes are sealed and wait for a security officer.
+    /// Asks for a call. The policy lets it pass, has people decide on it, or refuses it; a refusal is on record too.
+    ///
+    /// # Errors
+    /// [`FlowError::Denied`] and [`FlowError::Refused`] once the refusal is recorded.
     pub async fn request(
         &self,
         scope: &Scope,
@@ -243,149 +312,99 @@ impl Gateway {
     ) -> Flowed<ExternalCallId> {
         let purpose = words("purpose", purpose, 5, "왜 외부호출이 필요한지 5~400자로 적어 주세요.")?;
         let legal_basis = words("legal_basis", legal_basis, 0, "근거 법령은 400자까지 적을 수 있습니다.")?;
-        let preview = self.preview(scope, run, provider, &purpose, &legal_basis).await?;
-        preview.envelope.sendable()?;
-        let app = preview.run.app.ok_or(StoreError::NotFound)?;
+        let preview = self.prepare(scope, run, provider, &purpose, &legal_basis).await?;
+        let refused = preview.envelope.sendable().err();
         let id = ExternalCallId::new();
-        let tokens = serde_json::to_vec(&preview.envelope.tokens).unwrap_or_default();
-        let findings = preview.envelope.findings.iter().map(|(k, n)| (k.as_str().to_owned(), *n)).collect();
-        let new = NewCall {
-            id,
-            run: preview.run.id,
-            app,
-            version: preview.version,
-            provider: preview.provider.id,
-            host: &preview.host,
-            model: &preview.provider.model,
-            // Both stay in the record for years.
-            purpose: &masked(&purpose),
-            legal_basis: &masked(&legal_basis),
-            grade: preview.envelope.header.grade,
-            findings: &findings,
-            sources: &preview.sources,
-            local_answer: &local_answer(&preview.run),
-            body_bytes: preview.envelope.body.len(),
-            body_hmac: &self.key.hmac(&preview.envelope.body),
-            sealed_body: &self.seal(&preview.envelope.body, &format!("{id}/body"))?,
-            sealed_tokens: &self.seal(&tokens, &format!("{id}/tokens"))?,
-        };
-        self.store.insert_call(scope, new).await?;
+        if !preview.ruling.decision.denied.is_empty() {
+            self.keep(scope, id, &preview, None).await?;
+            return Err(match refused {
+                Some(refusal) => refusal.into(),
+                None => FlowError::Denied(preview.ruling.decision.denied.iter().map(|d| d.reason.clone()).collect()),
+            });
+        }
+        // The floor of every policy refuses what the envelope does; this is for what no policy knows.
+        refused.map_or(Ok(()), |refusal| Err(FlowError::from(refusal)))?;
+        let passing = passes(preview.ruling.decision.verdict).then(|| self.bound(&preview)).transpose()?;
+        self.keep(scope, id, &preview, passing).await?;
         Ok(id)
     }
 
-    /// A security officer other than the asker approves these very bytes for a number of hours.
-    pub async fn approve(&self, scope: &Scope, id: ExternalCallId, hours: i64, reason: &str) -> Flowed<()> {
-        if !(1..=MAX_APPROVAL_HOURS).contains(&hours) {
-            return Err(StoreError::invalid("hours", format!("승인 기한은 1~{MAX_APPROVAL_HOURS}시간입니다.")).into());
-        }
-        let reason = masked(&words("reason", reason, 0, "남길 말은 400자까지 적을 수 있습니다.")?);
-        let call = self.store.call(scope, id).await?;
-        let body = self.unseal_bytes(&call.sealed_body, &format!("{id}/body"))?;
-        let provider = self.store.enabled_provider(scope, call.provider).await?.provider;
-        if provider.model != call.model {
-            return Err(ApprovalFault::Altered.into());
-        }
-        let destination = Destination::parse(&provider.base_url, self.policy)?;
-        // Whole seconds: that is what the binding holds.
-        let expires_at = (self.store.now() + hours * MS_PER_HOUR) / 1000 * 1000;
-        let binding = approval_binding(&self.key, &body, &destination.endpoint(), &call.model, timestamp(expires_at));
-        Ok(self.store.approve_call(scope, id, &binding, expires_at, &reason).await?)
+    /// What stands in for an approval where the policy asks for none.
+    fn bound(&self, preview: &Preview) -> Flowed<(String, i64)> {
+        let destination = Destination::parse(&preview.provider.base_url, self.reach)?;
+        let expires_at = self.expiry(APPROVAL_HOURS);
+        let (endpoint, model) = (destination.endpoint(), &preview.provider.model);
+        let binding =
+            approval_binding(&self.key, &preview.envelope.body, &endpoint, model, timestamp(expires_at));
+        Ok((binding, expires_at))
     }
 
-    /// A security officer other than the asker returns it, with a reason.
-    pub async fn return_with(&self, scope: &Scope, id: ExternalCallId, reason: &str) -> Flowed<()> {
-        let reason = masked(&words("reason", reason, 2, "반려하는 까닭을 2~400자로 적어 주세요.")?);
-        Ok(self.store.return_call(scope, id, &reason).await?)
+    /// So many hours from now. Whole seconds: that is what the binding holds.
+    pub(crate) fn expiry(&self, hours: i64) -> i64 {
+        (self.store.now() + hours * MS_PER_HOUR) / 1000 * 1000
     }
 
-    /// Sends an approved call of the reader's own, once. Run it to its end even when the asker goes away.
-    ///
-    /// The intent is committed before the connection is opened; if it cannot be, nothing is sent.
-    ///
-    /// # Errors
-    /// Before the intent only. Afterwards the outcome, whatever it is, is in the call.
-    pub async fn send(&self, scope: &Scope, id: ExternalCallId) -> Flowed<Call> {
-        let call = self.store.call(scope, id).await?;
-        if !call.own {
-            return Err(StoreError::denied("신청한 사람만 보낼 수 있습니다.").into());
-        }
-        let body = self.unseal_bytes(&call.sealed_body, &format!("{id}/body"))?;
-        let sealed = self.store.enabled_provider(scope, call.provider).await?;
-        let destination = Destination::parse(&sealed.provider.base_url, self.policy)?;
-        let api_key = self.unseal(&sealed.sealed_key, &call.provider.to_string())?;
-        self.verify(&call, &sealed.provider, &body, &destination)?;
-        self.store.begin_sending(scope, &call, &destination.endpoint()).await.map_err(not_recorded)?;
-        let outcome = send(&destination, &api_key, &body).await;
-        let end = self.end(id, outcome);
-        self.store.finish_call(scope, id, &end).await?;
-        Ok(self.store.call(scope, id).await?)
-    }
-
-    /// Everything that was approved is still so, and nothing in the bytes keeps them from leaving.
-    fn verify(&self, call: &Call, provider: &Provider, body: &[u8], destination: &Destination) -> Flowed<()> {
-        let (Some(binding), Some(expires_at), CallState::Approved) = (&call.binding, call.expires_at, call.state)
-        else {
-            return Err(FlowError::NotAllowed("승인된 외부호출만 보낼 수 있습니다.".to_owned()));
+    async fn keep(
+        &self,
+        scope: &Scope,
+        id: ExternalCallId,
+        preview: &Preview,
+        passing: Option<(String, i64)>,
+    ) -> Flowed<()> {
+        let (envelope, ruling) = (&preview.envelope, &preview.ruling);
+        let tokens = serde_json::to_vec(&envelope.tokens).unwrap_or_default();
+        let findings = envelope.findings.iter().map(|(k, n)| (k.as_str().to_owned(), *n)).collect();
+        let denied = !ruling.decision.denied.is_empty();
+        let seal = |plain: &[u8], part: &str| {
+            if denied { Ok(String::new()) } else { self.seal(plain, &format!("{id}/{part}")) }
         };
-        let (expiry, now) = (timestamp(expires_at), timestamp(self.store.now()));
-        approval_holds(&self.key, binding, body, &destination.endpoint(), &provider.model, expiry, now)?;
-        if call.grade != Grade::Open {
-            return Err(Refusal::Grade(call.grade).into());
-        }
-        if scan(&String::from_utf8_lossy(body)).action != Action::Pass {
-            return Err(ApprovalFault::Altered.into());
-        }
-        Ok(())
-    }
-
-    fn end(&self, id: ExternalCallId, outcome: Result<Reply, SendError>) -> CallEnd {
-        let failed = |state, error: String| CallEnd {
-            state,
-            status: None,
-            sealed_reply: None,
-            reply_bytes: 0,
-            reply_hmac: None,
-            provider_request_id: None,
-            tokens_in: None,
-            tokens_out: None,
-            error: Some(error),
+        let new = NewCall {
+            id,
+            run: preview.run.id,
+            app: preview.app,
+            version: preview.version,
+            provider: preview.provider.id,
+            department: preview.department,
+            host: &preview.host,
+            model: &preview.provider.model,
+            // Both stay in the record for years.
+            purpose: &masked(&envelope.header.purpose),
+            legal_basis: &masked(&envelope.header.legal_basis),
+            grade: envelope.header.grade,
+            findings: &findings,
+            sources: &preview.sources,
+            local_answer: &local_answer(&preview.run),
+            answered_inside: preview.run.answered,
+            body_bytes: envelope.body.len(),
+            body_hmac: &self.key.hmac(&envelope.body),
+            sealed_body: &seal(&envelope.body, "body")?,
+            sealed_tokens: &seal(&tokens, "tokens")?,
+            policy: (ruling.in_force.revision, &ruling.in_force.hash),
+            decision: &ruling.decision,
+            facts: &ruling.facts,
+            masked: envelope.masked,
+            characters: preview.characters,
+            sketch: preview.sketch,
+            tokens_most: ruling.cost.tokens_most,
+            won_most: ruling.cost.won_most,
+            price_version: ruling.cost.price_version.as_deref(),
+            binding: passing.as_ref().map(|(binding, at)| (binding.as_str(), *at)),
         };
-        match outcome {
-            Err(e @ SendError::NothingLeft(_)) => failed(CallState::Failed, e.to_string()),
-            Err(e @ SendError::Unknown(_)) => failed(CallState::Unknown, e.to_string()),
-            Ok(reply) => self.answered(id, reply),
-        }
+        Ok(self.store.insert_call(scope, new).await?)
     }
 
-    fn answered(&self, id: ExternalCallId, reply: Reply) -> CallEnd {
-        let text = reply.text().map(|text| without_blocked(&text));
-        let sealed = text.as_ref().map(|text| self.seal(text.as_bytes(), &format!("{id}/reply")));
-        let error = match (&sealed, reply.status) {
-            (Some(Ok(_)), _) => None,
-            (Some(Err(e)), _) => Some(e.to_string()),
-            (None, 200) => Some("보냈으나 돌아온 답을 읽을 수 없습니다.".to_owned()),
-            (None, status) => {
-                Some(format!("보냈으나 제공자가 받지 않았습니다(상태 {status}). 운영자에게 알려 주세요."))
-            }
-        };
-        let tokens = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-        CallEnd {
-            state: CallState::Sent,
-            status: Some(i64::from(reply.status)),
-            sealed_reply: sealed.and_then(Result::ok),
-            reply_bytes: reply.body.len(),
-            reply_hmac: Some(self.key.hmac(&reply.body)),
-            provider_request_id: reply.provider_request_id,
-            tokens_in: reply.usage.map(|u| tokens(u.prompt_tokens)),
-            tokens_out: reply.usage.map(|u| tokens(u.completion_tokens)),
-            error,
-        }
-    }
-
-    /// A call with its bytes and reply, for its asker or a security officer.
+    /// A call with its bytes and reply, for its asker and for whoever decides. That somebody who may decide has opened
+    /// it is noted.
     pub async fn open(&self, scope: &Scope, id: ExternalCallId) -> Flowed<Opened> {
         let call = self.store.call(scope, id).await?;
-        let body = self.unseal(&call.sealed_body, &format!("{id}/body"))?;
+        if self.store.eligibility(scope, &call).await?.may() {
+            self.store.note_opened(scope, &call).await?;
+        }
+        // What was denied is not kept, and what was erased is gone.
+        let body = match call.sealed_body.as_str() {
+            "" => String::new(),
+            sealed => self.unseal(sealed, &format!("{id}/body"))?,
+        };
         let reply = match &call.sealed_reply {
             Some(sealed) => Some(self.reply(&call, sealed)?),
             None => None,
@@ -403,22 +422,22 @@ impl Gateway {
         Ok(restore(&reply, &tokens))
     }
 
-    fn seal(&self, plain: &[u8], record: &str) -> Flowed<String> {
+    pub(crate) fn seal(&self, plain: &[u8], record: &str) -> Flowed<String> {
         Ok(STANDARD.encode(self.key.seal(plain, record.as_bytes())?))
     }
 
-    fn unseal_bytes(&self, sealed: &str, record: &str) -> Flowed<Vec<u8>> {
+    pub(crate) fn unseal_bytes(&self, sealed: &str, record: &str) -> Flowed<Vec<u8>> {
         let bytes = STANDARD.decode(sealed).map_err(|_| SealError::Sealed)?;
         Ok(self.key.open(&bytes, record.as_bytes())?.to_vec())
     }
 
-    fn unseal(&self, sealed: &str, record: &str) -> Flowed<String> {
+    pub(crate) fn unseal(&self, sealed: &str, record: &str) -> Flowed<String> {
         Ok(String::from_utf8(self.unseal_bytes(sealed, record)?).map_err(|_| SealError::Sealed)?)
     }
 }
 
 /// A database that fails is told apart from a call that may not be sent.
-fn not_recorded(error: StoreError) -> FlowError {
+pub(crate) fn not_recorded(error: StoreError) -> FlowError {
     match error {
         StoreError::Database(_) | StoreError::File(_) | StoreError::Corrupt(_) => {
             FlowError::NotRecorded(error.to_string())
@@ -428,12 +447,12 @@ fn not_recorded(error: StoreError) -> FlowError {
 }
 
 /// Times come from the store's clock and are in range.
-fn timestamp(ms: i64) -> Timestamp {
+pub(crate) fn timestamp(ms: i64) -> Timestamp {
     Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
 /// Trimmed words of bounded length.
-fn words(field: &str, text: &str, least: usize, message: &str) -> Flowed<String> {
+pub(crate) fn words(field: &str, text: &str, least: usize, message: &str) -> Flowed<String> {
     let text = text.trim();
     if (least..=MAX_WORDS).contains(&text.chars().count()) {
         Ok(text.to_owned())
@@ -443,12 +462,12 @@ fn words(field: &str, text: &str, least: usize, message: &str) -> Flowed<String>
 }
 
 /// The text without identifiers: for what is kept unsealed.
-fn masked(text: &str) -> String {
+pub(crate) fn masked(text: &str) -> String {
     mask(text, &scan(text)).text
 }
 
 /// A reply may hold identifiers of its own: those that block are shown to nobody, the others as they came.
-fn without_blocked(reply: &str) -> String {
+pub(crate) fn without_blocked(reply: &str) -> String {
     let report = scan(reply);
     if report.action < Action::Block {
         return reply.to_owned();

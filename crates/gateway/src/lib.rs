@@ -4,17 +4,22 @@
 //! `madang-ledger`.
 
 pub mod approval;
+mod deciding;
 pub mod destination;
 pub mod download;
 pub mod envelope;
 pub mod flow;
 pub mod prompt;
+mod ruling;
 pub mod seal;
+mod sending;
 pub mod transport;
 
 pub use approval::{ApprovalFault, approval_binding, approval_holds};
 pub use destination::{Destination, DestinationError, Policy};
 pub use envelope::{Envelope, Header, PartRole, Place, PromptPart, Refusal, Where, build};
+pub use deciding::Revealed;
 pub use flow::{FlowError, Flowed, Gateway, Opened, Preview, Shown};
+pub use ruling::Ruling;
 pub use seal::{MasterKey, SealError};
 pub use transport::{Limits, Reply, SendError, Usage, send, send_within};

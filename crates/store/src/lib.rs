@@ -13,6 +13,7 @@ mod rights;
 mod row;
 
 pub mod apps;
+pub mod askers;
 pub mod auth;
 pub mod call_approvals;
 pub mod call_moves;

@@ -1,0 +1,199 @@
+//! Sending an approved call, once: everything is asked again, the budget is held and the intent committed, the bytes
+//! leave or do not, and the outcome is committed. Also the reply that came for the same bytes before.
+
+use crate::approval::{ApprovalFault, approval_holds};
+use crate::destination::Destination;
+use crate::envelope::Refusal;
+use crate::flow::{FlowError, Flowed, Gateway, not_recorded, timestamp, without_blocked};
+use crate::ruling::{InForce, passes, subjects};
+use crate::transport::{Reply, SendError, send};
+use madang_domain::{ExternalCallId, Grade, Scope};
+use madang_pii::{Action, scan};
+use madang_policy::money::Amounts;
+use madang_policy::{Decision, Facts};
+use madang_store::StoreError;
+use madang_store::call_moves::{CallEnd, Sending};
+use madang_store::calls::{Call, CallState};
+use madang_store::providers::Provider;
+use serde_json::json;
+
+/// Days for which a reply answers the same bytes again.
+const REPLY_DAYS: i64 = 30;
+const MS_PER_DAY: i64 = 86_400_000;
+
+impl Gateway {
+    /// Sends an approved call of the reader's own, once. Run it to its end even when the asker goes away.
+    ///
+    /// The intent is committed before the connection is opened; if it cannot be, nothing is sent. Where the very same
+    /// bytes were answered before, that reply is taken and nothing leaves.
+    ///
+    /// # Errors
+    /// Before the intent only. Afterwards the outcome, whatever it is, is in the call.
+    pub async fn send(&self, scope: &Scope, id: ExternalCallId) -> Flowed<Call> {
+        let call = self.store.call(scope, id).await?;
+        if !call.own {
+            return Err(StoreError::denied("신청한 사람만 보낼 수 있습니다.").into());
+        }
+        let body = self.unseal_bytes(&call.sealed_body, &format!("{id}/body"))?;
+        let sealed = self.store.enabled_provider(scope, call.provider).await?;
+        let destination = Destination::parse(&sealed.provider.base_url, self.reach)?;
+        let api_key = self.unseal(&sealed.sealed_key, &call.provider.to_string())?;
+        self.verify(&call, &sealed.provider, &body, &destination)?;
+        let in_force = self.in_force().await?;
+        let (facts, decision) = self.still_allowed(scope, &call, &in_force).await?;
+        if self.answered_before(scope, &call).await? {
+            return Ok(self.store.call(scope, id).await?);
+        }
+        self.begin(scope, &call, &destination, &in_force, (&facts, &decision)).await?;
+        let began = self.store.now();
+        let outcome = send(&destination, &api_key, &body).await;
+        let mut end = self.end(id, outcome);
+        end.latency_ms = self.store.now().saturating_sub(began).max(0);
+        end.spent = spent(&in_force, &facts, &end);
+        self.store.finish_call(scope, id, &end).await?;
+        Ok(self.store.call(scope, id).await?)
+    }
+
+    /// Everything that was approved is still so, and nothing in the bytes keeps them from leaving.
+    fn verify(&self, call: &Call, provider: &Provider, body: &[u8], destination: &Destination) -> Flowed<()> {
+        let (Some(binding), Some(expires_at), CallState::Approved) = (&call.binding, call.expires_at, call.state)
+        else {
+            return Err(FlowError::NotAllowed("승인된 외부호출만 보낼 수 있습니다.".to_owned()));
+        };
+        let (expiry, now) = (timestamp(expires_at), timestamp(self.store.now()));
+        approval_holds(&self.key, binding, body, &destination.endpoint(), &provider.model, expiry, now)?;
+        if call.grade != Grade::Open {
+            return Err(Refusal::Grade(call.grade).into());
+        }
+        if scan(&String::from_utf8_lossy(body)).action != Action::Pass {
+            return Err(ApprovalFault::Altered.into());
+        }
+        Ok(())
+    }
+
+    /// The policy in force now lets it pass too, with the approvals that were given; so does what its sources are now.
+    async fn still_allowed(&self, scope: &Scope, call: &Call, in_force: &InForce) -> Flowed<(Facts, Decision)> {
+        let run = self.store.run(scope, call.run).await?;
+        let grade = self.allowed(scope, &run).await?.grade;
+        let Some((facts, decision)) = self.rule_again(in_force, call, grade) else {
+            return Err(FlowError::NotAllowed(
+                "규칙이 생기기 전에 신청한 외부호출입니다. 다시 신청해 주세요.".to_owned(),
+            ));
+        };
+        if !decision.denied.is_empty() {
+            self.store.note_unsendable(scope, call, json!(decision.denied)).await?;
+            let reasons = decision.denied.iter().map(|d| d.reason.clone()).collect();
+            return Err(if grade > Grade::Open { Refusal::Grade(grade).into() } else { FlowError::Denied(reasons) });
+        }
+        if !passes(decision.verdict) {
+            let mut now = call.clone();
+            if let Some(ruled) = &mut now.ruled {
+                ruled.decision = decision.clone();
+            }
+            let given = self.store.decisions_on(scope, call.id).await?;
+            if !now.progress(&given).complete {
+                self.store.note_unsendable(scope, call, json!([{ "by": "needs" }])).await?;
+                return Err(FlowError::NotAllowed(
+                    "그 사이에 정책이 바뀌어 승인이 더 필요합니다. 취소하고 다시 신청해 주세요.".to_owned(),
+                ));
+            }
+        }
+        Ok((facts, decision))
+    }
+
+    async fn begin(
+        &self,
+        scope: &Scope,
+        call: &Call,
+        destination: &Destination,
+        in_force: &InForce,
+        (facts, decision): (&Facts, &Decision),
+    ) -> Flowed<()> {
+        let Some(subjects) = subjects(facts) else {
+            return Err(FlowError::NotAllowed("누구의 예산으로 보낼지 알 수 없습니다. 다시 신청해 주세요.".to_owned()));
+        };
+        let sending =
+            Sending { policy: &in_force.policy, policy_hash: &in_force.hash, decision, subjects: &subjects };
+        let begun = self.store.begin_sending(scope, call, &destination.endpoint(), &sending).await;
+        if let Err(StoreError::Budget(refused)) = &begun {
+            let by = json!([{ "by": "budget", "reason": refused.to_string() }]);
+            self.store.note_unsendable(scope, call, by).await?;
+        }
+        begun.map_err(not_recorded)
+    }
+
+    /// Takes the reply that the same bytes brought before, within the asker's department; false where there is none.
+    async fn answered_before(&self, scope: &Scope, call: &Call) -> Flowed<bool> {
+        let since = self.store.now() - REPLY_DAYS * MS_PER_DAY;
+        let Some(before) = self.store.answered_before(scope, call, since).await? else { return Ok(false) };
+        let Some(sealed) = &before.sealed_reply else { return Ok(false) };
+        let reply = self.unseal_bytes(sealed, &format!("{}/reply", before.id))?;
+        let resealed = self.seal(&reply, &format!("{}/reply", call.id))?;
+        self.store.answer_from(scope, call, before.id, &resealed).await?;
+        Ok(true)
+    }
+
+    fn end(&self, id: ExternalCallId, outcome: Result<Reply, SendError>) -> CallEnd {
+        let failed = |state, error: String| CallEnd {
+            state,
+            status: None,
+            sealed_reply: None,
+            reply_bytes: 0,
+            reply_hmac: None,
+            provider_request_id: None,
+            tokens_in: None,
+            tokens_out: None,
+            spent: None,
+            latency_ms: 0,
+            error: Some(error),
+        };
+        match outcome {
+            Err(e @ SendError::NothingLeft(_)) => failed(CallState::Failed, e.to_string()),
+            Err(e @ SendError::Unknown(_)) => failed(CallState::Unknown, e.to_string()),
+            Ok(reply) => self.answered(id, reply),
+        }
+    }
+
+    fn answered(&self, id: ExternalCallId, reply: Reply) -> CallEnd {
+        let text = reply.text().map(|text| without_blocked(&text));
+        let sealed = text.as_ref().map(|text| self.seal(text.as_bytes(), &format!("{id}/reply")));
+        let error = match (&sealed, reply.status) {
+            (Some(Ok(_)), _) => None,
+            (Some(Err(e)), _) => Some(e.to_string()),
+            (None, 200) => Some("보냈으나 돌아온 답을 읽을 수 없습니다.".to_owned()),
+            (None, status) => {
+                Some(format!("보냈으나 제공자가 받지 않았습니다(상태 {status}). 운영자에게 알려 주세요."))
+            }
+        };
+        let tokens = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
+        CallEnd {
+            state: CallState::Sent,
+            status: Some(i64::from(reply.status)),
+            sealed_reply: sealed.and_then(Result::ok),
+            reply_bytes: reply.body.len(),
+            reply_hmac: Some(self.key.hmac(&reply.body)),
+            provider_request_id: reply.provider_request_id,
+            tokens_in: reply.usage.map(|u| tokens(u.prompt_tokens)),
+            tokens_out: reply.usage.map(|u| tokens(u.completion_tokens)),
+            spent: None,
+            latency_ms: 0,
+            error,
+        }
+    }
+}
+
+/// What a call cost, by the provider's own count; `None`: not known, and all that was held counts. A provider that did
+/// not take the request counted nothing.
+fn spent(in_force: &InForce, facts: &Facts, end: &CallEnd) -> Option<Amounts> {
+    if end.state != CallState::Sent {
+        return None;
+    }
+    let count = |n: Option<i64>| n.and_then(|n| u64::try_from(n).ok());
+    let (input, output) = match (count(end.tokens_in), count(end.tokens_out)) {
+        (Some(input), Some(output)) => (input, output),
+        _ if end.status != Some(200) => (0, 0),
+        _ => return None,
+    };
+    let cost = in_force.policy.cost(&facts.provider, &facts.model, facts.at_ms, input, output);
+    Some(Amounts { won: cost.map(|c| c.won).unwrap_or_default(), tokens: input.saturating_add(output), calls: 1 })
+}
