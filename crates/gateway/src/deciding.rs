@@ -73,8 +73,12 @@ impl Gateway {
         for phrase in &phrases {
             let number = tokens.iter().filter(|(token, _)| token.starts_with("[가림-")).count() + 1;
             let token = format!("[가림-{number}]");
-            body = masked_in(&body, phrase, &token)
-                .ok_or_else(|| StoreError::invalid("phrases", format!("‘{phrase}’은(는) 나갈 글에서 가릴 수 없습니다. 글에 있는 그대로 적어 주세요.")))?;
+            body = masked_in(&body, phrase, &token).ok_or_else(|| {
+                StoreError::invalid(
+                    "phrases",
+                    format!("‘{phrase}’은(는) 나갈 글에서 가릴 수 없습니다. 글에 있는 그대로 적어 주세요."),
+                )
+            })?;
             let hidden = restore(phrase, &tokens);
             tokens.push((token, hidden));
         }
@@ -86,8 +90,7 @@ impl Gateway {
                 "이렇게 가리면 남은 글이 개인정보처럼 보입니다. 더 넓게 가려 주세요.".to_owned(),
             ));
         }
-        let sealed_tokens =
-            self.seal(&serde_json::to_vec(&tokens).unwrap_or_default(), &format!("{id}/tokens"))?;
+        let sealed_tokens = self.seal(&serde_json::to_vec(&tokens).unwrap_or_default(), &format!("{id}/tokens"))?;
         let sealed_body = self.seal(body.as_bytes(), &format!("{id}/body"))?;
         let texts = (self.key.hmac(body.as_bytes()), sealed_body, sealed_tokens);
         let sizes = (body.len(), phrases.len());
@@ -158,7 +161,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const BODY: &str = r#"{"model":"model-1","messages":[{"role":"user","content":"가람 \"캠핑장\" 사업\n둘째 줄"}],"stream":false}"#;
+    const BODY: &str =
+        r#"{"model":"model-1","messages":[{"role":"user","content":"가람 \"캠핑장\" 사업\n둘째 줄"}],"stream":false}"#;
 
     #[test]
     fn a_phrase_is_masked_in_texts_and_nothing_else_changes() {

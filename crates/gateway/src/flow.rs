@@ -12,13 +12,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use madang_domain::{
-    AppId, AppVersionId, DepartmentId, DesignSheet, ExternalCallId, Grade, OutsideCalls, Passage, ProviderId, RunId, Scope,
+    AppId, AppVersionId, DepartmentId, DesignSheet, ExternalCallId, Grade, OutsideCalls, Passage, ProviderId, RunId,
+    Scope,
 };
+use madang_pii::{Action, Kind, mask, restore, scan};
 use madang_policy::Unit;
 use madang_policy::facts::AppFacts;
 use madang_store::askers::Asker;
 use madang_store::call_moves::NewCall;
-use madang_pii::{Action, Kind, mask, restore, scan};
 use madang_store::calls::{Call, CallSource};
 use madang_store::providers::{NewProvider, Provider, SealedProvider};
 use madang_store::runs::{Run, RunState};
@@ -334,8 +335,7 @@ impl Gateway {
         let destination = Destination::parse(&preview.provider.base_url, self.reach)?;
         let expires_at = self.expiry(APPROVAL_HOURS);
         let (endpoint, model) = (destination.endpoint(), &preview.provider.model);
-        let binding =
-            approval_binding(&self.key, &preview.envelope.body, &endpoint, model, timestamp(expires_at));
+        let binding = approval_binding(&self.key, &preview.envelope.body, &endpoint, model, timestamp(expires_at));
         Ok((binding, expires_at))
     }
 

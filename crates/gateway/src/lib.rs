@@ -16,9 +16,9 @@ mod sending;
 pub mod transport;
 
 pub use approval::{ApprovalFault, approval_binding, approval_holds};
+pub use deciding::Revealed;
 pub use destination::{Destination, DestinationError, Policy};
 pub use envelope::{Envelope, Header, PartRole, Place, PromptPart, Refusal, Where, build};
-pub use deciding::Revealed;
 pub use flow::{FlowError, Flowed, Gateway, Opened, Preview, Shown};
 pub use ruling::Ruling;
 pub use seal::{MasterKey, SealError};

@@ -112,8 +112,7 @@ impl Gateway {
         let Some(subjects) = subjects(facts) else {
             return Err(FlowError::NotAllowed("누구의 예산으로 보낼지 알 수 없습니다. 다시 신청해 주세요.".to_owned()));
         };
-        let sending =
-            Sending { policy: &in_force.policy, policy_hash: &in_force.hash, decision, subjects: &subjects };
+        let sending = Sending { policy: &in_force.policy, policy_hash: &in_force.hash, decision, subjects: &subjects };
         let begun = self.store.begin_sending(scope, call, &destination.endpoint(), &sending).await;
         if let Err(StoreError::Budget(refused)) = &begun {
             let by = json!([{ "by": "budget", "reason": refused.to_string() }]);

@@ -101,6 +101,7 @@ impl From<StoreError> for Failure {
             StoreError::Denied(_) => Self::denied(message),
             StoreError::Invalid { field, .. } => Self::invalid(&field, message),
             StoreError::Conflict(_) => Self::conflict(message),
+            StoreError::Budget(_) => Self::new(StatusCode::CONFLICT, "budget", message),
             StoreError::Full => {
                 tracing::error!("disk full");
                 Self::new(StatusCode::INSUFFICIENT_STORAGE, "full", message)
@@ -119,6 +120,11 @@ impl From<FlowError> for Failure {
             FlowError::Store(error) => error.into(),
             FlowError::Refused(Refusal::Grade(_)) => Self::denied(message),
             FlowError::Refused(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "blocked", message),
+            FlowError::Denied(_) => Self::new(StatusCode::FORBIDDEN, "policy", message),
+            FlowError::NoPolicy(cause) => {
+                tracing::error!(%cause, "the policy for outside calls does not read; nothing is sent");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_policy", message)
+            }
             FlowError::NotAllowed(_) | FlowError::Approval(_) | FlowError::Destination(_) => Self::conflict(message),
             FlowError::NotRecorded(cause) => {
                 tracing::error!(%cause, "the intent of an outside call could not be recorded; nothing was sent");

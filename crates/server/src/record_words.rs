@@ -8,6 +8,13 @@ use serde_json::Value;
 /// Kinds of records with their Korean names, as the filter lists them.
 pub const KINDS: &[(&str, &str)] = &[
     ("outside_call_requested", "외부호출 신청"),
+    ("outside_call_allowed", "외부호출 정책으로 허용"),
+    ("outside_call_denied", "외부호출 거부"),
+    ("outside_call_opened", "외부호출 봉투 열람"),
+    ("outside_call_masked", "외부호출 더 가림"),
+    ("outside_call_revealed", "가린 말 열람"),
+    ("outside_call_answered_inside", "외부호출 전에 받은 답 씀"),
+    ("outside_call_lapsed", "외부호출 결정 기한 지남"),
     ("outside_call_approved", "외부호출 승인"),
     ("outside_call_returned", "외부호출 반려"),
     ("outside_call_cancelled", "외부호출 취소"),

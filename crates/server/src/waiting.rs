@@ -5,7 +5,7 @@ use crate::auth::Reader;
 use crate::error::Handled;
 use crate::pages::when;
 use crate::views::home::WaitingItem;
-use madang_domain::{Role, Scope};
+use madang_domain::Scope;
 use madang_store::calls::{Call, CallState};
 
 /// Own calls looked through for approved ones.
@@ -41,8 +41,7 @@ pub async fn items(app: &App, reader: &Reader) -> Handled<Vec<WaitingItem>> {
 async fn calls(app: &App, reader: &Reader) -> Handled<Vec<WaitingItem>> {
     let (scope, l) = (reader.scope(), reader.lang);
     let now = app.store.now();
-    let decides = scope.has_role(Role::Security) && reader.session().is_some();
-    let waiting = if decides { app.store.waiting_calls(scope).await? } else { Vec::new() };
+    let waiting = app.store.decidable_calls(scope).await?;
     let approved = app.store.own_calls(scope, OWN_CALLS).await?.into_iter();
     let approved = approved.filter(|c| c.state == CallState::Approved && c.expires_at.is_some_and(|at| at > now));
     let item = |kind, c: Call| WaitingItem {
@@ -52,6 +51,6 @@ async fn calls(app: &App, reader: &Reader) -> Handled<Vec<WaitingItem>> {
         when: when::ago(c.decided_at.unwrap_or(c.created_at), now, l),
         href: format!("/review/outside/{}", c.id),
     };
-    let waiting = waiting.into_iter().filter(|c| !c.own).map(|c| item("외부호출", c));
+    let waiting = waiting.into_iter().map(|c| item("외부호출", c));
     Ok(waiting.chain(approved.map(|c| item("보낼 외부호출", c))).collect())
 }

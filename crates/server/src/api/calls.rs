@@ -3,16 +3,17 @@
 use super::Created;
 use super::body::Body;
 use crate::app::App;
-use crate::auth::{Reader, Security};
+use crate::auth::Reader;
 use crate::error::{Failure, Handled};
 use crate::markdown;
 use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use madang_domain::{ExternalCallId, Grade, ProviderId};
-use madang_gateway::flow::APPROVAL_HOURS;
-use madang_gateway::{Opened, Preview, Shown};
+use madang_gateway::{Opened, Preview, Revealed, Shown};
+use madang_policy::{Decision, Verdict};
 use madang_store::auth::parse_id;
+use madang_store::call_approvals::{Given, Progressed};
 use madang_store::calls::Call;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -30,6 +31,8 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(read))
         .routes(routes!(approve))
         .routes(routes!(return_with))
+        .routes(routes!(mask))
+        .routes(routes!(reveal))
         .routes(routes!(cancel))
         .routes(routes!(send))
 }
@@ -68,6 +71,15 @@ struct PreviewView {
     findings: Vec<Shown>,
     /// It cannot be asked for as it is; why, in Korean.
     refusal: Option<String>,
+    /// What the policy says to it.
+    verdict: Verdict,
+    decision: Decision,
+    /// The decision in Korean sentences.
+    explained: Vec<String>,
+    policy_revision: u32,
+    /// The most tokens that budgets reckon with, and the most that it may cost in micro-won.
+    tokens_most: u64,
+    won_most: Option<i64>,
 }
 
 impl From<Preview> for PreviewView {
@@ -82,6 +94,12 @@ impl From<Preview> for PreviewView {
             host: preview.host,
             model: preview.provider.model,
             findings: preview.shown,
+            verdict: preview.ruling.decision.verdict,
+            explained: preview.ruling.decision.explain(),
+            decision: preview.ruling.decision,
+            policy_revision: preview.ruling.in_force.revision,
+            tokens_most: preview.ruling.cost.tokens_most,
+            won_most: preview.ruling.cost.won_most.map(|w| w.0),
         }
     }
 }
@@ -100,7 +118,7 @@ async fn preview(
     Ok(Json(preview.into()))
 }
 
-/// Asks for an outside call; a security officer decides.
+/// Asks for an outside call. The policy lets it pass, has people decide on it, or refuses it.
 #[utoipa::path(post, path = "/api/v1/runs/{id}/outside", tag = "outside", params(("id" = String, Path)), request_body = Asked, responses((status = 201, body = Created), (status = 403), (status = 404), (status = 409), (status = 422)))]
 async fn request(
     State(app): State<App>,
@@ -116,16 +134,16 @@ async fn request(
 
 #[derive(Deserialize, IntoParams)]
 struct Listing {
-    /// `own` (default), or `waiting` for a security officer.
+    /// `own` (default), or `waiting`: those that the reader may decide on.
     which: Option<String>,
 }
 
-/// The reader's own calls, newest first; or, for a security officer, those that wait, oldest first.
+/// The reader's own calls, newest first; or those that they may decide on, oldest first.
 #[utoipa::path(get, path = "/api/v1/outside", tag = "outside", params(Listing), responses((status = 200, body = Vec<Object>), (status = 403), (status = 422)))]
 async fn list(State(app): State<App>, reader: Reader, Query(query): Query<Listing>) -> Handled<Json<Vec<Call>>> {
     match query.which.as_deref() {
         None | Some("" | "own") => Ok(Json(app.store.own_calls(reader.scope(), LISTED).await?)),
-        Some("waiting") => Ok(Json(app.store.waiting_calls(reader.scope()).await?)),
+        Some("waiting") => Ok(Json(app.store.decidable_calls(reader.scope()).await?)),
         Some(_) => Err(Failure::invalid("which", "own이나 waiting 가운데 하나를 적어 주세요.")),
     }
 }
@@ -141,39 +159,38 @@ struct CallView {
     reply: Option<String>,
     /// Sanitised.
     reply_html: Option<String>,
+    /// How far the approvals that the policy asks for have come, and who opened and decided.
+    progress: Progressed,
+    decisions: Vec<Given>,
 }
 
-impl From<Opened> for CallView {
-    fn from(opened: Opened) -> Self {
-        let reply_html = opened.reply.as_deref().map(|text| markdown::answer(text, []).0);
-        Self { call: opened.call, body: opened.body, reply: opened.reply, reply_html }
-    }
-}
-
-/// One call: the reader's own, or any for a security officer.
+/// One call: the reader's own, any for a security officer, and one that the reader decides on.
 #[utoipa::path(get, path = "/api/v1/outside/{id}", tag = "outside", params(("id" = String, Path)), responses((status = 200, body = Object), (status = 404)))]
 async fn read(State(app): State<App>, reader: Reader, Path(id): Path<String>) -> Handled<Json<CallView>> {
-    Ok(Json(app.gateway.open(reader.scope(), parse_id(&id)?).await?.into()))
+    let Opened { call, body, reply } = app.gateway.open(reader.scope(), parse_id(&id)?).await?;
+    let decisions = app.store.decisions_on(reader.scope(), call.id).await?;
+    let reply_html = reply.as_deref().map(|text| markdown::answer(text, []).0);
+    Ok(Json(CallView { progress: call.progress(&decisions), call, body, reply, reply_html, decisions }))
 }
 
 #[derive(Deserialize, ToSchema)]
 struct Approval {
-    /// Life of the approval, 1 to 336 hours; 24 when absent.
+    /// Life of the approval, 1 to 336 hours and no longer than the policy says; absent: as long as it says.
     hours: Option<i64>,
     #[serde(default)]
     reason: String,
 }
 
-/// A security officer other than the asker approves these very bytes.
-#[utoipa::path(post, path = "/api/v1/outside/{id}/approve", tag = "outside", params(("id" = String, Path)), request_body = Approval, responses((status = 204), (status = 403), (status = 404), (status = 409), (status = 422)))]
+/// Somebody whom the policy names, other than the asker, approves these very bytes.
+#[utoipa::path(post, path = "/api/v1/outside/{id}/approve", tag = "outside", params(("id" = String, Path)), request_body = Approval, responses((status = 200, body = Object), (status = 403), (status = 404), (status = 409), (status = 422)))]
 async fn approve(
     State(app): State<App>,
-    Security(reader): Security,
+    reader: Reader,
     Path(id): Path<String>,
     Body(body): Body<Approval>,
-) -> Handled<StatusCode> {
-    app.gateway.approve(reader.scope(), parse_id(&id)?, body.hours.unwrap_or(APPROVAL_HOURS), &body.reason).await?;
-    Ok(StatusCode::NO_CONTENT)
+) -> Handled<Json<Progressed>> {
+    reader.require_browser()?;
+    Ok(Json(app.gateway.approve(reader.scope(), parse_id(&id)?, body.hours, &body.reason).await?))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -181,16 +198,48 @@ struct Reason {
     reason: String,
 }
 
-/// A security officer other than the asker returns it with a reason.
+/// Somebody who may approve it returns it with a reason.
 #[utoipa::path(post, path = "/api/v1/outside/{id}/return", tag = "outside", params(("id" = String, Path)), request_body = Reason, responses((status = 204), (status = 403), (status = 404), (status = 409), (status = 422)))]
 async fn return_with(
     State(app): State<App>,
-    Security(reader): Security,
+    reader: Reader,
     Path(id): Path<String>,
     Body(body): Body<Reason>,
 ) -> Handled<StatusCode> {
+    reader.require_browser()?;
     app.gateway.return_with(reader.scope(), parse_id(&id)?, &body.reason).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+#[derive(Deserialize, ToSchema)]
+struct Phrases {
+    /// As they stand in the outgoing text.
+    phrases: Vec<String>,
+}
+
+/// Somebody who may approve it has more masked. Approvals given before count for nothing.
+#[utoipa::path(post, path = "/api/v1/outside/{id}/mask", tag = "outside", params(("id" = String, Path)), request_body = Phrases, responses((status = 204), (status = 403), (status = 404), (status = 409), (status = 422)))]
+async fn mask(
+    State(app): State<App>,
+    reader: Reader,
+    Path(id): Path<String>,
+    Body(body): Body<Phrases>,
+) -> Handled<StatusCode> {
+    reader.require_browser()?;
+    app.gateway.mask_more(reader.scope(), parse_id(&id)?, &body.phrases).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Shows the words behind the masks to somebody who may approve it and says why; recorded first.
+#[utoipa::path(post, path = "/api/v1/outside/{id}/reveal", tag = "outside", params(("id" = String, Path)), request_body = Reason, responses((status = 200, body = Vec<Object>), (status = 403), (status = 404), (status = 409), (status = 422)))]
+async fn reveal(
+    State(app): State<App>,
+    reader: Reader,
+    Path(id): Path<String>,
+    Body(body): Body<Reason>,
+) -> Handled<Json<Vec<Revealed>>> {
+    reader.require_browser()?;
+    Ok(Json(app.gateway.reveal(reader.scope(), parse_id(&id)?, &body.reason).await?))
 }
 
 /// The asker takes back a call that has not been sent.

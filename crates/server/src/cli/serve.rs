@@ -6,7 +6,7 @@ use crate::app::App;
 use crate::engines::ModelFile;
 use crate::settings::Settings;
 use crate::watch::Share;
-use crate::{demo, http, ingest, meaning, shelf, signing, watch};
+use crate::{deadlines, demo, http, ingest, meaning, shelf, signing, watch};
 use anyhow::Context;
 use madang_store::Clock;
 use std::io::Write;
@@ -111,6 +111,7 @@ async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
     let vectors = tokio::spawn(meaning::follow(app.clone()));
     let folders = tokio::spawn(watch::follow(app.clone()));
     let checkpoints = tokio::spawn(signing::follow(app.clone()));
+    tokio::spawn(deadlines::follow(app.clone()));
     let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stop).await?;
     // Runs that were stopped are still being stored.

@@ -7,7 +7,7 @@ use crate::error::{Failure, Handled};
 use crate::frame::{Page, frame, render};
 use crate::markdown;
 use crate::record_words::pii_kind;
-use crate::views::review::{CallRow, DecidedRow, EnvelopePage, LedgerHealth};
+use crate::views::review::{CallRow, DecidedRow, DecisionRow, EnvelopePage, LedgerHealth};
 use crate::views::run::{FindingRow, OutsideAskPage, OutsideReply, OutsideState};
 use crate::views::{Choice, Lang};
 use axum::extract::{Path, Query, State};
@@ -15,7 +15,10 @@ use axum::http::Uri;
 use axum::routing::MethodRouter;
 use madang_domain::{ExternalCallId, Role, RunId, Scope};
 use madang_gateway::Shown;
+use madang_policy::Decision;
+use madang_policy::money::{MicroWon, grouped};
 use madang_store::auth::parse_id;
+use madang_store::call_approvals::Given;
 use madang_store::calls::{Call, CallState};
 use madang_store::runs::Run;
 use serde::Deserialize;
@@ -66,9 +69,24 @@ async fn ask(
         raw,
         bytes: preview.envelope.body.len(),
         findings: preview.shown.iter().map(finding).collect(),
-        blocked: refusal.is_some(),
-        refusal: refusal.map(|r| r.to_string()).unwrap_or_default(),
+        blocked: refusal.is_some() || !preview.ruling.decision.denied.is_empty(),
+        refusal: refusal.map(|r| r.to_string()).unwrap_or_else(|| denied(&preview.ruling.decision)),
+        passes: preview.ruling.decision.needs.is_empty(),
+        cost: cost(preview.ruling.cost.tokens_most, preview.ruling.cost.won_most, l),
+        explained: preview.ruling.decision.explain(),
+        sources: preview.sources.iter().map(|s| (s.title.clone(), s.grade)).collect(),
     })
+}
+
+/// Why the policy refuses, for the asker; empty where it does not.
+fn denied(decision: &Decision) -> String {
+    decision.denied.iter().map(|d| d.reason.as_str()).collect::<Vec<_>>().join(" ")
+}
+
+/// The most that a call may cost, in words.
+fn cost(tokens: u64, won: Option<MicroWon>, l: Lang) -> String {
+    let tokens = l.f("많아야 {}토큰", grouped(tokens));
+    won.map_or_else(|| tokens.clone(), |won| format!("{tokens}, {won}"))
 }
 
 /// The asker's own words beside what leaves in their place.
@@ -103,6 +121,9 @@ async fn envelope(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Pa
     let officer = scope.has_role(Role::Security) && reader.session().is_some();
     let records = if officer { app.store.call_records(scope, id).await? } else { Vec::new() };
     let approved = call.state == CallState::Approved && call.expires_at.is_some_and(|at| at > app.store.now());
+    let can_decide = app.store.eligibility(scope, &call).await?.may() && !reader_decided(&app, scope, &call).await?;
+    let decisions = app.store.decisions_on(scope, id).await?;
+    let progress = call.progress(&decisions);
     render(EnvelopePage {
         frame: frame(&app, &reader, &uri).await?,
         l,
@@ -122,7 +143,18 @@ async fn envelope(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Pa
         expires: call.expires_at.map(when::date_time),
         reply: opened.reply.map(|text| markdown::answer(&text, [])),
         records,
-        can_decide: officer && !call.own && call.state == CallState::Waiting,
+        can_decide,
+        explained: call.ruled.as_ref().map(|r| r.decision.explain()).unwrap_or_default(),
+        policy: call.ruled.as_ref().map(|r| r.policy_revision),
+        progress: (call.state == CallState::Waiting && progress.asked > 0).then_some((progress.given, progress.asked)),
+        decisions: decisions.iter().filter(|d| d.approved.is_some()).map(|d| decision_row(d, &call)).collect(),
+        deadline: call.deadline_at.filter(|_| call.state == CallState::Waiting).map(when::date_time),
+        cost: (call.tokens_most > 0).then(|| cost(call.tokens_most, call.won_most, l)),
+        spent: call.won_spent.filter(|_| call.sent_at.is_some()).map(|won| won.to_string()),
+        from_before: call.reply_from,
+        erased: call.erased_at.map(when::date_time),
+        has_masks: call.masked,
+        hours: hours(&call),
         can_send: call.own && approved,
         can_cancel: call.own && matches!(call.state, CallState::Waiting | CallState::Approved),
         run: call.own.then_some(call.run),
@@ -147,7 +179,35 @@ async fn envelope(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Pa
 }
 
 fn may_ask_again(state: CallState) -> bool {
-    matches!(state, CallState::Returned | CallState::Cancelled | CallState::Expired | CallState::Failed)
+    use CallState::{Cancelled, Denied, Expired, Failed, Lapsed, Returned};
+    matches!(state, Returned | Cancelled | Expired | Failed | Denied | Lapsed)
+}
+
+/// The reader decided on these bytes already, and another approval is still owed.
+async fn reader_decided(app: &App, scope: &Scope, call: &Call) -> Handled<bool> {
+    let decisions = app.store.decisions_on(scope, call.id).await?;
+    Ok(decisions.iter().any(|d| d.person == scope.person() && d.approved.is_some() && d.body_hmac == call.body_hmac))
+}
+
+fn decision_row(given: &Given, call: &Call) -> DecisionRow {
+    DecisionRow {
+        by: given.name.clone(),
+        decision: match given.approved {
+            Some(true) if given.body_hmac != call.body_hmac => "고치기 전 글에 승인",
+            Some(true) => "승인",
+            _ => "반려",
+        },
+        when: given.decided_at.map(when::date_time).unwrap_or_default(),
+        reason: given.reason.clone(),
+    }
+}
+
+/// Choices of how long an approval lives, in hours: those that the policy allows, its own last.
+fn hours(call: &Call) -> Vec<i64> {
+    let most = call.needs().iter().map(|n| i64::from(n.valid_hours)).min().unwrap_or(1);
+    let mut all: Vec<i64> = [1, 24, 72, 168].into_iter().filter(|h| *h < most).collect();
+    all.push(most);
+    all
 }
 
 fn tokens(call: &Call, l: Lang) -> Option<String> {
@@ -187,10 +247,10 @@ pub async fn of_run(app: &App, scope: &Scope, run: &Run) -> Handled<(OutsideStat
     Ok((state, reply))
 }
 
-/// Calls that wait for a security officer, for the desk.
+/// Calls that the reader may decide on, for the desk.
 pub async fn waiting_rows(app: &App, scope: &Scope, l: Lang) -> Result<Vec<CallRow>, Failure> {
     let now = app.store.now();
-    let calls = app.store.waiting_calls(scope).await?;
+    let calls = app.store.decidable_calls(scope).await?;
     Ok(calls
         .into_iter()
         .map(|c| CallRow {

@@ -171,6 +171,33 @@ pub struct EnvelopePage {
     pub run: Option<RunId>,
     /// Mine, ended without leaving: may be asked for anew.
     pub ask_again: bool,
+    /// The policy's decision in Korean sentences, and its revision.
+    pub explained: Vec<String>,
+    pub policy: Option<u32>,
+    /// Approvals given and asked for, while it waits.
+    pub progress: Option<(usize, usize)>,
+    pub decisions: Vec<DecisionRow>,
+    /// Last moment for a decision.
+    pub deadline: Option<String>,
+    /// The most that it may cost; what it did cost.
+    pub cost: Option<String>,
+    pub spent: Option<String>,
+    /// The call whose reply this is.
+    pub from_before: Option<ExternalCallId>,
+    /// When its texts were deleted.
+    pub erased: Option<String>,
+    pub has_masks: bool,
+    /// Lives of an approval to choose from, hours; the last is chosen.
+    pub hours: Vec<i64>,
+}
+
+/// Somebody's decision on a call.
+pub struct DecisionRow {
+    pub by: String,
+    /// Korean, through [`Lang::t`].
+    pub decision: &'static str,
+    pub when: String,
+    pub reason: String,
 }
 
 /// `/ledger`

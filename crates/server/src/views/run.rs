@@ -125,6 +125,14 @@ pub struct OutsideAskPage {
     pub blocked: bool,
     /// Why, in Korean; empty when nothing keeps it.
     pub refusal: String,
+    /// The policy asks nobody.
+    pub passes: bool,
+    /// The most that it may cost, in words.
+    pub cost: String,
+    /// The policy's decision in Korean sentences.
+    pub explained: Vec<String>,
+    /// Documents whose words are in it.
+    pub sources: Vec<(String, Grade)>,
 }
 
 /// A personal detail that was found.
