@@ -213,7 +213,11 @@ impl Gateway {
         let allowed = self.allowed(scope, &run).await?;
         let app = run.app.ok_or(StoreError::NotFound)?;
         let asker = self.store.asker(scope).await?;
-        let provider = self.chosen(scope, provider).await?;
+        let provider = match self.chosen(scope, provider).await {
+            // The grade is the better reason, and nobody can mend it by switching a provider on.
+            Err(_) if allowed.grade > Grade::Open => return Err(Refusal::Grade(allowed.grade).into()),
+            found => found?,
+        };
         let host = self.host(&provider)?;
         let passages = self.cited(scope, &run).await?;
         let grade = Grade::highest(passages.iter().map(|(_, p)| p.grade).chain([allowed.grade]));
