@@ -11,6 +11,7 @@ mod originals;
 mod rights;
 mod row;
 
+pub mod absences;
 pub mod apps;
 pub mod auth;
 pub mod calls;
@@ -27,6 +28,7 @@ pub mod ledger;
 pub mod lineage;
 pub mod people;
 pub mod policies;
+pub mod policy_proposals;
 pub mod providers;
 pub mod ratings;
 pub mod runs;
@@ -39,6 +41,8 @@ pub mod words;
 
 #[cfg(test)]
 mod ledger_tests;
+#[cfg(test)]
+mod policy_tests;
 #[cfg(test)]
 mod sharing_tests;
 
