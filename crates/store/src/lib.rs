@@ -28,6 +28,7 @@ pub mod ledger;
 pub mod lineage;
 pub mod people;
 pub mod policies;
+pub mod policy_names;
 pub mod policy_proposals;
 pub mod providers;
 pub mod ratings;
