@@ -65,4 +65,8 @@ id! {
     ExternalCallId,
     /// One request for a model's file.
     DownloadId,
+    /// A policy that waits for a second person.
+    PolicyProposalId,
+    /// A time in which an officer is away.
+    AbsenceId,
 }

@@ -30,6 +30,13 @@ pub enum Direction {
     Other,
 }
 
+impl Change {
+    /// May something pass now that did not pass before? Titles, notes and the revision decide nothing.
+    pub fn may_loosen(&self) -> bool {
+        self.direction != Direction::Stricter && self.part != Part::Heading && self.field != "title"
+    }
+}
+
 /// One change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Change {
@@ -138,11 +145,7 @@ fn rule(out: &mut Vec<Change>, (old, b): (&Policy, &Rule), (new, a): (&Policy, &
         let full = words::effect(&b.effect) == words::effect(&a.effect);
         let say = |e: &Effect| if full { words::effect_in_full(e) } else { words::effect(e) };
         let (before, after) = (say(&b.effect), say(&a.effect));
-        let direction = match b.effect.strictness().cmp(&a.effect.strictness()) {
-            std::cmp::Ordering::Less => Direction::Stricter,
-            std::cmp::Ordering::Greater => Direction::Looser,
-            std::cmp::Ordering::Equal => Direction::Other,
-        };
+        let direction = effect_towards(b, a);
         let sentence = format!("{subject}: {before} → {after}");
         add("effect", before, after, direction, sentence);
     }
@@ -162,6 +165,31 @@ fn rule(out: &mut Vec<Change>, (old, b): (&Policy, &Rule), (new, a): (&Policy, &
     if b.title != a.title {
         let sentence = format!("'{id}' 규칙의 제목: '{}' → '{}'", b.title, a.title);
         add("title", b.title.clone(), a.title.clone(), Direction::Other, sentence);
+    }
+}
+
+/// Stricter only where nothing that the old effect refused can pass under the new one.
+fn effect_towards(before: &Rule, after: &Rule) -> Direction {
+    let stricter = match (&before.effect, &after.effect) {
+        (_, Effect::Deny { .. }) => true,
+        // An approval or a mask lets personal data pass that a plain permission stops.
+        (Effect::Allow, _) => {
+            before.when.has_from() || before.when.found_at_most.as_ref().is_some_and(BTreeSet::is_empty)
+        }
+        // Two of a kind that is easier to find may be less than one.
+        (Effect::NeedsApproval(b), Effect::NeedsApproval(a)) => {
+            b.from == a.from
+                && a.substitutes.iter().all(|s| b.substitutes.contains(s))
+                && a.substitutes_after_hours.unwrap_or(u32::MAX) >= b.substitutes_after_hours.unwrap_or(u32::MAX)
+                && a.deadline_hours <= b.deadline_hours
+                && a.valid_hours <= b.valid_hours
+        }
+        _ => true,
+    };
+    match before.effect.strictness().cmp(&after.effect.strictness()) {
+        std::cmp::Ordering::Less if stricter => Direction::Stricter,
+        std::cmp::Ordering::Greater => Direction::Looser,
+        _ => Direction::Other,
     }
 }
 
@@ -335,6 +363,28 @@ mod tests {
             ]
         );
         assert_eq!(diff(&policy(before), &policy(after))[0].direction, Direction::Looser);
+    }
+
+    #[test]
+    fn more_officers_of_another_kind_and_masks_in_place_of_a_stop_are_not_called_stricter() {
+        let rule = |effect: &str, found: &str| {
+            format!("[[rule]]\nid=\"t\"\neffect=\"{effect}\"\n[rule.when]\ngrades=[\"O\"]\n{found}\n")
+        };
+        let asks = |officers: u8, role: &str, more: &str| {
+            let approval = format!("[rule.approval]\nofficers={officers}\nfrom={{role=\"{role}\"}}\n{more}\n");
+            rule("needs_approval", "") + &approval
+        };
+        let way = |b: &str, a: &str| diff(&policy(b), &policy(a)).iter().map(|c| c.direction).collect::<Vec<_>>();
+        assert_eq!(way(&rule("allow", ""), &rule("allow_with_masking", "")), [Direction::Other]);
+        let clean = "found_at_most=[]";
+        assert_eq!(way(&rule("allow", clean), &rule("allow_with_masking", clean)), [Direction::Stricter]);
+        assert_eq!(way(&asks(1, "security", ""), &asks(2, "security", "")), [Direction::Stricter]);
+        assert_eq!(way(&asks(1, "security", ""), &asks(2, "official", "")), [Direction::Other]);
+        assert_eq!(way(&asks(1, "security", ""), &asks(2, "security", "valid_hours=48")), [Direction::Other]);
+        let substitute = "substitutes=[{role=\"manager\"}]";
+        assert_eq!(way(&asks(1, "security", ""), &asks(2, "security", substitute)), [Direction::Other]);
+        let renamed = diff(&policy("title=\"가\""), &policy("title=\"나\""));
+        assert!(renamed.len() == 1 && !renamed[0].may_loosen(), "{renamed:?}");
     }
 
     #[test]

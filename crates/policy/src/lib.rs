@@ -31,4 +31,4 @@ pub use facts::Facts;
 pub use model::{Policy, Unit};
 pub use template::DEFAULT_POLICY;
 pub use text::{FORMAT, Fault, Faults, MAX_TEXT};
-pub use words::Line;
+pub use words::{Line, LineKind};

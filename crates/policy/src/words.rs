@@ -2,15 +2,32 @@
 
 use crate::evaluate::{Decision, Did, Verdict};
 use crate::kinds::KindName;
-use crate::model::{Approval, ApproverKind, Budget, Conditions, Effect, Names, Policy, Preapproval, Rule};
+use crate::model::{Approval, ApproverKind, Budget, Conditions, Effect, ModelPrice, Names, Policy, Preapproval, Rule};
 use crate::money::{MicroWon, grouped};
 use crate::time::{OnHolidays, Window};
 use serde::Serialize;
 use std::collections::BTreeSet;
 
+/// What a line of a preview speaks of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LineKind {
+    /// What no policy can change.
+    Floor,
+    Rule,
+    /// What no rule speaks of.
+    Rest,
+    Preapproval,
+    Budget,
+    Price,
+    Window,
+    Holidays,
+}
+
 /// One line of a preview.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Line {
+    pub kind: LineKind,
     /// Identifier of the rule, budget or pre-approval; empty for the policy as a whole.
     pub id: String,
     pub title: String,
@@ -18,26 +35,41 @@ pub struct Line {
 }
 
 impl Policy {
-    /// What the policy does, sentence by sentence: the floor, each rule, what is left over, pre-approvals, budgets.
+    /// What the policy does, sentence by sentence: the floor, each rule, what is left over, pre-approvals, budgets,
+    /// prices, windows, holidays.
     pub fn preview(&self) -> Vec<Line> {
-        let line =
-            |id: &str, title: &str, sentence: String| Line { id: id.to_owned(), title: title.to_owned(), sentence };
+        let line = |kind: LineKind, id: &str, title: &str, sentence: String| Line {
+            kind,
+            id: id.to_owned(),
+            title: title.to_owned(),
+            sentence,
+        };
         let mut out = vec![line(
+            LineKind::Floor,
             "",
             "바닥 원칙",
             "기밀(C)과 민감(S) 등급 자료, 주민등록번호·외국인등록번호·운전면허번호·여권번호·인증정보는 어떤 규칙으로도 나가지 않습니다. \
              개인정보는 늘 가리고, 신청한 사람은 자기 신청을 승인할 수 없습니다."
                 .to_owned(),
         )];
-        out.extend(self.rules.iter().map(|r| line(r.id.as_str(), &r.title, rule(self, r))));
+        out.extend(self.rules.iter().map(|r| line(LineKind::Rule, r.id.as_str(), &r.title, rule(self, r))));
         let left = if self.rules.is_empty() {
             "규칙이 없어 모든 외부호출을 거부합니다."
         } else {
             "어느 규칙으로도 허용되지 않은 외부호출은 거부합니다. 여러 규칙에 걸리면 가장 엄격한 것을 따르고, 규칙의 순서는 상관없습니다."
         };
-        out.push(line("", "나머지", left.to_owned()));
-        out.extend(self.preapprovals.iter().map(|p| line(p.id.as_str(), "사전승인", preapproval(p))));
-        out.extend(self.budgets.iter().map(|b| line(b.id.as_str(), "예산", budget(b))));
+        out.push(line(LineKind::Rest, "", "나머지", left.to_owned()));
+        out.extend(
+            self.preapprovals.iter().map(|p| line(LineKind::Preapproval, p.id.as_str(), "사전승인", preapproval(p))),
+        );
+        out.extend(self.budgets.iter().map(|b| line(LineKind::Budget, b.id.as_str(), "예산", budget(b))));
+        let version = &self.prices.version;
+        out.extend(self.prices.models.iter().map(|p| line(LineKind::Price, version, "단가", price(p))));
+        out.extend(self.windows.iter().map(|w| line(LineKind::Window, w.name.as_str(), "시간대", window(w))));
+        if !self.holidays.is_empty() {
+            let days: Vec<_> = self.holidays.iter().map(ToString::to_string).collect();
+            out.push(line(LineKind::Holidays, "", "공휴일", days.join(", ")));
+        }
         out
     }
 }
@@ -255,6 +287,17 @@ pub(crate) fn budget_subject(b: &Budget) -> String {
         (None, per) => format!("모든 {}마다", per.korean()),
     };
     format!("{whose} {}", b.period.korean())
+}
+
+fn price(p: &ModelPrice) -> String {
+    format!(
+        "{} {}: {}부터 백만 토큰에 입력 {}원, 출력 {}원",
+        p.provider,
+        p.model,
+        p.from,
+        grouped(p.input),
+        grouped(p.output)
+    )
 }
 
 fn budget(b: &Budget) -> String {

@@ -54,6 +54,13 @@ fn the_preview_says_every_rule_in_korean() {
     );
     assert_eq!(of("person-day"), "모든 직원마다 하루에 20건까지 쓸 수 있습니다. 넘으면 보내지 않습니다.");
     assert!(lines[0].sentence.contains("기밀(C)"));
+    assert_eq!(of("근무시간"), "월화수목금 08:00~20:00");
+    let priced = policy(
+        "holidays = [\"2026-12-25\"]\n[prices]\nversion = \"11월\"\n[[prices.model]]\nprovider = \"p\"\nmodel = \"m\"\n\
+         from = \"2026-11-01\"\ninput = 2000\noutput = 8000\n",
+    );
+    let last: Vec<_> = priced.preview().into_iter().rev().take(2).map(|l| l.sentence).collect();
+    assert_eq!(last, ["2026-12-25", "p m: 2026-11-01부터 백만 토큰에 입력 2,000원, 출력 8,000원"]);
     assert!(policy("").preview()[1].sentence.contains("모든 외부호출을 거부"));
 }
 

@@ -29,6 +29,7 @@ pub mod meaning;
 mod names;
 pub mod pages;
 mod pairs;
+pub mod policies;
 pub mod ranking;
 pub mod record_words;
 pub mod running;

@@ -1,5 +1,6 @@
 //! What waits for a person: the bell's figure and home's list. Each room says what waits there; here they meet.
 
+use crate::api::policy::PROPOSALS;
 use crate::app::App;
 use crate::auth::Reader;
 use crate::error::Handled;
@@ -7,13 +8,15 @@ use crate::pages::when;
 use crate::views::home::WaitingItem;
 use madang_domain::Scope;
 use madang_store::calls::{Call, CallState};
+use madang_store::policy_proposals::PolicyProposal;
 
 /// Own calls looked through for approved ones.
 const OWN_CALLS: i64 = 50;
 
 /// How many things wait for the reader.
 pub async fn count(app: &App, scope: &Scope) -> Handled<usize> {
-    Ok(app.store.sharing_waits(scope).await? + app.store.calls_waiting(scope).await?)
+    let decisions = app.store.sharing_waits(scope).await? + app.store.calls_waiting(scope).await?;
+    Ok(decisions + app.store.policy_proposals_waiting(scope).await?)
 }
 
 /// What waits for the reader, what they decide on first.
@@ -34,7 +37,26 @@ pub async fn items(app: &App, reader: &Reader) -> Handled<Vec<WaitingItem>> {
         when: when::ago(s.decided_at.unwrap_or(s.created_at), now, l),
         href: format!("/review/submissions/{}", s.id),
     });
-    Ok(to_decide.chain(calls(app, reader).await?).chain(returned).collect())
+    let policies = policies(app, reader).await?;
+    Ok(to_decide.chain(policies).chain(calls(app, reader).await?).chain(returned).collect())
+}
+
+/// Proposed policies whose second person the reader is.
+async fn policies(app: &App, reader: &Reader) -> Handled<Vec<WaitingItem>> {
+    let (scope, l) = (reader.scope(), reader.lang);
+    if app.store.policy_proposals_waiting(scope).await? == 0 {
+        return Ok(Vec::new());
+    }
+    let now = app.store.now();
+    let all = app.store.policy_proposals(scope, PROPOSALS).await?.into_iter().filter(|p| p.may_decide);
+    let item = |p: PolicyProposal| WaitingItem {
+        kind: "정책 확인",
+        title: p.reason,
+        detail: p.by,
+        when: when::ago(p.created_at, now, l),
+        href: format!("/review/policy#proposal-{}", p.id),
+    };
+    Ok(all.map(item).collect())
 }
 
 /// Outside calls that the reader decides on, and approved ones of their own still to be sent.

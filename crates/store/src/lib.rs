@@ -12,6 +12,7 @@ mod originals;
 mod rights;
 mod row;
 
+pub mod absences;
 pub mod apps;
 pub mod askers;
 pub mod auth;
@@ -31,6 +32,8 @@ pub mod ledger;
 pub mod lineage;
 pub mod people;
 pub mod policies;
+pub mod policy_names;
+pub mod policy_proposals;
 pub mod providers;
 pub mod ratings;
 pub mod runs;
@@ -43,6 +46,8 @@ pub mod words;
 
 #[cfg(test)]
 mod ledger_tests;
+#[cfg(test)]
+mod policy_tests;
 #[cfg(test)]
 mod sharing_tests;
 

@@ -1,6 +1,7 @@
 //! The JSON API under `/api/v1`: one file per resource, everything a screen does, described by an OpenAPI document
 //! at `/api/v1/openapi.json`; and the routes of OpenAI's clients under `/v1`.
 
+pub mod absences;
 pub mod apps;
 pub mod body;
 pub mod calls;
@@ -15,6 +16,7 @@ pub mod ledger_signing;
 pub mod model_servers;
 pub mod models;
 pub mod openai;
+pub mod policy;
 pub mod providers;
 pub mod runs;
 pub mod search;
@@ -82,6 +84,8 @@ fn described() -> OpenApiRouter<App> {
         .merge(runs::router())
         .merge(providers::router())
         .merge(calls::router())
+        .merge(policy::router())
+        .merge(absences::router())
         .merge(ledger::router())
         .merge(collections::router())
         .merge(documents::router())
