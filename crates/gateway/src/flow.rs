@@ -4,6 +4,7 @@
 use crate::approval::{ApprovalFault, approval_binding, approval_holds};
 use crate::destination::{Destination, DestinationError, Policy};
 use crate::envelope::{Envelope, Header, Refusal, build};
+use crate::inspect::{Inspector, Loaded, Uninspected, marked};
 use crate::prompt::{self, Prompt};
 use crate::seal::{MasterKey, SealError};
 use crate::transport::{Reply, SendError, send};
@@ -13,7 +14,7 @@ use jiff::Timestamp;
 use madang_domain::{
     AppVersionId, DesignSheet, ExternalCallId, Grade, OutsideCalls, Passage, ProviderId, RunId, Scope,
 };
-use madang_pii::{Action, Kind, mask, restore, scan};
+use madang_pii::{Action, Kind, restore};
 use madang_store::calls::{Call, CallEnd, CallSource, CallState, NewCall};
 use madang_store::providers::{NewProvider, Provider, SealedProvider};
 use madang_store::runs::{Run, RunState};
@@ -31,6 +32,7 @@ const MAX_KEY: usize = 500;
 /// Characters of the local answer kept beside a request.
 const LOCAL_ANSWER: usize = 300;
 const MS_PER_HOUR: i64 = 3_600_000;
+const FOUND_SINCE: &str = "승인된 뒤 기관 사전이나 검사 기준이 바뀌어, 보낼 글에서 새로 걸리는 말이 있습니다. 보내지 않았습니다. 내용을 확인하고 다시 신청해 주세요.";
 
 /// Why a step of an outside call was not taken.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +47,9 @@ pub enum FlowError {
     Destination(#[from] DestinationError),
     #[error(transparent)]
     Approval(#[from] ApprovalFault),
+    /// The detector's dictionary cannot be used, and so nothing leaves.
+    #[error(transparent)]
+    Uninspected(Uninspected),
     /// The intent could not be written, and so nothing left.
     #[error("원장에 적지 못해 보내지 않았습니다. 잠시 뒤 다시 하거나 운영자에게 알려 주세요.")]
     NotRecorded(String),
@@ -58,9 +63,11 @@ pub type Flowed<T> = Result<T, FlowError>;
 
 /// The door: the database, the key and what the installation allows.
 pub struct Gateway {
-    store: Store,
-    key: MasterKey,
+    pub(crate) store: Store,
+    pub(crate) key: MasterKey,
     policy: Policy,
+    /// The dictionary that texts are inspected with.
+    pub(crate) loaded: Loaded,
 }
 
 /// A finding, as the asker sees it beside what leaves in its place.
@@ -86,6 +93,7 @@ pub struct Preview {
     pub shown: Vec<Shown>,
     sources: Vec<CallSource>,
     version: AppVersionId,
+    inspector: Inspector,
 }
 
 impl Preview {
@@ -107,7 +115,7 @@ pub struct Opened {
 
 impl Gateway {
     pub fn new(store: Store, key: MasterKey, policy: Policy) -> Self {
-        Self { store, key, policy }
+        Self { store, key, policy, loaded: Loaded::default() }
     }
 
     /// Registers a provider, switched off, with its key sealed under the provider's id.
@@ -176,13 +184,15 @@ impl Gateway {
             legal_basis: legal_basis.to_owned(),
             grade,
         };
-        let envelope = build(&prompt.parts, header);
+        let inspector = self.inspector().await?;
+        let envelope = build(&prompt.parts, header, &inspector);
         if let Err(refusal @ Refusal::Grade(_)) = envelope.sendable() {
-            return Err(refusal.into());
+            return Err(marked(&prompt, &envelope, refusal).into());
         }
-        let shown = shown(&prompt, &envelope);
+        let shown = shown(&prompt, &envelope, &inspector);
         let host = self.host(&provider)?;
-        Ok(Preview { run, provider, host, envelope, shown, sources: sources(&passages), version })
+        let sources = sources(&passages, &inspector);
+        Ok(Preview { run, provider, host, envelope, shown, sources, version, inspector })
     }
 
     /// The sheet of a run that may ask for an outside call.
@@ -248,7 +258,7 @@ impl Gateway {
         let app = preview.run.app.ok_or(StoreError::NotFound)?;
         let id = ExternalCallId::new();
         let tokens = serde_json::to_vec(&preview.envelope.tokens).unwrap_or_default();
-        let findings = preview.envelope.findings.iter().map(|(k, n)| (k.as_str().to_owned(), *n)).collect();
+        let findings = preview.envelope.findings.clone();
         let new = NewCall {
             id,
             run: preview.run.id,
@@ -258,12 +268,12 @@ impl Gateway {
             host: &preview.host,
             model: &preview.provider.model,
             // Both stay in the record for years.
-            purpose: &masked(&purpose),
-            legal_basis: &masked(&legal_basis),
+            purpose: &preview.inspector.masked(&purpose),
+            legal_basis: &preview.inspector.masked(&legal_basis),
             grade: preview.envelope.header.grade,
             findings: &findings,
             sources: &preview.sources,
-            local_answer: &local_answer(&preview.run),
+            local_answer: &local_answer(&preview.run, &preview.inspector),
             body_bytes: preview.envelope.body.len(),
             body_hmac: &self.key.hmac(&preview.envelope.body),
             sealed_body: &self.seal(&preview.envelope.body, &format!("{id}/body"))?,
@@ -278,7 +288,8 @@ impl Gateway {
         if !(1..=MAX_APPROVAL_HOURS).contains(&hours) {
             return Err(StoreError::invalid("hours", format!("승인 기한은 1~{MAX_APPROVAL_HOURS}시간입니다.")).into());
         }
-        let reason = masked(&words("reason", reason, 0, "남길 말은 400자까지 적을 수 있습니다.")?);
+        let reason =
+            self.inspector().await?.masked(&words("reason", reason, 0, "남길 말은 400자까지 적을 수 있습니다.")?);
         let call = self.store.call(scope, id).await?;
         let body = self.unseal_bytes(&call.sealed_body, &format!("{id}/body"))?;
         let provider = self.store.enabled_provider(scope, call.provider).await?.provider;
@@ -294,7 +305,8 @@ impl Gateway {
 
     /// A security officer other than the asker returns it, with a reason.
     pub async fn return_with(&self, scope: &Scope, id: ExternalCallId, reason: &str) -> Flowed<()> {
-        let reason = masked(&words("reason", reason, 2, "반려하는 까닭을 2~400자로 적어 주세요.")?);
+        let reason =
+            self.inspector().await?.masked(&words("reason", reason, 2, "반려하는 까닭을 2~400자로 적어 주세요.")?);
         Ok(self.store.return_call(scope, id, &reason).await?)
     }
 
@@ -313,16 +325,24 @@ impl Gateway {
         let sealed = self.store.enabled_provider(scope, call.provider).await?;
         let destination = Destination::parse(&sealed.provider.base_url, self.policy)?;
         let api_key = self.unseal(&sealed.sealed_key, &call.provider.to_string())?;
-        self.verify(&call, &sealed.provider, &body, &destination)?;
+        let inspector = self.inspector().await?;
+        self.verify(&call, &sealed.provider, &body, &destination, &inspector)?;
         self.store.begin_sending(scope, &call, &destination.endpoint()).await.map_err(not_recorded)?;
         let outcome = send(&destination, &api_key, &body).await;
-        let end = self.end(id, outcome);
+        let end = self.end(id, outcome, &inspector);
         self.store.finish_call(scope, id, &end).await?;
         Ok(self.store.call(scope, id).await?)
     }
 
     /// Everything that was approved is still so, and nothing in the bytes keeps them from leaving.
-    fn verify(&self, call: &Call, provider: &Provider, body: &[u8], destination: &Destination) -> Flowed<()> {
+    fn verify(
+        &self,
+        call: &Call,
+        provider: &Provider,
+        body: &[u8],
+        destination: &Destination,
+        inspector: &Inspector,
+    ) -> Flowed<()> {
         let (Some(binding), Some(expires_at), CallState::Approved) = (&call.binding, call.expires_at, call.state)
         else {
             return Err(FlowError::NotAllowed("승인된 외부호출만 보낼 수 있습니다.".to_owned()));
@@ -332,13 +352,14 @@ impl Gateway {
         if call.grade != Grade::Open {
             return Err(Refusal::Grade(call.grade).into());
         }
-        if scan(&String::from_utf8_lossy(body)).action != Action::Pass {
-            return Err(ApprovalFault::Altered.into());
+        // What was clean when it was approved may not be so any more: the dictionary has changed since.
+        if !inspector.passes(&String::from_utf8_lossy(body)) {
+            return Err(FlowError::NotAllowed(FOUND_SINCE.to_owned()));
         }
         Ok(())
     }
 
-    fn end(&self, id: ExternalCallId, outcome: Result<Reply, SendError>) -> CallEnd {
+    fn end(&self, id: ExternalCallId, outcome: Result<Reply, SendError>, inspector: &Inspector) -> CallEnd {
         let failed = |state, error: String| CallEnd {
             state,
             status: None,
@@ -353,12 +374,12 @@ impl Gateway {
         match outcome {
             Err(e @ SendError::NothingLeft(_)) => failed(CallState::Failed, e.to_string()),
             Err(e @ SendError::Unknown(_)) => failed(CallState::Unknown, e.to_string()),
-            Ok(reply) => self.answered(id, reply),
+            Ok(reply) => self.answered(id, reply, inspector),
         }
     }
 
-    fn answered(&self, id: ExternalCallId, reply: Reply) -> CallEnd {
-        let text = reply.text().map(|text| without_blocked(&text));
+    fn answered(&self, id: ExternalCallId, reply: Reply, inspector: &Inspector) -> CallEnd {
+        let text = reply.text().map(|text| inspector.without_blocked(&text));
         let sealed = text.as_ref().map(|text| self.seal(text.as_bytes(), &format!("{id}/reply")));
         let error = match (&sealed, reply.status) {
             (Some(Ok(_)), _) => None,
@@ -442,39 +463,24 @@ fn words(field: &str, text: &str, least: usize, message: &str) -> Flowed<String>
     }
 }
 
-/// The text without identifiers: for what is kept unsealed.
-fn masked(text: &str) -> String {
-    mask(text, &scan(text)).text
-}
-
-/// A reply may hold identifiers of its own: those that block are shown to nobody, the others as they came.
-fn without_blocked(reply: &str) -> String {
-    let report = scan(reply);
-    if report.action < Action::Block {
-        return reply.to_owned();
-    }
-    let hidden = mask(reply, &report);
-    restore(&hidden.text, &hidden.tokens)
-}
-
 /// Why the engine inside did not do, in short.
-fn local_answer(run: &Run) -> String {
+fn local_answer(run: &Run, inspector: &Inspector) -> String {
     if !run.answered {
         return format!("{}: 자료에서 답을 찾지 못했습니다.", run.engine.label);
     }
-    let answer: String = masked(&run.answer).split_whitespace().collect::<Vec<_>>().join(" ");
+    let answer: String = inspector.masked(&run.answer).split_whitespace().collect::<Vec<_>>().join(" ");
     let clipped: String = answer.chars().take(LOCAL_ANSWER).collect();
     let more = if clipped.len() < answer.len() { "…" } else { "" };
     format!("{}: {clipped}{more}", run.engine.label)
 }
 
 /// Each source document once, with the highest grade among its passages.
-fn sources(passages: &[(u32, Passage)]) -> Vec<CallSource> {
+fn sources(passages: &[(u32, Passage)], inspector: &Inspector) -> Vec<CallSource> {
     let mut by_document: BTreeMap<_, CallSource> = BTreeMap::new();
     for (_, passage) in passages {
         let source = by_document.entry(passage.document).or_insert_with(|| CallSource {
             document: passage.document,
-            title: masked(&passage.document_title),
+            title: inspector.masked(&passage.document_title),
             grade: passage.grade,
         });
         source.grade = source.grade.max(passage.grade);
@@ -483,7 +489,7 @@ fn sources(passages: &[(u32, Passage)]) -> Vec<CallSource> {
 }
 
 /// Findings side by side with what leaves in their place.
-fn shown(prompt: &Prompt, envelope: &Envelope) -> Vec<Shown> {
+fn shown(prompt: &Prompt, envelope: &Envelope, inspector: &Inspector) -> Vec<Shown> {
     let mut out: Vec<Shown> = envelope
         .blocked
         .iter()
@@ -499,7 +505,7 @@ fn shown(prompt: &Prompt, envelope: &Envelope) -> Vec<Shown> {
         envelope.tokens.iter().map(|(token, words)| (words.as_str(), token.as_str())).collect();
     for (index, part) in prompt.parts.iter().enumerate() {
         let characters: Vec<char> = part.text.chars().collect();
-        for finding in scan(&part.text).findings.into_iter().filter(|f| f.action == Action::Mask) {
+        for finding in inspector.scan(&part.text).findings.into_iter().filter(|f| f.action == Action::Mask) {
             let words: String = characters.get(finding.start..finding.end).unwrap_or_default().iter().collect();
             let token = tokens.get(words.as_str()).map(|t| (*t).to_owned());
             out.push(Shown {

@@ -5,16 +5,19 @@
 
 pub mod approval;
 pub mod destination;
+mod dictionary;
 pub mod download;
 pub mod envelope;
 pub mod flow;
+pub mod inspect;
 pub mod prompt;
 pub mod seal;
 pub mod transport;
 
 pub use approval::{ApprovalFault, approval_binding, approval_holds};
 pub use destination::{Destination, DestinationError, Policy};
-pub use envelope::{Envelope, Header, PartRole, Place, PromptPart, Refusal, Where, build};
+pub use envelope::{Envelope, Header, PartRole, Place, PromptPart, Raised, Refusal, Where, build};
 pub use flow::{FlowError, Flowed, Gateway, Opened, Preview, Shown};
+pub use inspect::{Inspector, Uninspected};
 pub use seal::{MasterKey, SealError};
 pub use transport::{Limits, Reply, SendError, Usage, send, send_within};
