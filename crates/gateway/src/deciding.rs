@@ -4,9 +4,9 @@
 use crate::approval::{ApprovalFault, approval_binding};
 use crate::destination::Destination;
 use crate::envelope::{MAX_BODY, Refusal};
-use crate::flow::{FlowError, Flowed, Gateway, MAX_APPROVAL_HOURS, masked, timestamp, words};
+use crate::flow::{FlowError, Flowed, Gateway, MAX_APPROVAL_HOURS, timestamp, words};
 use madang_domain::{ExternalCallId, Scope};
-use madang_pii::{Action, restore, scan};
+use madang_pii::restore;
 use madang_store::StoreError;
 use madang_store::call_approvals::Progressed;
 use madang_store::calls::Call;
@@ -37,7 +37,8 @@ impl Gateway {
         if hours.is_some_and(|h| !(1..=MAX_APPROVAL_HOURS).contains(&h)) {
             return Err(StoreError::invalid("hours", format!("승인 기한은 1~{MAX_APPROVAL_HOURS}시간입니다.")).into());
         }
-        let reason = masked(&words("reason", reason, 0, "남길 말은 400자까지 적을 수 있습니다.")?);
+        let reason =
+            self.inspector().await?.masked(&words("reason", reason, 0, "남길 말은 400자까지 적을 수 있습니다.")?);
         let call = self.store.call(scope, id).await?;
         self.store.require_decider(scope, &call).await?;
         let body = self.unseal_bytes(&call.sealed_body, &format!("{id}/body"))?;
@@ -54,7 +55,8 @@ impl Gateway {
 
     /// Returns it, with a reason.
     pub async fn return_with(&self, scope: &Scope, id: ExternalCallId, reason: &str) -> Flowed<()> {
-        let reason = masked(&words("reason", reason, 2, "반려하는 까닭을 2~400자로 적어 주세요.")?);
+        let reason =
+            self.inspector().await?.masked(&words("reason", reason, 2, "반려하는 까닭을 2~400자로 적어 주세요.")?);
         let call = self.store.call(scope, id).await?;
         Ok(self.store.return_call(scope, &call, &reason).await?)
     }
@@ -85,7 +87,7 @@ impl Gateway {
         if body.len() > MAX_BODY {
             return Err(Refusal::TooLong(body.len()).into());
         }
-        if scan(&body).action != Action::Pass {
+        if !self.inspector().await?.passes(&body) {
             return Err(FlowError::NotAllowed(
                 "이렇게 가리면 남은 글이 개인정보처럼 보입니다. 더 넓게 가려 주세요.".to_owned(),
             ));
@@ -99,7 +101,12 @@ impl Gateway {
 
     /// The words behind the masks, for somebody who decides on the call and says why; recorded before they are shown.
     pub async fn reveal(&self, scope: &Scope, id: ExternalCallId, reason: &str) -> Flowed<Vec<Revealed>> {
-        let reason = masked(&words("reason", reason, 2, "가린 말을 왜 보아야 하는지 2~400자로 적어 주세요.")?);
+        let reason = self.inspector().await?.masked(&words(
+            "reason",
+            reason,
+            2,
+            "가린 말을 왜 보아야 하는지 2~400자로 적어 주세요.",
+        )?);
         let call = self.store.call(scope, id).await?;
         self.store.require_decider(scope, &call).await?;
         let tokens = self.tokens(&call)?;

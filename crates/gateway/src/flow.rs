@@ -5,6 +5,7 @@
 use crate::approval::{ApprovalFault, approval_binding};
 use crate::destination::{Destination, DestinationError, Policy};
 use crate::envelope::{Envelope, Header, Refusal, build};
+use crate::inspect::{Inspector, Loaded, Uninspected, marked};
 use crate::prompt::{self, Prompt};
 use crate::ruling::{Asked, Known, Ruling, passes};
 use crate::seal::{MasterKey, SealError};
@@ -15,7 +16,7 @@ use madang_domain::{
     AppId, AppVersionId, DepartmentId, DesignSheet, ExternalCallId, Grade, OutsideCalls, Passage, ProviderId, RunId,
     Scope,
 };
-use madang_pii::{Action, Kind, mask, restore, scan};
+use madang_pii::{Action, Kind, restore};
 use madang_policy::Unit;
 use madang_policy::facts::AppFacts;
 use madang_store::askers::Asker;
@@ -51,6 +52,9 @@ pub enum FlowError {
     Destination(#[from] DestinationError),
     #[error(transparent)]
     Approval(#[from] ApprovalFault),
+    /// The detector's dictionary cannot be used, and so nothing leaves.
+    #[error(transparent)]
+    Uninspected(Uninspected),
     /// The intent could not be written, and so nothing left.
     #[error("원장에 적지 못해 보내지 않았습니다. 잠시 뒤 다시 하거나 운영자에게 알려 주세요.")]
     NotRecorded(String),
@@ -76,6 +80,8 @@ pub struct Gateway {
     pub(crate) reach: Policy,
     /// The policy as it was read last.
     pub(crate) policy: Known,
+    /// The dictionary that texts are inspected with.
+    pub(crate) loaded: Loaded,
 }
 
 /// A finding, as the asker sees it beside what leaves in its place.
@@ -116,6 +122,9 @@ pub struct Preview {
     department: DepartmentId,
     characters: usize,
     sketch: Option<u64>,
+    inspector: Inspector,
+    /// Why it may not leave, whatever the policy says.
+    pub refusal: Option<Refusal>,
 }
 
 impl Preview {
@@ -138,7 +147,7 @@ pub struct Opened {
 impl Gateway {
     /// `reach`: where calls may go at all.
     pub fn new(store: Store, key: MasterKey, reach: Policy) -> Self {
-        Self { store, key, reach, policy: Known::default() }
+        Self { store, key, reach, policy: Known::default(), loaded: Loaded::default() }
     }
 
     /// Registers a provider, switched off, with its key sealed under the provider's id.
@@ -195,8 +204,8 @@ impl Gateway {
         legal_basis: &str,
     ) -> Flowed<Preview> {
         let preview = self.prepare(scope, run, provider, purpose, legal_basis).await?;
-        match preview.envelope.sendable() {
-            Err(refusal @ Refusal::Grade(_)) => Err(refusal.into()),
+        match preview.refusal {
+            Some(refusal @ (Refusal::Grade(_) | Refusal::Marked(..))) => Err(refusal.into()),
             _ => Ok(preview),
         }
     }
@@ -229,7 +238,8 @@ impl Gateway {
             legal_basis: legal_basis.to_owned(),
             grade,
         };
-        let envelope = build(&prompt.parts, header);
+        let inspector = self.inspector().await?;
+        let envelope = build(&prompt.parts, header, &inspector);
         let facts = AppFacts { app: Unit::new(app.to_string(), &allowed.sheet.title), version: allowed.digest };
         let regraded_from = self.store.regraded_from(&allowed.sheet.collections()).await?;
         let Asker { department, .. } = asker;
@@ -238,16 +248,17 @@ impl Gateway {
             app: facts,
             provider: &provider,
             host: &host,
-            purpose: &masked(purpose),
+            purpose: &inspector.masked(purpose),
             regraded_from,
             envelope: &envelope,
         };
         let ruling = self.rule(scope, &asked).await?;
         Ok(Preview {
-            shown: shown(&prompt, &envelope),
+            shown: shown(&prompt, &envelope, &inspector),
+            refusal: envelope.sendable().err().map(|refusal| marked(&prompt, &envelope, refusal)),
             characters: prompt.parts.iter().map(|p| p.text.chars().count()).sum(),
             sketch: self.sketch(&prompt.parts),
-            sources: sources(&passages),
+            sources: sources(&passages, &inspector),
             version: allowed.version,
             app,
             department,
@@ -256,6 +267,7 @@ impl Gateway {
             host,
             envelope,
             ruling,
+            inspector,
         })
     }
 
@@ -318,7 +330,7 @@ impl Gateway {
         let purpose = words("purpose", purpose, 5, "왜 외부호출이 필요한지 5~400자로 적어 주세요.")?;
         let legal_basis = words("legal_basis", legal_basis, 0, "근거 법령은 400자까지 적을 수 있습니다.")?;
         let preview = self.prepare(scope, run, provider, &purpose, &legal_basis).await?;
-        let refused = preview.envelope.sendable().err();
+        let refused = preview.refusal.clone();
         let id = ExternalCallId::new();
         if !preview.ruling.decision.denied.is_empty() {
             self.keep(scope, id, &preview, None).await?;
@@ -357,7 +369,6 @@ impl Gateway {
     ) -> Flowed<()> {
         let (envelope, ruling) = (&preview.envelope, &preview.ruling);
         let tokens = serde_json::to_vec(&envelope.tokens).unwrap_or_default();
-        let findings = envelope.findings.iter().map(|(k, n)| (k.as_str().to_owned(), *n)).collect();
         let denied = !ruling.decision.denied.is_empty();
         let seal = |plain: &[u8], part: &str| {
             if denied { Ok(String::new()) } else { self.seal(plain, &format!("{id}/{part}")) }
@@ -372,12 +383,12 @@ impl Gateway {
             host: &preview.host,
             model: &preview.provider.model,
             // Both stay in the record for years.
-            purpose: &masked(&envelope.header.purpose),
-            legal_basis: &masked(&envelope.header.legal_basis),
+            purpose: &preview.inspector.masked(&envelope.header.purpose),
+            legal_basis: &preview.inspector.masked(&envelope.header.legal_basis),
             grade: envelope.header.grade,
-            findings: &findings,
+            findings: &envelope.findings,
             sources: &preview.sources,
-            local_answer: &local_answer(&preview.run),
+            local_answer: &local_answer(&preview.run, &preview.inspector),
             answered_inside: preview.run.answered,
             body_bytes: envelope.body.len(),
             body_hmac: &self.key.hmac(&envelope.body),
@@ -465,39 +476,24 @@ pub(crate) fn words(field: &str, text: &str, least: usize, message: &str) -> Flo
     }
 }
 
-/// The text without identifiers: for what is kept unsealed.
-pub(crate) fn masked(text: &str) -> String {
-    mask(text, &scan(text)).text
-}
-
-/// A reply may hold identifiers of its own: those that block are shown to nobody, the others as they came.
-pub(crate) fn without_blocked(reply: &str) -> String {
-    let report = scan(reply);
-    if report.action < Action::Block {
-        return reply.to_owned();
-    }
-    let hidden = mask(reply, &report);
-    restore(&hidden.text, &hidden.tokens)
-}
-
 /// Why the engine inside did not do, in short.
-fn local_answer(run: &Run) -> String {
+fn local_answer(run: &Run, inspector: &Inspector) -> String {
     if !run.answered {
         return format!("{}: 자료에서 답을 찾지 못했습니다.", run.engine.label);
     }
-    let answer: String = masked(&run.answer).split_whitespace().collect::<Vec<_>>().join(" ");
+    let answer: String = inspector.masked(&run.answer).split_whitespace().collect::<Vec<_>>().join(" ");
     let clipped: String = answer.chars().take(LOCAL_ANSWER).collect();
     let more = if clipped.len() < answer.len() { "…" } else { "" };
     format!("{}: {clipped}{more}", run.engine.label)
 }
 
 /// Each source document once, with the highest grade among its passages.
-fn sources(passages: &[(u32, Passage)]) -> Vec<CallSource> {
+fn sources(passages: &[(u32, Passage)], inspector: &Inspector) -> Vec<CallSource> {
     let mut by_document: BTreeMap<_, CallSource> = BTreeMap::new();
     for (_, passage) in passages {
         let source = by_document.entry(passage.document).or_insert_with(|| CallSource {
             document: passage.document,
-            title: masked(&passage.document_title),
+            title: inspector.masked(&passage.document_title),
             grade: passage.grade,
         });
         source.grade = source.grade.max(passage.grade);
@@ -506,7 +502,7 @@ fn sources(passages: &[(u32, Passage)]) -> Vec<CallSource> {
 }
 
 /// Findings side by side with what leaves in their place.
-fn shown(prompt: &Prompt, envelope: &Envelope) -> Vec<Shown> {
+fn shown(prompt: &Prompt, envelope: &Envelope, inspector: &Inspector) -> Vec<Shown> {
     let mut out: Vec<Shown> = envelope
         .blocked
         .iter()
@@ -522,7 +518,7 @@ fn shown(prompt: &Prompt, envelope: &Envelope) -> Vec<Shown> {
         envelope.tokens.iter().map(|(token, words)| (words.as_str(), token.as_str())).collect();
     for (index, part) in prompt.parts.iter().enumerate() {
         let characters: Vec<char> = part.text.chars().collect();
-        for finding in scan(&part.text).findings.into_iter().filter(|f| f.action == Action::Mask) {
+        for finding in inspector.scan(&part.text).findings.into_iter().filter(|f| f.action == Action::Mask) {
             let words: String = characters.get(finding.start..finding.end).unwrap_or_default().iter().collect();
             let token = tokens.get(words.as_str()).map(|t| (*t).to_owned());
             out.push(Shown {

@@ -50,8 +50,13 @@ pub fn of_run(sheet: &DesignSheet, inputs: &[RunInput], passages: &[(u32, Passag
 impl Prompt {
     /// Korean name of where a finding stands.
     pub fn place(&self, place: &Place) -> String {
-        match place.part {
-            Where::Part(part) => self.section_at(part, place.start),
+        self.place_of(place.part, place.start)
+    }
+
+    /// Korean name of where a character stands.
+    pub fn place_of(&self, part: Where, start: usize) -> String {
+        match part {
+            Where::Part(part) => self.section_at(part, start),
             Where::Purpose => "신청 목적".to_owned(),
             Where::LegalBasis => "근거 법령".to_owned(),
             Where::Body => "보낼 글 전체".to_owned(),
@@ -125,7 +130,7 @@ mod tests {
             legal_basis: String::new(),
             grade: Grade::Open,
         };
-        let envelope = build(&prompt.parts, header);
+        let envelope = build(&prompt.parts, header, &crate::Inspector::default());
         assert_eq!(prompt.place(&envelope.blocked[0]), "입력 ‘질문’");
         assert!(prompt.parts[0].text.contains("1. 두 줄로 쓴다"));
     }

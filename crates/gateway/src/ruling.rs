@@ -94,7 +94,7 @@ impl Gateway {
             purpose: asked.purpose.to_owned(),
             grade: Some(envelope.header.grade),
             regraded_from: asked.regraded_from,
-            found: Some(envelope.findings.iter().map(|(kind, n)| (kind.as_str().to_owned(), *n as u64)).collect()),
+            found: Some(envelope.findings.iter().map(|(kind, n)| (kind.clone(), *n as u64)).collect()),
             detector_blocked: !envelope.blocked.is_empty(),
             bytes: envelope.body.len() as u64,
         };

@@ -1,14 +1,14 @@
 //! Sending an approved call, once: everything is asked again, the budget is held and the intent committed, the bytes
 //! leave or do not, and the outcome is committed. Also the reply that came for the same bytes before.
 
-use crate::approval::{ApprovalFault, approval_holds};
+use crate::approval::approval_holds;
 use crate::destination::Destination;
 use crate::envelope::Refusal;
-use crate::flow::{FlowError, Flowed, Gateway, not_recorded, timestamp, without_blocked};
+use crate::flow::{FlowError, Flowed, Gateway, not_recorded, timestamp};
+use crate::inspect::Inspector;
 use crate::ruling::{InForce, passes, subjects};
 use crate::transport::{Reply, SendError, send};
 use madang_domain::{ExternalCallId, Grade, Scope};
-use madang_pii::{Action, scan};
 use madang_policy::money::Amounts;
 use madang_policy::{Decision, Facts};
 use madang_store::StoreError;
@@ -20,6 +20,7 @@ use serde_json::json;
 /// Days for which a reply answers the same bytes again.
 const REPLY_DAYS: i64 = 30;
 const MS_PER_DAY: i64 = 86_400_000;
+const FOUND_SINCE: &str = "승인된 뒤 기관 사전이나 검사 기준이 바뀌어, 보낼 글에서 새로 걸리는 말이 있습니다. 보내지 않았습니다. 내용을 확인하고 다시 신청해 주세요.";
 
 impl Gateway {
     /// Sends an approved call of the reader's own, once. Run it to its end even when the asker goes away.
@@ -38,16 +39,22 @@ impl Gateway {
         let sealed = self.store.enabled_provider(scope, call.provider).await?;
         let destination = Destination::parse(&sealed.provider.base_url, self.reach)?;
         let api_key = self.unseal(&sealed.sealed_key, &call.provider.to_string())?;
+        let inspector = self.inspector().await?;
         self.verify(&call, &sealed.provider, &body, &destination)?;
+        // What was clean when it was approved may not be so any more: the dictionary has changed since.
+        if !inspector.passes(&String::from_utf8_lossy(&body)) {
+            self.store.note_unsendable(scope, &call, json!([{ "by": "detector" }])).await?;
+            return Err(FlowError::NotAllowed(FOUND_SINCE.to_owned()));
+        }
         let in_force = self.in_force().await?;
         let (facts, decision) = self.still_allowed(scope, &call, &in_force).await?;
-        if self.answered_before(scope, &call).await? {
+        if self.answered_before(scope, &call, &inspector).await? {
             return Ok(self.store.call(scope, id).await?);
         }
         self.begin(scope, &call, &destination, &in_force, (&facts, &decision)).await?;
         let began = self.store.now();
         let outcome = send(&destination, &api_key, &body).await;
-        let mut end = self.end(id, outcome);
+        let mut end = self.end(id, outcome, &inspector);
         end.latency_ms = self.store.now().saturating_sub(began).max(0);
         end.spent = spent(&in_force, &facts, &end);
         self.store.finish_call(scope, id, &end).await?;
@@ -64,9 +71,6 @@ impl Gateway {
         approval_holds(&self.key, binding, body, &destination.endpoint(), &provider.model, expiry, now)?;
         if call.grade != Grade::Open {
             return Err(Refusal::Grade(call.grade).into());
-        }
-        if scan(&String::from_utf8_lossy(body)).action != Action::Pass {
-            return Err(ApprovalFault::Altered.into());
         }
         Ok(())
     }
@@ -122,17 +126,17 @@ impl Gateway {
     }
 
     /// Takes the reply that the same bytes brought before, within the asker's department; false where there is none.
-    async fn answered_before(&self, scope: &Scope, call: &Call) -> Flowed<bool> {
+    async fn answered_before(&self, scope: &Scope, call: &Call, inspector: &Inspector) -> Flowed<bool> {
         let since = self.store.now() - REPLY_DAYS * MS_PER_DAY;
         let Some(before) = self.store.answered_before(scope, call, since).await? else { return Ok(false) };
         let Some(sealed) = &before.sealed_reply else { return Ok(false) };
-        let reply = self.unseal_bytes(sealed, &format!("{}/reply", before.id))?;
-        let resealed = self.seal(&reply, &format!("{}/reply", call.id))?;
+        let reply = inspector.without_blocked(&self.unseal(sealed, &format!("{}/reply", before.id))?);
+        let resealed = self.seal(reply.as_bytes(), &format!("{}/reply", call.id))?;
         self.store.answer_from(scope, call, before.id, &resealed).await?;
         Ok(true)
     }
 
-    fn end(&self, id: ExternalCallId, outcome: Result<Reply, SendError>) -> CallEnd {
+    fn end(&self, id: ExternalCallId, outcome: Result<Reply, SendError>, inspector: &Inspector) -> CallEnd {
         let failed = |state, error: String| CallEnd {
             state,
             status: None,
@@ -149,12 +153,12 @@ impl Gateway {
         match outcome {
             Err(e @ SendError::NothingLeft(_)) => failed(CallState::Failed, e.to_string()),
             Err(e @ SendError::Unknown(_)) => failed(CallState::Unknown, e.to_string()),
-            Ok(reply) => self.answered(id, reply),
+            Ok(reply) => self.answered(id, reply, inspector),
         }
     }
 
-    fn answered(&self, id: ExternalCallId, reply: Reply) -> CallEnd {
-        let text = reply.text().map(|text| without_blocked(&text));
+    fn answered(&self, id: ExternalCallId, reply: Reply, inspector: &Inspector) -> CallEnd {
+        let text = reply.text().map(|text| inspector.without_blocked(&text));
         let sealed = text.as_ref().map(|text| self.seal(text.as_bytes(), &format!("{id}/reply")));
         let error = match (&sealed, reply.status) {
             (Some(Ok(_)), _) => None,

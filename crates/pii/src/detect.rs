@@ -78,7 +78,7 @@ impl<'r> Detection<'r> {
         self.keep(&text, address::find(&text, &digits, &people));
         self.keep(&text, people);
         if let Some(rules) = self.rules {
-            rules.find(&text, &mut self.hits);
+            rules.find(&text, &mut self.hits, &mut self.markings);
         }
         if outermost {
             markings::find(&text, &mut self.markings);

@@ -19,6 +19,7 @@ mod checks;
 mod decode;
 mod detect;
 mod digits;
+mod faults;
 mod kind;
 mod labels;
 mod lettered;
@@ -40,10 +41,11 @@ mod tokens;
 mod view;
 mod window;
 
+pub use faults::{Fault, FaultField};
 pub use kind::{Action, Kind};
 pub use mask::{Masked, Masker, mask, mask_with, restore};
 pub use report::{Finding, Marking, Report};
-pub use rules::{Dictionary, Rule, RuleAction, Rules, RulesError};
+pub use rules::{Dictionary, Entry, Rule, RuleAction, Rules, RulesError};
 pub use stream::{StreamFinding, StreamMarking, StreamPart, StreamScanner, StreamSummary, scan_reader};
 
 /// Version of the detector, stored with what it inspected.

@@ -29,6 +29,9 @@ impl Found {
         let shift = |range: std::ops::Range<usize>| range.start + base..range.end + base;
         let hits = detection.hits.into_iter().map(|hit| Hit { range: shift(hit.range.clone()), ..hit });
         self.hits.extend(hits.filter(|hit| own.contains(&hit.range.start)));
+        // A word of the dictionary may have been read both as it stands and decoded.
+        detection.markings.sort_by_key(|m| (m.range.start, m.range.end));
+        detection.markings.dedup();
         let markings = detection.markings.into_iter().map(|m| Marked { range: shift(m.range.clone()), ..m });
         self.markings.extend(markings.filter(|m| own.contains(&m.range.start)));
     }

@@ -6,7 +6,7 @@
 //! name = "비공개 사업명"
 //! terms = ["가람 신도시", "청사 이전"]
 //! patterns = ["GR-[0-9]{4}"]
-//! action = "block"      # mask, block, flag
+//! action = "block"      # mask, block, flag, grade_s, grade_c
 //! ```
 //!
 //! Terms are looked for in the same normal form as identifiers, in either case, and however they are spaced or
@@ -15,12 +15,15 @@
 
 use crate::detect::Hit;
 use crate::kind::{Action, Kind};
+use crate::markings::Marked;
 use crate::normal::normalise;
 use crate::text::Text;
 use crate::view::View;
 use aho_corasick::{AhoCorasick, MatchKind};
+use madang_domain::Grade;
 use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -50,6 +53,39 @@ pub enum RuleAction {
     Block,
     /// Is reported and may leave.
     Flag,
+    /// Raises the text to grade S, and is masked where the text is kept.
+    GradeS,
+    /// Raises the text to grade C, and is masked where the text is kept.
+    GradeC,
+}
+
+impl RuleAction {
+    /// What happens to the words themselves.
+    pub fn action(self) -> Action {
+        match self {
+            RuleAction::Mask | RuleAction::GradeS | RuleAction::GradeC => Action::Mask,
+            RuleAction::Block => Action::Block,
+            RuleAction::Flag => Action::Pass,
+        }
+    }
+
+    /// The least grade of a text with such words.
+    pub fn grade(self) -> Option<Grade> {
+        match self {
+            RuleAction::GradeS => Some(Grade::Sensitive),
+            RuleAction::GradeC => Some(Grade::Classified),
+            RuleAction::Mask | RuleAction::Block | RuleAction::Flag => None,
+        }
+    }
+}
+
+/// A term or pattern by its place in the dictionary; all places count from 0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Entry {
+    pub rule: usize,
+    /// Among the patterns of the rule, not among its terms.
+    pub is_pattern: bool,
+    pub line: usize,
 }
 
 /// One rule as it is written.
@@ -100,7 +136,7 @@ impl Dictionary {
             let line = error.span().map(|span| text.get(..span.start).unwrap_or_default().matches('\n').count() + 1);
             let place = line.map_or(String::new(), |line| format!("{line}번째 줄을 "));
             refuse(format!(
-                "사전 파일의 {place}읽을 수 없습니다. name, terms, patterns, action(mask·block·flag)만 쓸 수 있습니다: {}",
+                "사전 파일의 {place}읽을 수 없습니다. name, terms, patterns, action(mask·block·flag·grade_s·grade_c)만 쓸 수 있습니다: {}",
                 error.message()
             ))
         })
@@ -115,7 +151,7 @@ impl Dictionary {
 #[derive(Debug, Clone)]
 struct Named {
     name: Arc<str>,
-    action: Action,
+    action: RuleAction,
 }
 
 /// A dictionary ready for use.
@@ -123,9 +159,9 @@ struct Named {
 pub struct Rules {
     rules: Vec<Named>,
     terms: Option<AhoCorasick>,
-    /// The rule of each term.
-    of_term: Vec<usize>,
-    patterns: Vec<(usize, Regex)>,
+    /// The place of each term.
+    of_term: Vec<Entry>,
+    patterns: Vec<(Entry, Regex)>,
 }
 
 impl Rules {
@@ -153,14 +189,14 @@ impl Rules {
             if rule.terms.is_empty() && rule.patterns.is_empty() {
                 return refuse(format!("규칙 ‘{name}’에 낱말(terms)도 형식(patterns)도 없습니다. 하나 이상 적으세요."));
             }
-            for term in &rule.terms {
+            for (line, term) in rule.terms.iter().enumerate() {
                 terms.push(checked_term(name, term)?);
-                rules.of_term.push(i);
+                rules.of_term.push(Entry { rule: i, is_pattern: false, line });
             }
-            for pattern in &rule.patterns {
-                rules.patterns.push((i, compiled(name, pattern)?));
+            for (line, pattern) in rule.patterns.iter().enumerate() {
+                rules.patterns.push((Entry { rule: i, is_pattern: true, line }, compiled(name, pattern)?));
             }
-            rules.rules.push(Named { name: name.into(), action: action(rule.action) });
+            rules.rules.push(Named { name: name.into(), action: rule.action });
         }
         if !terms.is_empty() {
             let built = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&terms);
@@ -174,47 +210,59 @@ impl Rules {
         self.rules.is_empty()
     }
 
-    /// What the rules find in a normalised text.
-    pub(crate) fn find(&self, text: &Text, hits: &mut Vec<Hit>) {
-        if let Some(terms) = &self.terms {
-            let squeezed = Squeezed::new(text.str());
-            for found in terms.find_iter(&squeezed.text) {
-                if let Some(range) = squeezed.place(found.range()) {
-                    self.push(text, self.of_term.get(found.pattern().as_usize()), range, hits);
-                }
-            }
-        }
-        for (rule, pattern) in &self.patterns {
-            for found in pattern.find_iter(text.str()).filter(|m| !m.is_empty()) {
-                self.push(text, Some(rule), found.range(), hits);
-            }
-        }
+    /// Which terms and patterns stand in a text; of terms that overlap, the longest. For telling how common they are: what
+    /// is written in another encoding is left to the scan.
+    pub fn entries_in(&self, text: &str) -> BTreeSet<Entry> {
+        let mut found = BTreeSet::new();
+        self.each(normalise(&View::of(text)).text(), |entry, _| {
+            found.insert(entry);
+        });
+        found
     }
 
-    fn push(&self, text: &Text, rule: Option<&usize>, range: std::ops::Range<usize>, hits: &mut Vec<Hit>) {
-        let Some(rule) = rule.and_then(|i| self.rules.get(*i)) else { return };
-        if !text.touches_token(&range) {
+    /// What the rules find in a normalised text.
+    pub(crate) fn find(&self, text: &Text, hits: &mut Vec<Hit>, markings: &mut Vec<Marked>) {
+        self.each(text.str(), |entry, range| {
+            let Some(rule) = self.rules.get(entry.rule) else { return };
+            if text.touches_token(&range) {
+                return;
+            }
             let range = text.view.original(range);
+            if let Some(grade) = rule.action.grade() {
+                let word = Kind::Custom.korean().to_owned();
+                markings.push(Marked {
+                    grade, range: range.clone(), word, reason: "기관 사전에 등록된 말입니다"
+                });
+            }
             hits.push(Hit {
                 kind: Kind::Custom,
-                action: rule.action,
+                action: rule.action.action(),
                 range,
                 confidence: 1.0,
                 rule: Some(rule.name.clone()),
             });
+        });
+    }
+
+    /// Calls `found` for each place of each entry.
+    fn each(&self, text: &str, mut found: impl FnMut(Entry, std::ops::Range<usize>)) {
+        if let Some(terms) = &self.terms {
+            let squeezed = Squeezed::new(text);
+            for hit in terms.find_iter(&squeezed.text) {
+                if let (Some(entry), Some(range)) =
+                    (self.of_term.get(hit.pattern().as_usize()), squeezed.place(hit.range()))
+                {
+                    found(*entry, range);
+                }
+            }
+        }
+        for (entry, pattern) in &self.patterns {
+            pattern.find_iter(text).filter(|m| !m.is_empty()).for_each(|m| found(*entry, m.range()));
         }
     }
 }
 
-fn action(action: RuleAction) -> Action {
-    match action {
-        RuleAction::Mask => Action::Mask,
-        RuleAction::Block => Action::Block,
-        RuleAction::Flag => Action::Pass,
-    }
-}
-
-fn check_size(dictionary: &Dictionary) -> Result<(), RulesError> {
+pub(crate) fn check_size(dictionary: &Dictionary) -> Result<(), RulesError> {
     let terms: usize = dictionary.rules.iter().map(|r| r.terms.len()).sum();
     let patterns: usize = dictionary.rules.iter().map(|r| r.patterns.len()).sum();
     for (what, count, most) in
@@ -228,7 +276,7 @@ fn check_size(dictionary: &Dictionary) -> Result<(), RulesError> {
 }
 
 /// The term as it is looked for: in normal form, in small letters, without blanks and signs.
-fn checked_term(rule: &str, term: &str) -> Result<String, RulesError> {
+pub(crate) fn checked_term(rule: &str, term: &str) -> Result<String, RulesError> {
     let view = View::of(term);
     let squeezed = Squeezed::new(normalise(&view).text()).text;
     let length = squeezed.chars().count();
@@ -241,7 +289,7 @@ fn checked_term(rule: &str, term: &str) -> Result<String, RulesError> {
     Ok(squeezed)
 }
 
-fn compiled(rule: &str, pattern: &str) -> Result<Regex, RulesError> {
+pub(crate) fn compiled(rule: &str, pattern: &str) -> Result<Regex, RulesError> {
     if pattern.chars().count() > MAX_LENGTH {
         return refuse(format!("규칙 ‘{rule}’에 {MAX_LENGTH}자보다 긴 형식이 있습니다. 줄이세요."));
     }
@@ -350,6 +398,27 @@ action = "flag"
             [(Action::Mask, "과제 번호".into()), (Action::Pass, "살펴볼 말".into())]
         );
         assert_eq!(found("가람 ---- 신도시, GR-26"), []);
+    }
+
+    #[test]
+    fn a_graded_word_raises_the_grade_and_is_masked() {
+        let toml = "[[rule]]\nname = \"감사\"\nterms = [\"한울 감사\"]\naction = \"grade_c\"\n";
+        let rules = Rules::from_toml(toml).unwrap_or_default();
+        for text in ["한-울 감사 결과", "%ED%95%9C울감사", "앞\n한울\n감사"] {
+            let report = scan_with(text, &rules);
+            assert_eq!((report.raised_grade(), report.action), (Grade::Classified, Action::Mask), "{text}");
+            assert_eq!(report.markings.len(), 1, "{text}: {:?}", report.markings);
+            assert!(report.markings.iter().all(|m| m.word == "등록어"), "the word itself is not told");
+        }
+        assert_eq!(scan_with("감사 결과", &rules).raised_grade(), Grade::Open);
+    }
+
+    #[test]
+    fn entries_are_told_by_their_place() {
+        let rules = Rules::from_toml(SAMPLE).unwrap_or_default();
+        let at = |rule, is_pattern, line| Entry { rule, is_pattern, line };
+        let found = rules.entries_in("PROJECT-blue, GR-2026, 프로젝트");
+        assert_eq!(found.into_iter().collect::<Vec<_>>(), [at(0, false, 1), at(1, true, 0)]);
     }
 
     #[test]

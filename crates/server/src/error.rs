@@ -118,7 +118,7 @@ impl From<FlowError> for Failure {
         let message = error.to_string();
         match error {
             FlowError::Store(error) => error.into(),
-            FlowError::Refused(Refusal::Grade(_)) => Self::denied(message),
+            FlowError::Refused(Refusal::Grade(_) | Refusal::Marked(..)) => Self::denied(message),
             FlowError::Refused(_) => Self::new(StatusCode::UNPROCESSABLE_ENTITY, "blocked", message),
             FlowError::Denied(_) => Self::new(StatusCode::FORBIDDEN, "policy", message),
             FlowError::NoPolicy(cause) => {
@@ -126,6 +126,7 @@ impl From<FlowError> for Failure {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "no_policy", message)
             }
             FlowError::NotAllowed(_) | FlowError::Approval(_) | FlowError::Destination(_) => Self::conflict(message),
+            FlowError::Uninspected(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, "uninspected", message),
             FlowError::NotRecorded(cause) => {
                 tracing::error!(%cause, "the intent of an outside call could not be recorded; nothing was sent");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "not_recorded", message)

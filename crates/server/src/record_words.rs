@@ -77,6 +77,7 @@ pub const KINDS: &[(&str, &str)] = &[
     ("document_added", "문서 올림"),
     ("document_replaced", "문서 갈음"),
     ("synonyms_changed", "같은 말 바꿈"),
+    ("pii_dictionary_changed", "기관 사전 바꿈"),
     ("document_moved", "문서 자리 옮김"),
     ("document_withdrawn", "문서 원본 없어짐"),
     ("folder_connected", "공유 폴더 연결"),
@@ -121,6 +122,11 @@ const FIELDS: &[(&str, &str)] = &[
     ("records", "기록 수"),
     ("size", "확인한 기록 수"),
     ("witnesses", "증인"),
+    ("rules", "규칙 수"),
+    ("terms", "낱말 수"),
+    ("patterns", "형식 수"),
+    ("revision", "판 번호"),
+    ("dictionary_hmac", "사전 HMAC"),
     ("key", "원장 공개키"),
     ("old_key", "전 공개키"),
     ("bytes", "보낸 바이트"),
@@ -288,6 +294,9 @@ fn download_state(name: &str) -> Option<&'static str> {
 
 /// Korean name of a stored kind of identifier.
 pub fn pii_kind(name: &str) -> &str {
+    if let Some(rule) = name.strip_prefix(madang_gateway::inspect::CUSTOM_PREFIX) {
+        return rule;
+    }
     madang_pii::Kind::ALL.into_iter().find(|k| k.as_str() == name).map_or(name, |k| k.korean())
 }
 

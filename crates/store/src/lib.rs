@@ -23,6 +23,7 @@ pub mod catalogue;
 pub mod checkpoints;
 pub mod collection_changes;
 pub mod collections;
+pub mod dictionaries;
 pub mod documents;
 pub mod downloads;
 pub mod drafts;
