@@ -66,6 +66,11 @@ impl City {
         })
     }
 
+    /// One more security officer.
+    pub async fn officer(&self, base: &str, login: &str) -> anyhow::Result<Member> {
+        member(&self.admin, base, &self.ict, login, &format!("보안담당 {login}"), "security").await
+    }
+
     /// A collection of the ICT department made by its official, open to everyone or to its own department.
     pub async fn collection(&self, name: &str, grade: &str, everyone: bool) -> anyhow::Result<String> {
         let by = &self.ict_official.client;

@@ -7,6 +7,7 @@ mod city;
 mod client;
 mod https;
 mod model_server;
+pub mod outside;
 mod postgres;
 mod process;
 
