@@ -169,6 +169,9 @@ impl World {
             ("tokens", _) => self.own_token().await?,
             ("sessions", _) => self.session().await?,
             ("providers", _) => self.provider().await?,
+            ("revisions", _) => "1".to_owned(),
+            ("proposals", _) => self.proposal().await?,
+            ("absences", _) => self.absence().await?,
             ("outside" | "external-calls" | "calls", _) => self.call().await?,
             _ => bail!("no resource known for {before}/{{{parameter}}}: teach tests/tests/rights.rs to make one"),
         })
@@ -371,6 +374,32 @@ impl World {
         self.keep("call", &made["id"])
     }
 
+    /// A policy that the security officer proposed: a higher limit on the calls of a month.
+    async fn proposal(&mut self) -> anyhow::Result<String> {
+        if let Some(id) = self.made.get("proposal") {
+            return Ok(id.clone());
+        }
+        let officer = &self.city.security.client;
+        let now = officer.json("/api/v1/policy").await?;
+        let (revision, text) = (now["revision"].as_u64().context("revision")?, now["text"].as_str().context("text")?);
+        let text = text.replacen(&format!("\nrevision = {revision}\n"), &format!("\nrevision = {}\n", revision + 1), 1);
+        let (head, tail) = text.rsplit_once("calls = ").context("a budget")?;
+        let (calls, tail) = tail.split_once('\n').context("a line")?;
+        let text = format!("{head}calls = {}\n{tail}", calls.trim().parse::<u64>()? + 1);
+        let body = json!({ "text": text, "reason": "한도 조정", "expected_revision": revision });
+        let put = officer.ok(Method::PUT, "/api/v1/policy", body).await?;
+        self.keep("proposal", &put["proposal"])
+    }
+
+    /// A time in which the manager is away.
+    async fn absence(&mut self) -> anyhow::Result<String> {
+        if let Some(id) = self.made.get("absence") {
+            return Ok(id.clone());
+        }
+        let made = self.city.ict_manager.client.ok(Method::POST, "/api/v1/absences", away()).await?;
+        self.keep("absence", &made["id"])
+    }
+
     /// The path with resources in place of its parameters.
     async fn fill(&mut self, path: &str) -> anyhow::Result<String> {
         let mut filled = String::new();
@@ -411,6 +440,12 @@ impl World {
             "POST /api/v1/ledger/cosignatures" => json!({ "answer": "— witness AAAAAAA=" }),
             "PUT /api/v1/apps/{id}/rating" => json!({ "stars": 5 }),
             "POST /api/v1/runs/{id}/reports" => json!({ "note": "틀린 답" }),
+            "POST /api/v1/absences" => away(),
+            "PUT /api/v1/policy" => json!({ "text": "?", "reason": "시험", "expected_revision": 1 }),
+            "POST /api/v1/policy/check" | "POST /api/v1/policy/rehearse" => {
+                json!({ "text": "format = 1\nrevision = 2\n" })
+            }
+            "POST /api/v1/policy/proposals/{id}/decline" => json!({ "reason": "다시" }),
             "POST /api/v1/submissions/{id}/return" => json!({ "reason": "다시" }),
             "POST /api/v1/outside/{id}/return" | "POST /api/v1/outside/{id}/reveal" => json!({ "reason": "다시" }),
             "POST /api/v1/outside/{id}/mask" => json!({ "phrases": ["없는 말"] }),
@@ -461,6 +496,16 @@ impl World {
         }
         Ok(status)
     }
+}
+
+/// Now and for long: from in the past, until a day that comes within the longest absence.
+fn away() -> Value {
+    let now = jiff::Zoned::now();
+    let at = |days: i64| {
+        let day = now.checked_add(jiff::Span::new().days(days)).unwrap_or_else(|_| now.clone());
+        day.strftime("%Y-%m-%dT%H:%M").to_string()
+    };
+    json!({ "from": at(1), "until": at(3) })
 }
 
 /// What an attacker would look for; independent of the golden table.

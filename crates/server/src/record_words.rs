@@ -1,6 +1,7 @@
 //! Records in plain Korean: what a kind of record and its fields are called, and a line that sums one up. An unknown
 //! kind or field keeps its stored name.
 
+use crate::pages::when;
 use madang_domain::Grade;
 use madang_ledger::Entry;
 use serde_json::Value;
@@ -254,7 +255,10 @@ fn shown(key: &str, value: &Value) -> Option<String> {
         Value::String(text) if text.is_empty() => None,
         Value::String(text) => Some(words(key, text)),
         Value::Bool(yes) => Some(if *yes { "예" } else { "아니요" }.to_owned()),
-        Value::Number(n) => Some(n.to_string()),
+        Value::Number(n) => Some(match n.as_i64().filter(|_| key.ends_with("_at")) {
+            Some(ms) => when::date_time(ms),
+            None => n.to_string(),
+        }),
         Value::Array(items) if items.is_empty() => None,
         Value::Array(items) => Some(items.iter().filter_map(|v| shown(key, v)).collect::<Vec<_>>().join(", ")),
         Value::Object(map) if map.is_empty() => None,

@@ -198,7 +198,8 @@ impl Store {
     pub async fn past_calls(&self, scope: &Scope, from: i64, until: i64) -> Result<PastCalls> {
         require_policy_reader(scope)?;
         let counted = sqlx::query(
-            "SELECT COUNT(*) AS n, COUNT(facts) AS told FROM external_calls WHERE created_at >= $1 AND created_at < $2",
+            "SELECT COUNT(*) AS n, COUNT(CASE WHEN facts IS NOT NULL AND verdict IS NOT NULL THEN 1 END) AS told \
+             FROM external_calls WHERE created_at >= $1 AND created_at < $2",
         )
         .bind(from)
         .bind(until)

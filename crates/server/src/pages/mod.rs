@@ -11,6 +11,7 @@ pub mod home;
 pub mod ledger;
 pub mod models;
 pub mod outside;
+pub mod policy;
 pub mod providers;
 pub mod records;
 pub mod review;
@@ -42,6 +43,7 @@ fn all() -> Vec<(&'static str, MethodRouter<App>)> {
     pages.extend(outside::pages());
     pages.extend(models::pages());
     pages.extend(providers::pages());
+    pages.extend(policy::pages());
     pages.extend(ledger::pages());
     pages.extend(records::pages());
     pages.extend(collections::pages());

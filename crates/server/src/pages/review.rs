@@ -1,6 +1,6 @@
 //! The desk: submissions for managers, with what their approver weighs. Outside calls join it from `outside`.
 
-use super::{changes, outside, page, when};
+use super::{changes, outside, page, policy, when};
 use crate::app::App;
 use crate::auth::Reader;
 use crate::error::Failure;
@@ -48,6 +48,7 @@ async fn desk(State(app): State<App>, reader: Reader, uri: Uri) -> Page {
         calls,
         decided: decisions.into_iter().map(|(_, row)| row).collect(),
         ledger,
+        officers: policy::desk_officers(&app, &reader).await?,
     })
 }
 

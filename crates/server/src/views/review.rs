@@ -1,5 +1,6 @@
 //! The desk of managers and security officers: submissions, outside calls, the ledger.
 
+use super::policy::DeskOfficers;
 use super::run::FindingRow;
 use super::store::SentenceChange;
 use super::{Choice, Frame, JsonIsland, Lang, Pager, SafeHtml};
@@ -18,6 +19,8 @@ pub struct ReviewPage {
     pub decided: Vec<DecidedRow>,
     /// `None` for a manager who does not read the ledger.
     pub ledger: Option<LedgerHealth>,
+    /// Proposed policies to decide on, and who is away.
+    pub officers: DeskOfficers,
 }
 
 pub struct SubmissionRow {
