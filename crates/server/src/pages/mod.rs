@@ -11,6 +11,7 @@ pub mod home;
 pub mod ledger;
 pub mod models;
 pub mod outside;
+mod pii;
 pub mod providers;
 pub mod records;
 pub mod review;
@@ -47,6 +48,7 @@ fn all() -> Vec<(&'static str, MethodRouter<App>)> {
     pages.extend(collections::pages());
     pages.extend(documents::pages());
     pages.extend(search::pages());
+    pages.extend(pii::pages());
     pages
 }
 

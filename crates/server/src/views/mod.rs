@@ -10,6 +10,7 @@ pub mod collections;
 pub mod home;
 pub mod lang;
 pub mod models;
+pub mod pii;
 pub mod records;
 pub mod review;
 pub mod run;
