@@ -432,6 +432,9 @@ impl World {
             "POST /api/v1/apps/{id}/rollback" => json!({ "version": 1, "reason": "되돌림" }),
             "PUT /api/v1/collections/{id}/folder" => json!({ "path": "" }),
             "PUT /api/v1/synonyms" => json!({ "text": "쓰레기, 폐기물" }),
+            "POST /api/v1/tools/pii" => json!({ "text": "문의 010-0000-1234" }),
+            "POST /api/v1/pii/dictionary/check" => json!({ "rules": [], "text": "" }),
+            "PUT /api/v1/pii/dictionary" => json!({ "revision": stale, "rules": [], "reason": "시험" }),
             "PUT /api/v1/models/choice" => json!({ "choice": "quoting" }),
             "PUT /api/v1/models/networks" => json!({ "networks": ["127.0.0.0/8"] }),
             "POST /api/v1/models/servers" | "POST /api/v1/models/servers/try" => {

@@ -24,7 +24,11 @@ use madang_store::{Clock, Originals, Store};
 use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+
+/// Documents looked through for personal data at once.
+const LOOKING: usize = 3;
 
 /// Shared by all handlers and background work; cheap to clone.
 #[derive(Clone)]
@@ -54,6 +58,8 @@ pub struct Inner {
     pub shelf: ModelShelf,
     /// The one door out.
     pub gateway: Arc<Gateway>,
+    /// Places for documents that are looked through for personal data and not kept.
+    pub looking: Semaphore,
     /// Signs the record.
     pub signer: Signer,
     /// Runs under way.
@@ -123,6 +129,7 @@ impl App {
             engines,
             shelf,
             gateway: Arc::new(gateway),
+            looking: Semaphore::new(LOOKING),
             signer,
             board: Board::default(),
             shutdown: CancellationToken::new(),

@@ -24,6 +24,7 @@ pub mod http;
 pub mod index_home;
 pub mod ingest;
 pub mod ledger_export;
+mod looking;
 pub mod markdown;
 pub mod meaning;
 mod names;

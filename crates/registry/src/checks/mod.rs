@@ -63,6 +63,9 @@ pub struct CheckResult {
     pub note: String,
     /// At most [`MAX_PLACES`], in the order of the text.
     pub places: Vec<Place>,
+    /// The text that the rule asks for, as it may be copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made: Option<String>,
 }
 
 /// Most places listed for one rule.
@@ -80,14 +83,25 @@ pub fn run(text: &str, rules: &[String]) -> Vec<CheckResult> {
 }
 
 fn run_one(text: &str, rule: &str) -> CheckResult {
-    let result =
-        |outcome, note: &str, places| CheckResult { rule: rule.to_owned(), outcome, note: note.to_owned(), places };
+    let result = |outcome, note: &str, places| CheckResult {
+        rule: rule.to_owned(),
+        outcome,
+        note: note.to_owned(),
+        places,
+        made: None,
+    };
     if text.trim().is_empty() {
         return result(Outcome::NotApplicable, "점검할 글이 비어 있습니다.", vec![]);
     }
     let checks = rule::read(rule);
     if checks.is_empty() {
         return result(Outcome::AskPerson, "규칙만으로는 판단할 수 없습니다. 사람이 확인해 주세요.", vec![]);
+    }
+    if checks == [Check::Masked] {
+        return match personal::without(text) {
+            None => result(Outcome::NotApplicable, "이 글에는 가릴 개인정보가 없습니다.", vec![]),
+            Some((note, made)) => CheckResult { made: Some(made), ..result(Outcome::Pass, &note, vec![]) },
+        };
     }
     let mut seen = 0;
     let mut places = Vec::new();
@@ -124,7 +138,7 @@ fn look(text: &str, check: &Check) -> Looked {
         Check::Foreign => words::foreign(text),
         Check::Required(items) => content::required(text, items),
         Check::Length(limit) => content::length(text, limit),
-        Check::Personal => personal::personal(text),
+        Check::Personal | Check::Masked => personal::personal(text),
     }
 }
 
@@ -148,7 +162,16 @@ pub fn markdown_item(result: &CheckResult) -> String {
             if place.quote.is_empty() { String::new() } else { format!(" “{}”", escape_markdown(&place.quote)) };
         out.push_str(&format!("  - {at}{quote} → {}\n", escape_markdown(&place.fix)));
     }
+    if let Some(made) = &result.made {
+        let fence = "`".repeat(longest_run(made, '`').max(2) + 1);
+        out.push_str(&format!("\n{fence}\n{}\n{fence}\n\n", made.trim_end()));
+    }
     out
+}
+
+/// Length of the longest run of `c`.
+fn longest_run(text: &str, c: char) -> usize {
+    text.split(|other| other != c).map(str::len).max().unwrap_or(0)
 }
 
 /// A place for a match at byte `at` of `text`.
@@ -186,6 +209,18 @@ mod tests {
         let fixes: Vec<_> = r.places.iter().map(|p| p.fix.as_str()).collect();
         assert!(fixes.iter().any(|f| f.contains("2026. 3. 2.")), "{fixes:?}");
         assert!(fixes.iter().any(|f| f.contains("15:00")), "{fixes:?}");
+    }
+
+    #[test]
+    fn a_text_is_made_without_personal_data() {
+        let rule = "개인정보를 표시로 바꾼 글을 만든다.";
+        let made = outcome("```\n신청인 010-1234-5678, 900101-1970000\n문의 010-1234-5678", rule);
+        assert_eq!(made.outcome, Outcome::Pass);
+        assert!(made.note.contains("주민등록번호 1곳") && made.note.contains("전화번호 2곳"), "{}", made.note);
+        let text = made.made.clone().unwrap_or_default();
+        assert_eq!(text, "```\n신청인 [전화번호-1], [주민등록번호-1]\n문의 [전화번호-1]");
+        assert!(markdown_item(&made).contains("\n````\n```\n신청인"), "the fence is longer than any within");
+        assert_eq!(outcome("예산은 2,700천 원이다.", rule).outcome, Outcome::NotApplicable);
     }
 
     #[test]

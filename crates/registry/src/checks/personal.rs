@@ -25,6 +25,20 @@ pub(super) fn personal(text: &str) -> Looked {
     Looked { seen: 1, places }
 }
 
+/// The text with tokens in place of personal data, with a sentence on what was found of each kind; `None` without any. The
+/// body's own dictionary is not known here.
+pub(super) fn without(text: &str) -> Option<(String, String)> {
+    let report = madang_pii::scan(text);
+    if report.action == Action::Pass {
+        return None;
+    }
+    let counts = report.counts();
+    let found = counts.iter().filter(|(kind, _)| kind.action() != Action::Pass);
+    let found: Vec<String> = found.map(|(kind, n)| format!("{} {n}곳", kind.korean())).collect();
+    let note = format!("{}을 표시로 바꾼 글입니다. 놓친 것이 없는지 한 번 더 읽어 주세요.", found.join(", "));
+    Some((note, madang_pii::mask(text, &report).text))
+}
+
 /// First two characters, the rest as stars; white space stays.
 fn masked(found: &[char]) -> String {
     let hide = |(i, c): (usize, &char)| {

@@ -20,6 +20,8 @@ pub(crate) enum Check {
     Required(Vec<String>),
     Length(Limit),
     Personal,
+    /// Makes the text with personal data masked.
+    Masked,
 }
 
 impl Check {
@@ -36,7 +38,7 @@ impl Check {
             Check::Foreign => "외국 글자",
             Check::Required(_) => "필수 항목",
             Check::Length(_) => "분량",
-            Check::Personal => "개인정보",
+            Check::Personal | Check::Masked => "개인정보",
         }
     }
 }
@@ -88,6 +90,9 @@ pub(crate) fn read(rule: &str) -> Vec<Check> {
     let mut out = Vec::new();
     if let Some(limit) = limit(rule) {
         out.push(Check::Length(limit));
+    }
+    if has(&["개인정보", "고유식별정보"]) && has(&["가린 글", "지운 글", "바꾼 글"]) {
+        return vec![Check::Masked];
     }
     if has(&["개인정보", "주민등록번호", "주민번호", "전화번호가", "연락처가", "계좌번호가"]) && !NEED.is_match(rule)
     {
@@ -207,6 +212,7 @@ mod tests {
             ("'금번', '익일'을 쓰지 않는다.", vec![Check::Forbidden(words(&["금번", "익일"]))]),
             ("외래어는 쉬운 우리말로 다듬는다.", vec![Check::Plain]),
             ("주민등록번호 등 개인정보가 없어야 한다.", vec![Check::Personal]),
+            ("개인정보를 표시로 바꾼 글을 만든다.", vec![Check::Masked]),
             ("보고서가 시민의 눈높이에 맞는다.", vec![]),
         ];
         for (rule, expected) in cases {

@@ -6,6 +6,7 @@ pub mod apps;
 pub mod body;
 pub mod calls;
 pub mod collections;
+pub mod dictionary;
 pub mod directory;
 pub mod documents;
 pub mod drafts;
@@ -25,6 +26,7 @@ pub mod sharing;
 pub mod store;
 pub mod synonyms;
 pub mod tokens;
+pub mod tools;
 pub mod uploads;
 
 pub use ledger_export::checked_reason;
@@ -92,6 +94,8 @@ fn described() -> OpenApiRouter<App> {
         .merge(folders::router())
         .merge(uploads::router())
         .merge(search::router())
+        .merge(tools::router())
+        .merge(dictionary::router())
         .merge(synonyms::router())
         .merge(models::router())
         .merge(model_servers::router())

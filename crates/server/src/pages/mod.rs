@@ -12,6 +12,7 @@ pub mod ledger;
 pub mod models;
 pub mod outside;
 pub mod policy;
+mod pii;
 pub mod providers;
 pub mod records;
 pub mod review;
@@ -49,6 +50,7 @@ fn all() -> Vec<(&'static str, MethodRouter<App>)> {
     pages.extend(collections::pages());
     pages.extend(documents::pages());
     pages.extend(search::pages());
+    pages.extend(pii::pages());
     pages
 }
 

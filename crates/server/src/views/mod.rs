@@ -11,6 +11,7 @@ pub mod home;
 pub mod lang;
 pub mod models;
 pub mod policy;
+pub mod pii;
 pub mod records;
 pub mod review;
 pub mod run;
