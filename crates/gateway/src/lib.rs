@@ -4,15 +4,18 @@
 //! `madang-ledger`.
 
 pub mod approval;
+pub mod bodies;
 pub mod destination;
 pub mod download;
 pub mod envelope;
 pub mod flow;
 pub mod prompt;
 pub mod seal;
+pub mod syslog;
 pub mod transport;
 
 pub use approval::{ApprovalFault, approval_binding, approval_holds};
+pub use bodies::{Bodies, SearchLimits, Searched};
 pub use destination::{Destination, DestinationError, Policy};
 pub use envelope::{Envelope, Header, PartRole, Place, PromptPart, Refusal, Where, build};
 pub use flow::{FlowError, Flowed, Gateway, Opened, Preview, Shown};
