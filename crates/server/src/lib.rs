@@ -15,6 +15,7 @@ pub mod chain;
 pub mod cli;
 pub mod composing;
 pub mod demo;
+pub mod desk;
 pub mod engines;
 pub mod error;
 pub mod find;

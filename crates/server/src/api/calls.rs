@@ -153,7 +153,7 @@ impl From<Opened> for CallView {
 /// One call: the reader's own, or any for a security officer.
 #[utoipa::path(get, path = "/api/v1/outside/{id}", tag = "outside", params(("id" = String, Path)), responses((status = 200, body = Object), (status = 404)))]
 async fn read(State(app): State<App>, reader: Reader, Path(id): Path<String>) -> Handled<Json<CallView>> {
-    Ok(Json(app.gateway.open(reader.scope(), parse_id(&id)?).await?.into()))
+    Ok(Json(crate::desk::open(&app, reader.scope(), parse_id(&id)?).await?.into()))
 }
 
 #[derive(Deserialize, ToSchema)]

@@ -16,6 +16,9 @@ pub mod model_servers;
 pub mod models;
 pub mod openai;
 pub mod providers;
+pub mod retention;
+pub mod review_calls;
+pub mod review_desk;
 pub mod runs;
 pub mod search;
 pub mod session;
@@ -82,6 +85,9 @@ fn described() -> OpenApiRouter<App> {
         .merge(runs::router())
         .merge(providers::router())
         .merge(calls::router())
+        .merge(review_calls::router())
+        .merge(review_desk::router())
+        .merge(retention::router())
         .merge(ledger::router())
         .merge(collections::router())
         .merge(documents::router())

@@ -98,7 +98,7 @@ fn readable(body: &str, l: Lang) -> String {
 async fn envelope(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Path<String>) -> Page {
     let (scope, l) = (reader.scope(), reader.lang);
     let id: ExternalCallId = parse_id(&id)?;
-    let opened = app.gateway.open(scope, id).await?;
+    let opened = crate::desk::open(&app, scope, id).await?;
     let call = opened.call;
     let officer = scope.has_role(Role::Security) && reader.session().is_some();
     let records = if officer { app.store.call_records(scope, id).await? } else { Vec::new() };
@@ -177,7 +177,7 @@ pub async fn of_run(app: &App, scope: &Scope, run: &Run) -> Handled<(OutsideStat
     };
     let href = format!("/review/outside/{}", call.id);
     let state = OutsideState::Asked { state: call.state.korean(), href };
-    let opened = app.gateway.open(scope, call.id).await?;
+    let opened = crate::desk::open(app, scope, call.id).await?;
     let reply = opened.reply.map(|text| OutsideReply {
         provider: call.provider_name,
         model: call.model,
