@@ -160,9 +160,7 @@ impl Store {
         .await?;
         match row {
             None => Ok(Retention { days: DEFAULT_DAYS, changed: None }),
-            Some(r) => {
-                Ok(Retention { days: r.int("days")?, changed: Some((r.text("name")?, r.int("changed_at")?)) })
-            }
+            Some(r) => Ok(Retention { days: r.int("days")?, changed: Some((r.text("name")?, r.int("changed_at")?)) }),
         }
     }
 
@@ -272,8 +270,10 @@ impl Store {
             HoldTarget::Person | HoldTarget::Period => "SELECT id FROM people WHERE id = $1 OR login = $1",
         };
         let row = sqlx::query(sql).bind(subject.to_owned()).fetch_optional(&self.pool).await?;
-        row.ok_or_else(|| StoreError::invalid("subject", "붙잡을 외부호출·앱·직원을 찾지 못했습니다. 번호나 아이디를 확인해 주세요."))?
-            .text("id")
+        row.ok_or_else(|| {
+            StoreError::invalid("subject", "붙잡을 외부호출·앱·직원을 찾지 못했습니다. 번호나 아이디를 확인해 주세요.")
+        })?
+        .text("id")
     }
 
     /// Lifts a hold, with a reason.
@@ -292,7 +292,8 @@ impl Store {
         if done.rows_affected() == 0 {
             return Err(StoreError::NotFound);
         }
-        tx.append(Event::new("legal_hold_lifted", Some(scope.person()), json!({ "hold": id, "reason": reason }))).await?;
+        tx.append(Event::new("legal_hold_lifted", Some(scope.person()), json!({ "hold": id, "reason": reason })))
+            .await?;
         tx.commit().await
     }
 
@@ -312,8 +313,10 @@ impl Store {
         .await?;
         let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(0) };
         let (from, until) = (first.int("created_at")?, last.int("created_at")?);
-        let items =
-            rows.iter().map(|r| Ok((r.text("id")?, r.text("body_hmac")?))).collect::<Result<Vec<(String, String)>>>()?;
+        let items = rows
+            .iter()
+            .map(|r| Ok((r.text("id")?, r.text("body_hmac")?)))
+            .collect::<Result<Vec<(String, String)>>>()?;
         let (erasure, digest) = (Uuid::now_v7().to_string(), erasure_digest(&items));
         for (id, _) in &items {
             sqlx::query(

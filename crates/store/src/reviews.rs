@@ -274,7 +274,9 @@ impl Store {
         .await?;
         let unseen = row.int("unseen")?;
         if unseen > 0 {
-            return Err(StoreError::conflict(format!("아직 보지 않은 것이 {unseen}건 있습니다. 모두 본 뒤 마쳐 주세요.")));
+            return Err(StoreError::conflict(format!(
+                "아직 보지 않은 것이 {unseen}건 있습니다. 모두 본 뒤 마쳐 주세요."
+            )));
         }
         sqlx::query("UPDATE monthly_reviews SET signed_by = $1, signed_at = $2, summary = $3 WHERE month = $4")
             .bind(scope.person().to_string())

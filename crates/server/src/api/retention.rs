@@ -80,11 +80,7 @@ async fn erase(State(app): State<App>, reader: Reader) -> Handled<Json<Erased>> 
 
 /// Calls of a deletion: id and HMAC of each, over which its digest is.
 #[utoipa::path(get, path = "/api/v1/outside/retention/erasures/{id}", tag = "review", params(("id" = String, Path)), responses((status = 200, body = Object), (status = 403)))]
-async fn items(
-    State(app): State<App>,
-    reader: Reader,
-    Path(id): Path<String>,
-) -> Handled<Json<Vec<(String, String)>>> {
+async fn items(State(app): State<App>, reader: Reader, Path(id): Path<String>) -> Handled<Json<Vec<(String, String)>>> {
     Ok(Json(app.store.erasure_items(reader.scope(), &id).await?))
 }
 

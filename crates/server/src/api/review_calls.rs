@@ -99,7 +99,8 @@ impl CallFilters {
     /// 422 for a day or a grade that is none.
     pub fn filter(&self) -> Handled<ReviewFilter> {
         let some = |text: &str| Some(text.trim().chars().take(MAX_WORD).collect::<String>()).filter(|t| !t.is_empty());
-        let grade = some(&self.grade).map(|g| g.parse().map_err(|_| Failure::invalid("grade", "등급은 C, S, O 가운데 하나입니다.")));
+        let grade = some(&self.grade)
+            .map(|g| g.parse().map_err(|_| Failure::invalid("grade", "등급은 C, S, O 가운데 하나입니다.")));
         let before = self.before.parse::<i64>().ok().map(|at| at.saturating_add(1));
         let until = day("to", &self.to)?.map(CalendarDay::ends_ms);
         Ok(ReviewFilter {

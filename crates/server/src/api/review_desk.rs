@@ -90,14 +90,7 @@ async fn drawn(app: &App, scope: &Scope, month: Month) -> Handled<Drawn> {
     let picks: Vec<(ExternalCallId, String)> = sample.picks.into_iter().map(|p| (p.id, p.why)).collect();
     let strata = serde_json::to_string(&sample.strata).map_err(Failure::internal)?;
     let (name, count) = (month.to_string(), picks.len());
-    let new = NewSample {
-        month: &name,
-        seed: &seed,
-        checkpoint,
-        calls: calls.len(),
-        strata: &strata,
-        picks: &picks,
-    };
+    let new = NewSample { month: &name, seed: &seed, checkpoint, calls: calls.len(), strata: &strata, picks: &picks };
     app.store.keep_sample(scope, new).await?;
     Ok(Drawn { month: name, calls: calls.len(), picks: count })
 }

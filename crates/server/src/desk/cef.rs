@@ -5,7 +5,8 @@ use madang_store::calls_review::ReviewedCall;
 
 /// A line: the header, then names and values.
 pub fn line(id: &str, name: &str, severity: u8, fields: &[(&str, String)]) -> String {
-    let mut out = format!("CEF:0|Madang|Madang|{}|{}|{}|{severity}|", env!("CARGO_PKG_VERSION"), header(id), header(name));
+    let mut out =
+        format!("CEF:0|Madang|Madang|{}|{}|{}|{severity}|", env!("CARGO_PKG_VERSION"), header(id), header(name));
     let kept = fields.iter().filter(|(_, value)| !value.is_empty());
     let pairs: Vec<String> = kept.map(|(key, value)| format!("{key}={}", value_of(value))).collect();
     out.push_str(&pairs.join(" "));

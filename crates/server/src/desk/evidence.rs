@@ -46,16 +46,18 @@ struct Counts<'a> {
 impl Counts<'_> {
     async fn records(&self, action: &str) -> Handled<usize> {
         let from = jiff::Timestamp::from_millisecond(self.since).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let filter =
-            LedgerFilter { action: Some(action.to_owned()), from: Some(format!("{from:.3}")), ..LedgerFilter::default() };
+        let filter = LedgerFilter {
+            action: Some(action.to_owned()),
+            from: Some(format!("{from:.3}")),
+            ..LedgerFilter::default()
+        };
         Ok(self.app.store.ledger_count(self.scope, &filter).await?)
     }
 
     async fn sent(&self, grade: Grade) -> Handled<usize> {
         let mut sum = 0;
         for state in ["sent", "unknown", "sending"] {
-            let filter =
-                ReviewFilter { grade: Some(grade), state: Some(state.to_owned()), ..ReviewFilter::default() };
+            let filter = ReviewFilter { grade: Some(grade), state: Some(state.to_owned()), ..ReviewFilter::default() };
             sum += self.app.store.reviewed_calls_count(self.scope, &filter).await?;
         }
         Ok(sum)
@@ -71,7 +73,9 @@ pub async fn sections(app: &App, scope: &Scope) -> Handled<Vec<Section>> {
     Ok(vec![
         Section { name: "국가 망 보안체계(N2SF) 1.0", lines: n2sf(&counts).await? },
         Section { name: "국가정보원 AI 보안 가이드북의 보안대책", lines: guidebook(&counts).await? },
-        Section { name: "개인정보의 안전성 확보조치 기준 제8조(접속기록)", lines: access_records(&counts).await? },
+        Section {
+            name: "개인정보의 안전성 확보조치 기준 제8조(접속기록)", lines: access_records(&counts).await?
+        },
         Section { name: "인공지능기본법", lines: ai_act(&counts).await? },
     ])
 }

@@ -135,7 +135,8 @@ async fn setting(app: &App, scope: &Scope) -> Handled<Setting> {
 
 fn ordinary_hours() -> Vec<Window> {
     let days = ["mon", "tue", "wed", "thu", "fri"];
-    serde_json::from_value(json!([{ "name": "근무시간", "days": days, "from": "08:00", "to": "19:00" }])).unwrap_or_default()
+    serde_json::from_value(json!([{ "name": "근무시간", "days": days, "from": "08:00", "to": "19:00" }]))
+        .unwrap_or_default()
 }
 
 fn key(anomaly: &Anomaly) -> String {
@@ -160,13 +161,17 @@ pub fn severity_korean(severity: Severity) -> &'static str {
 /// What to do about a pattern. Korean.
 pub fn advice(kind: AnomalyKind) -> &'static str {
     match kind {
-        AnomalyKind::AlteredRetry => "막힌 봉투와 다시 신청한 봉투를 나란히 열어, 같은 내용을 표현만 바꿔 보냈는지 보세요.",
+        AnomalyKind::AlteredRetry => {
+            "막힌 봉투와 다시 신청한 봉투를 나란히 열어, 같은 내용을 표현만 바꿔 보냈는지 보세요."
+        }
         AnomalyKind::Splitting => "이어진 봉투를 차례로 읽어, 한 문서를 한도 아래로 나누어 보냈는지 보세요.",
         AnomalyKind::OffHours => "신청한 사람의 부서장에게 그 시각에 업무가 있었는지 확인하세요.",
         AnomalyKind::NewDestination => "받는 곳이 계약된 제공자인지, 바꾼 까닭이 정책에 있는지 확인하세요.",
         AnomalyKind::Spike => "그날의 실행을 열어, 사람이 아니라 프로그램이 돌린 것은 아닌지 보세요.",
         AnomalyKind::SamePair => "다른 보안담당이 표본을 다시 읽고, 승인을 나누어 맡기세요.",
-        AnomalyKind::HastyApproval => "승인한 봉투를 다른 보안담당이 다시 읽고, 문제가 있으면 제공자에게 삭제를 요청하세요.",
+        AnomalyKind::HastyApproval => {
+            "승인한 봉투를 다른 보안담당이 다시 읽고, 문제가 있으면 제공자에게 삭제를 요청하세요."
+        }
     }
 }
 
@@ -180,7 +185,12 @@ pub fn thresholds() -> Vec<(&'static str, String)> {
         ),
         (
             AnomalyKind::Splitting.korean(),
-            format!("{}분 안에 {}건 이상, 저마다 한도의 {}% 이상", t.split_window_ms / 60_000, t.split_calls, t.split_share),
+            format!(
+                "{}분 안에 {}건 이상, 저마다 한도의 {}% 이상",
+                t.split_window_ms / 60_000,
+                t.split_calls,
+                t.split_share
+            ),
         ),
         (AnomalyKind::OffHours.korean(), "정책의 근무시간 밖. 정책에 없으면 평일 08:00~19:00 밖".to_owned()),
         (AnomalyKind::NewDestination.korean(), format!("{}건 넘게 보낸 뒤 처음 보내는 곳", t.known_calls)),
@@ -190,7 +200,12 @@ pub fn thresholds() -> Vec<(&'static str, String)> {
         ),
         (
             AnomalyKind::SamePair.korean(),
-            format!("{}일 안에 {}건 이상, 그 사람 승인의 {}% 이상", t.pair_window_ms / DAY, t.pair_approvals, t.pair_share),
+            format!(
+                "{}일 안에 {}건 이상, 그 사람 승인의 {}% 이상",
+                t.pair_window_ms / DAY,
+                t.pair_approvals,
+                t.pair_share
+            ),
         ),
         (
             AnomalyKind::HastyApproval.korean(),
@@ -204,7 +219,9 @@ pub fn candidates(calls: &[ReviewedCall], found: &[Found]) -> Vec<Candidate> {
     let mut always: HashMap<ExternalCallId, String> = HashMap::new();
     for pattern in found.iter().filter(|f| f.anomaly.severity == Severity::High) {
         for call in &pattern.anomaly.calls {
-            always.entry(*call).or_insert_with(|| format!("이상 징후({})에 들어 있습니다.", pattern.anomaly.kind.korean()));
+            always
+                .entry(*call)
+                .or_insert_with(|| format!("이상 징후({})에 들어 있습니다.", pattern.anomaly.kind.korean()));
         }
     }
     let grade = |c: &ReviewedCall| Grade::highest([Some(c.grade), c.regraded_from].into_iter().flatten());

@@ -9,10 +9,45 @@ use serde_json::Value;
 
 /// Fields of a record's detail that go along: identifiers, states, numbers and hosts.
 const FIELDS: [&str; 39] = [
-    "call", "run", "app", "version", "provider", "host", "model", "grade", "outcome", "decision", "verdict", "status",
-    "bytes", "reply_bytes", "body_hmac", "reply_hmac", "tokens_in", "tokens_out", "format", "records", "collection",
-    "document", "person", "post", "draft", "month", "checkpoint", "picks", "calls", "items", "digest", "erasure", "hold",
-    "target", "sound", "fault_seq", "looked", "found", "anomaly",
+    "call",
+    "run",
+    "app",
+    "version",
+    "provider",
+    "host",
+    "model",
+    "grade",
+    "outcome",
+    "decision",
+    "verdict",
+    "status",
+    "bytes",
+    "reply_bytes",
+    "body_hmac",
+    "reply_hmac",
+    "tokens_in",
+    "tokens_out",
+    "format",
+    "records",
+    "collection",
+    "document",
+    "person",
+    "post",
+    "draft",
+    "month",
+    "checkpoint",
+    "picks",
+    "calls",
+    "items",
+    "digest",
+    "erasure",
+    "hold",
+    "target",
+    "sound",
+    "fault_seq",
+    "looked",
+    "found",
+    "anomaly",
 ];
 
 /// What messages look like.
@@ -53,7 +88,8 @@ fn fields(detail: &Value) -> Vec<(&'static str, String)> {
 }
 
 fn severity(action: &str, detail: &Value) -> Severity {
-    let wrong = ["sign_in_failed", "outside_call_denied", "model_download_refused", "legal_hold_lifted"].contains(&action)
+    let wrong = ["sign_in_failed", "outside_call_denied", "model_download_refused", "legal_hold_lifted"]
+        .contains(&action)
         || detail.get("sound") == Some(&Value::Bool(false));
     match action {
         _ if wrong => Severity::Warning,
@@ -85,7 +121,8 @@ mod tests {
     use serde_json::json;
 
     fn entry(detail: Value) -> Entry {
-        let payload = json!({ "action": "outside_call_intent", "actor": { "login": "jihun", "person": "p" }, "detail": detail });
+        let payload =
+            json!({ "action": "outside_call_intent", "actor": { "login": "jihun", "person": "p" }, "detail": detail });
         Entry {
             seq: 9,
             time: "2026-11-22T06:20:00.000Z".into(),
@@ -97,7 +134,8 @@ mod tests {
 
     #[test]
     fn what_people_wrote_does_not_go_along() {
-        let said = ["purpose", "reason", "note", "title", "legal_basis", "filter", "name", "words", "q", "error", "subject"];
+        let said =
+            ["purpose", "reason", "note", "title", "legal_basis", "filter", "name", "words", "q", "error", "subject"];
         let mut detail = json!({ "call": "c1", "grade": "O", "bytes": 12, "calls": ["a", "b"] });
         for name in said {
             detail[name] = json!(format!("비밀말 {name}"));
@@ -105,7 +143,10 @@ mod tests {
         for form in [Form::Structured, Form::Cef] {
             let line = message(&entry(detail.clone()), "h", form).line();
             assert!(!line.contains("비밀말"), "{line}");
-            assert!(line.contains("seq=\"9\"") && line.contains("call=\"c1\"") && line.contains("calls=\"2\""), "{line}");
+            assert!(
+                line.contains("seq=\"9\"") && line.contains("call=\"c1\"") && line.contains("calls=\"2\""),
+                "{line}"
+            );
         }
     }
 }

@@ -19,7 +19,8 @@ impl Month {
     /// # Errors
     /// 404 for anything but `YYYY-MM`.
     pub fn parse(text: &str) -> Handled<Self> {
-        let digits = text.len() == 7 && text.bytes().enumerate().all(|(i, b)| if i == 4 { b == b'-' } else { b.is_ascii_digit() });
+        let digits = text.len() == 7
+            && text.bytes().enumerate().all(|(i, b)| if i == 4 { b == b'-' } else { b.is_ascii_digit() });
         let date = digits.then(|| format!("{text}-01").parse().ok()).flatten();
         date.map(Self).ok_or_else(Failure::not_found)
     }
@@ -182,9 +183,18 @@ async fn avoidable(app: &App, scope: &Scope, calls: &[ReviewedCall]) -> Handled<
 
 fn advice(collections: &[String]) -> String {
     match collections {
-        [] => "정해진 자료 없이 답하는 앱입니다. 내부 모델을 올리거나, 자주 묻는 내용을 자료 모음으로 만들어 연결하세요.".to_owned(),
-        [one] => format!("자료 모음 '{one}'에서 답을 찾지 못했습니다. 물은 내용의 문서를 더하거나, 문장을 쓰는 내부 모델을 올리세요."),
-        more => format!("자료 모음 {}개({})에서 답을 찾지 못했습니다. 빠진 문서를 더하거나, 문장을 쓰는 내부 모델을 올리세요.", more.len(), more.join(", ")),
+        [] => {
+            "정해진 자료 없이 답하는 앱입니다. 내부 모델을 올리거나, 자주 묻는 내용을 자료 모음으로 만들어 연결하세요."
+                .to_owned()
+        }
+        [one] => format!(
+            "자료 모음 '{one}'에서 답을 찾지 못했습니다. 물은 내용의 문서를 더하거나, 문장을 쓰는 내부 모델을 올리세요."
+        ),
+        more => format!(
+            "자료 모음 {}개({})에서 답을 찾지 못했습니다. 빠진 문서를 더하거나, 문장을 쓰는 내부 모델을 올리세요.",
+            more.len(),
+            more.join(", ")
+        ),
     }
 }
 

@@ -25,10 +25,13 @@ pub fn event(call: &ReviewedCall) -> Value {
         ("total_tokens", json!(tokens)),
     ]);
     filled([
-        ("metadata", json!({
-            "version": VERSION, "uid": call.id, "profiles": ["ai_operation"], "log_name": "outside_calls",
-            "product": { "name": "Madang", "vendor_name": "Madang", "version": env!("CARGO_PKG_VERSION") },
-        })),
+        (
+            "metadata",
+            json!({
+                "version": VERSION, "uid": call.id, "profiles": ["ai_operation"], "log_name": "outside_calls",
+                "product": { "name": "Madang", "vendor_name": "Madang", "version": env!("CARGO_PKG_VERSION") },
+            }),
+        ),
         ("category_uid", json!(6)),
         ("category_name", json!("Application Activity")),
         ("class_uid", json!(CLASS)),
@@ -47,15 +50,21 @@ pub fn event(call: &ReviewedCall) -> Value {
         ("status", json!(status)),
         ("status_code", json!(call.status.map(|s| s.to_string()))),
         ("status_detail", json!(call.state)),
-        ("actor", json!({
-            "app_name": call.app_title, "app_uid": call.app,
-            "user": { "uid": call.person, "name": call.login, "org": { "uid": call.department, "name": call.department_name } },
-        })),
-        ("api", json!({
-            "operation": "chat.completions", "service": { "name": call.provider_name, "uid": call.provider },
-            "request": { "uid": call.id },
-            "response": filled([("code", json!(call.status))]),
-        })),
+        (
+            "actor",
+            json!({
+                "app_name": call.app_title, "app_uid": call.app,
+                "user": { "uid": call.person, "name": call.login, "org": { "uid": call.department, "name": call.department_name } },
+            }),
+        ),
+        (
+            "api",
+            json!({
+                "operation": "chat.completions", "service": { "name": call.provider_name, "uid": call.provider },
+                "request": { "uid": call.id },
+                "response": filled([("code", json!(call.status))]),
+            }),
+        ),
         ("src_endpoint", json!({ "svc_name": "madang" })),
         ("dst_endpoint", json!({ "hostname": call.host })),
         ("ai_model", json!({ "name": call.model, "model_name": call.model, "ai_provider": call.provider_name })),

@@ -7,6 +7,7 @@ pub mod account;
 pub mod admin;
 pub mod build;
 pub mod collections;
+pub mod desk;
 pub mod home;
 pub mod lang;
 pub mod models;
