@@ -249,6 +249,22 @@ impl Store {
         Ok(out)
     }
 
+    /// Runs of each app since `since` and, of those, how many led to something that was sent: the store tells everybody.
+    pub async fn outside_shares(&self, _: &Scope, since: i64) -> Result<HashMap<AppId, (u64, u64)>> {
+        let rows = sqlx::query(
+            "SELECT r.app_id, COUNT(*) AS runs, CAST(SUM(CASE WHEN EXISTS (SELECT 1 FROM external_calls c WHERE c.run_id = r.id \
+             AND c.sent_at IS NOT NULL AND c.reply_from IS NULL AND c.state <> 'failed') THEN 1 ELSE 0 END) AS BIGINT) AS outside \
+             FROM runs r WHERE r.started_at >= $1 AND r.version_id IS NOT NULL AND r.app_id IS NOT NULL AND r.state <> 'failed' \
+             AND r.app_id IN (SELECT app_id FROM external_calls WHERE created_at >= $1) GROUP BY r.app_id",
+        )
+        .bind(since)
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter()
+            .map(|r| Ok((r.parsed("app_id")?, (unsigned(r.int("runs")?), unsigned(r.int("outside")?)))))
+            .collect()
+    }
+
     /// The collections that versions of apps look into, with their names.
     pub async fn sources_of_versions(
         &self,

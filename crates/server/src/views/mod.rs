@@ -77,6 +77,8 @@ pub struct AppCard {
     pub version: u32,
     /// The reader may read all its sources: it works at once.
     pub ready: bool,
+    /// Share of its runs of the last 90 days that led outside, in percent: "2.5"; `None` where nothing left.
+    pub outside: Option<String>,
 }
 
 /// A choice in a list of filters or a select.
