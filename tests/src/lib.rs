@@ -9,6 +9,7 @@ mod https;
 mod model_server;
 mod postgres;
 mod process;
+mod syslog;
 
 pub use browser::{Browser, key};
 pub use certificate::Authority;
@@ -18,6 +19,7 @@ pub use https::{Asked, FileHost, reply, serve_file};
 pub use model_server::ModelServer;
 pub use postgres::Postgres;
 pub use process::{Madang, binary, model};
+pub use syslog::SyslogReceiver;
 
 /// Waits until `condition` gives a value, asking again and again for at most two minutes.
 ///

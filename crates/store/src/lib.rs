@@ -40,6 +40,8 @@ pub mod watched;
 pub mod words;
 
 #[cfg(test)]
+mod desk_tests;
+#[cfg(test)]
 mod ledger_tests;
 #[cfg(test)]
 mod sharing_tests;
