@@ -10,6 +10,7 @@ mod model_server;
 pub mod outside;
 mod postgres;
 mod process;
+mod syslog;
 
 pub use browser::{Browser, key};
 pub use certificate::Authority;
@@ -19,6 +20,7 @@ pub use https::{Asked, FileHost, reply, serve_file};
 pub use model_server::ModelServer;
 pub use postgres::Postgres;
 pub use process::{Madang, binary, model};
+pub use syslog::SyslogReceiver;
 
 /// Waits until `condition` gives a value, asking again and again for at most two minutes.
 ///

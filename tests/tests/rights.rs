@@ -152,6 +152,11 @@ impl World {
         Ok(match (before, parameter) {
             ("versions" | "diff", _) => "1".to_owned(),
             ("ledger", _) => "1".to_owned(),
+            // A month that is not over: nothing of it can be drawn or signed.
+            ("months" | "monthly" | "month", _) => "2999-12".to_owned(),
+            ("erasures", _) => "none".to_owned(),
+            ("picks", _) => self.call().await?,
+            ("holds", _) => self.hold().await?,
             ("models", _) => "none".to_owned(),
             ("servers", _) => self.server_of_models().await?,
             ("setup", _) => "0".repeat(64),
@@ -400,6 +405,16 @@ impl World {
         self.keep("absence", &made["id"])
     }
 
+    /// A hold that is in force.
+    async fn hold(&mut self) -> anyhow::Result<String> {
+        if let Some(id) = self.made.get("hold") {
+            return Ok(id.clone());
+        }
+        let body = json!({ "target": "person", "subject": "jihun", "reason": "감사" });
+        let made = self.city.security.client.ok(Method::POST, "/api/v1/outside/holds", body).await?;
+        self.keep("hold", &made["id"])
+    }
+
     /// The path with resources in place of its parameters.
     async fn fill(&mut self, path: &str) -> anyhow::Result<String> {
         let mut filled = String::new();
@@ -440,6 +455,13 @@ impl World {
             "POST /api/v1/models/servers" | "POST /api/v1/models/servers/try" => {
                 json!({ "url": self.model_server.url, "model": "m" })
             }
+            "POST /api/v1/outside/bodies/search" => json!({ "words": "민원실", "reason": "감사" }),
+            "POST /api/v1/outside/anomalies/seen" => json!({ "anomaly": "none", "note": "" }),
+            "POST /api/v1/outside/months/{month}/picks/{call}" => json!({ "verdict": "" }),
+            "POST /api/v1/outside/months/{month}/signature" => json!({ "summary": "" }),
+            "PUT /api/v1/outside/retention" => json!({ "days": 1095, "reason": "감사" }),
+            "POST /api/v1/outside/holds" => json!({ "target": "person", "subject": "jihun", "reason": "감사" }),
+            "POST /api/v1/outside/holds/{id}/lift" => json!({ "reason": "감사 끝" }),
             "POST /api/v1/ledger/cosignatures" => json!({ "answer": "— witness AAAAAAA=" }),
             "PUT /api/v1/apps/{id}/rating" => json!({ "stars": 5 }),
             "POST /api/v1/runs/{id}/reports" => json!({ "note": "틀린 답" }),
@@ -468,6 +490,7 @@ impl World {
         let query = match route.path.as_str() {
             "/api/v1/search" | "/api/v1/apps/suggest" => "?q=감사",
             "/api/v1/runs/{id}/export" => "?format=md",
+            "/api/v1/outside/calls/export" => "?format=csv&reason=감사",
             "/api/v1/ledger/export" => "?format=jsonl&reason=감사",
             _ => "",
         };

@@ -5,6 +5,7 @@
 
 pub mod approval;
 mod deciding;
+pub mod bodies;
 pub mod destination;
 mod dictionary;
 pub mod download;
@@ -15,10 +16,12 @@ pub mod prompt;
 mod ruling;
 pub mod seal;
 mod sending;
+pub mod syslog;
 pub mod transport;
 
 pub use approval::{ApprovalFault, approval_binding, approval_holds};
 pub use deciding::Revealed;
+pub use bodies::{Bodies, SearchLimits, Searched};
 pub use destination::{Destination, DestinationError, Policy};
 pub use envelope::{Envelope, Header, PartRole, Place, PromptPart, Raised, Refusal, Where, build};
 pub use flow::{FlowError, Flowed, Gateway, Opened, Preview, Shown};

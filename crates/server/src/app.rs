@@ -15,7 +15,7 @@ use crate::watch::Watch;
 use anyhow::Context;
 use madang_documents::child::Sandbox;
 use madang_documents::{DistributionPolicy, Limits};
-use madang_gateway::{Gateway, MasterKey, Policy};
+use madang_gateway::{Bodies, Gateway, MasterKey, Policy};
 use madang_inference::TextEngine;
 use madang_inference::remote::InternalNetworks;
 use madang_registry::quoting::QuotingEngine;
@@ -60,6 +60,8 @@ pub struct Inner {
     pub gateway: Arc<Gateway>,
     /// Places for documents that are looked through for personal data and not kept.
     pub looking: Semaphore,
+    /// Looks into sealed texts, for security officers.
+    pub bodies: Bodies,
     /// Signs the record.
     pub signer: Signer,
     /// Runs under way.
@@ -111,6 +113,7 @@ impl App {
         let signer = open_signer(&settings, &store)?;
         signer.prepare().await?;
         let gateway = open_gateway(&settings, &store).await?;
+        let bodies = Bodies::new(store.clone(), master_key(&settings)?);
         let synonyms = Synonyms::parse(&store.synonyms().await?);
         let originals = Originals::open(&settings.home.join("originals"))?;
         originals.clear_incoming()?;
@@ -130,6 +133,7 @@ impl App {
             shelf,
             gateway: Arc::new(gateway),
             looking: Semaphore::new(LOOKING),
+            bodies,
             signer,
             board: Board::default(),
             shutdown: CancellationToken::new(),

@@ -191,7 +191,28 @@ pub fn card(app: &StoreApp, l: Lang) -> AppCard {
         rating: app.stars.mean(),
         version: app.number,
         ready: app.ready,
+        outside: None,
     }
+}
+
+/// Days over which cards tell how often an app goes outside.
+const OUTSIDE_DAYS: i64 = 90;
+
+/// Puts on cards how often their apps went outside.
+///
+/// # Errors
+/// When the database fails.
+pub async fn with_outside<'a>(
+    store: &madang_store::Store,
+    scope: &madang_domain::Scope,
+    cards: impl Iterator<Item = &'a mut AppCard>,
+) -> Result<(), madang_store::StoreError> {
+    let shares = store.outside_shares(scope, store.now() - OUTSIDE_DAYS * 86_400_000).await?;
+    for card in cards {
+        let tenths = shares.get(&card.id).and_then(|(runs, outside)| (outside * 1000 + runs / 2).checked_div(*runs));
+        card.outside = tenths.filter(|n| *n > 0).map(|n| format!("{}.{}", n / 10, n % 10));
+    }
+    Ok(())
 }
 
 /// Department that made an app; bundled ones come with the product.

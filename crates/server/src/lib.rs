@@ -16,6 +16,7 @@ pub mod cli;
 pub mod composing;
 pub mod deadlines;
 mod demo;
+pub mod desk;
 pub mod engines;
 pub mod error;
 pub mod find;

@@ -26,6 +26,15 @@ pub struct Settings {
     pub open_sealed: bool,
     /// Departments' shares on the disk, below which their collections may follow folders.
     pub shares: Vec<crate::watch::Share>,
+    /// Where the metadata of each record goes, over TLS; named by the command line alone.
+    pub siem: Option<Siem>,
+}
+
+/// The body's monitoring.
+#[derive(Debug, Clone)]
+pub struct Siem {
+    pub target: madang_gateway::syslog::Target,
+    pub form: crate::desk::metadata::Form,
 }
 
 impl Settings {
@@ -42,12 +51,19 @@ impl Settings {
             max_upload: 100 * 1024 * 1024,
             open_sealed: false,
             shares: Vec::new(),
+            siem: None,
         }
     }
 
     /// Do browsers reach the server over TLS? Decides cookie name and `Secure`.
     pub fn is_https(&self) -> bool {
         self.public_url.as_deref().is_some_and(|url| url.starts_with("https://"))
+    }
+
+    /// Name of this server in messages to others: the host of the address that people type.
+    pub fn host_name(&self) -> String {
+        let host = self.public_url.as_deref().and_then(|url| url.split_once("://")).map(|(_, rest)| rest);
+        host.map_or("-", |rest| rest.split(['/', ':']).next().unwrap_or("-")).to_owned()
     }
 
     /// Database address: the setting, else the SQLite file of the home folder.

@@ -19,6 +19,7 @@ pub mod auth;
 pub mod call_approvals;
 pub mod call_moves;
 pub mod calls;
+pub mod calls_review;
 pub mod catalogue;
 pub mod checkpoints;
 pub mod collection_changes;
@@ -37,6 +38,8 @@ pub mod policy_names;
 pub mod policy_proposals;
 pub mod providers;
 pub mod ratings;
+pub mod retention;
+pub mod reviews;
 pub mod runs;
 pub mod sharing;
 pub mod shelves;
@@ -45,6 +48,8 @@ pub mod waiting;
 pub mod watched;
 pub mod words;
 
+#[cfg(test)]
+mod desk_tests;
 #[cfg(test)]
 mod ledger_tests;
 #[cfg(test)]

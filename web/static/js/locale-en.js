@@ -212,4 +212,12 @@ export default {
   "한 줄에 하나. 띄어쓰기나 점, 하이픈을 달리 써도 찾습니다.": "One a line. Found however they are spaced, dotted or hyphenated.",
   "한 줄에 하나. 예: GR-[0-9]{4}": "One a line, for example GR-[0-9]{4}",
   "형식(정규표현식)": "Form (regular expression)",
+  "새 기록 {}건": "{} new",
+  "돌아온 답": "Reply",
+  "나간 글": "Outgoing text",
+  "열어 볼 글이 없습니다.": "There are no texts to open.",
+  "글이 남아 있는 외부호출 {}건을 모두 열어 보았습니다.": "All {} calls that still have texts were opened.",
+  "새것부터 {}건까지만 열어 보았습니다. 그보다 오래된 것은 보지 않았습니다.": "Only the newest {} were opened; older ones were not looked at.",
+  "{}건은 열 수 없었습니다.": "{} could not be opened.",
+  "찾는 말이 든 글이 없습니다.": "No text holds these words.",
 };

@@ -19,6 +19,9 @@ pub mod models;
 pub mod openai;
 pub mod policy;
 pub mod providers;
+pub mod retention;
+pub mod review_calls;
+pub mod review_desk;
 pub mod runs;
 pub mod search;
 pub mod session;
@@ -88,6 +91,9 @@ fn described() -> OpenApiRouter<App> {
         .merge(calls::router())
         .merge(policy::router())
         .merge(absences::router())
+        .merge(review_calls::router())
+        .merge(review_desk::router())
+        .merge(retention::router())
         .merge(ledger::router())
         .merge(collections::router())
         .merge(documents::router())

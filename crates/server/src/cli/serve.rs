@@ -3,11 +3,14 @@
 
 use super::Home;
 use crate::app::App;
+use crate::desk::metadata::Form;
+use crate::desk::{erasing, siem};
 use crate::engines::ModelFile;
-use crate::settings::Settings;
+use crate::settings::{Settings, Siem};
 use crate::watch::Share;
 use crate::{deadlines, demo, http, ingest, meaning, shelf, signing, watch};
 use anyhow::Context;
+use madang_gateway::syslog::{Receiver, Sender, Target};
 use madang_store::Clock;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -39,6 +42,15 @@ pub struct Serve {
     /// A department's share on the disk, as NAME=/PATH, below which its collections may follow folders; may be repeated.
     #[arg(long = "share", env = "MADANG_SHARES", value_name = "NAME=PATH", value_delimiter = ';')]
     shares: Vec<Share>,
+    /// Send the metadata of each record to this SIEM (syslog over TLS), as HOST:PORT; never texts, purposes or reasons.
+    #[arg(long, env = "MADANG_SIEM", value_name = "HOST:PORT", requires = "siem_ca")]
+    siem: Option<Receiver>,
+    /// PEM file of the authority that vouches for the SIEM.
+    #[arg(long, env = "MADANG_SIEM_CA", value_name = "FILE")]
+    siem_ca: Option<PathBuf>,
+    /// What the messages look like.
+    #[arg(long, env = "MADANG_SIEM_FORMAT", value_enum, default_value_t = Form::Structured)]
+    siem_format: Form,
     /// Allow outside providers on a loopback address: for trials on one machine.
     #[arg(long, env = "MADANG_ALLOW_LOOPBACK_PROVIDERS")]
     allow_loopback_providers: bool,
@@ -53,15 +65,23 @@ impl Serve {
             allow_loopback_providers: self.allow_loopback_providers,
             open_sealed: self.open_sealed,
             shares: self.shares.clone(),
+            siem: self.siem(),
             ..Settings::for_home(self.home.home.clone())
         }
+    }
+
+    fn siem(&self) -> Option<Siem> {
+        let (to, authority) = self.siem.clone().zip(self.siem_ca.clone())?;
+        Some(Siem { target: Target { to, authority }, form: self.siem_format })
     }
 
     pub async fn run(self) -> anyhow::Result<ExitCode> {
         let filter = EnvFilter::try_from_env("MADANG_LOG")
             .unwrap_or_else(|_| EnvFilter::new("warn,madang=info,madang_server=info"));
         tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-        let app = App::open(self.settings(), Clock::System).await?;
+        let settings = self.settings();
+        let siem = settings.siem.as_ref().map(link).transpose()?;
+        let app = App::open(settings, Clock::System).await?;
         let listener =
             TcpListener::bind(self.addr).await.with_context(|| format!("{} 주소를 열 수 없습니다", self.addr))?;
         let local = listener.local_addr()?;
@@ -83,9 +103,13 @@ impl Serve {
         }
         lines.push("ready".to_owned());
         say(&lines)?;
-        serve(app, listener).await?;
+        serve(app, listener, siem).await?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+fn link(siem: &Siem) -> anyhow::Result<siem::Link> {
+    Ok(siem::Link { sender: Sender::new(siem.target.to.clone(), &siem.target.authority)?, form: siem.form })
 }
 
 /// Prints what the operator must see, whole and at once.
@@ -98,7 +122,7 @@ fn say(lines: &[String]) -> std::io::Result<()> {
 }
 
 /// Serves until INT or TERM; open streams are told to end.
-async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
+async fn serve(app: App, listener: TcpListener, siem: Option<siem::Link>) -> anyhow::Result<()> {
     let mut int = signal(SignalKind::interrupt())?;
     let mut term = signal(SignalKind::terminate())?;
     let shutdown = app.shutdown.clone();
@@ -112,6 +136,8 @@ async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
     let folders = tokio::spawn(watch::follow(app.clone()));
     let checkpoints = tokio::spawn(signing::follow(app.clone()));
     tokio::spawn(deadlines::follow(app.clone()));
+    let erasing = tokio::spawn(erasing::follow(app.clone()));
+    let siem = siem.map(|link| tokio::spawn(siem::follow(app.clone(), link)));
     let service = http::router(app.clone()).into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, service).with_graceful_shutdown(stop).await?;
     // Runs that were stopped are still being stored.
@@ -123,6 +149,10 @@ async fn serve(app: App, listener: TcpListener) -> anyhow::Result<()> {
     vectors.await?;
     folders.await?;
     checkpoints.await?;
+    erasing.await?;
+    if let Some(siem) = siem {
+        siem.await?;
+    }
     app.signer.sign_if_grown().await;
     app.store.close().await;
     Ok(())

@@ -100,6 +100,7 @@ async fn app_card(
         rating: figures.stars.mean(),
         version: shown.number,
         ready: shown.sheet.collections().iter().all(|c| readable.contains(*c)),
+        outside: None,
     })
 }
 

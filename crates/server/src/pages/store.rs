@@ -32,12 +32,14 @@ async fn store(State(app): State<App>, reader: Reader, uri: Uri, Query(query): Q
     let all = app.store.store_apps(scope).await?;
     let departments = departments(&all, &filter, l);
     let totals = app.store.reuse(scope, catalogue::month_start(app.store.now())).await?;
-    let (shelves, found) =
+    let (mut shelves, found) =
         if query.is_set() { (Vec::new(), Some(catalogue::choose(all, &filter))) } else { (shelves(&all, l), None) };
     let result_count = found.as_ref().map_or(0, Vec::len);
     let pager = pager(&query, result_count);
-    let results: Option<Vec<AppCard>> =
+    let mut results: Option<Vec<AppCard>> =
         found.map(|apps| apps.iter().skip((pager.page.max(1) - 1) * PAGE).take(PAGE).map(|a| card(a, l)).collect());
+    let shown = results.iter_mut().flatten().chain(shelves.iter_mut().flat_map(|s| &mut s.apps));
+    catalogue::with_outside(&app.store, scope, shown).await?;
     render(StorePage {
         frame: frame(&app, &reader, &uri).await?,
         l,

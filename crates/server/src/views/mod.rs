@@ -7,6 +7,7 @@ pub mod account;
 pub mod admin;
 pub mod build;
 pub mod collections;
+pub mod desk;
 pub mod home;
 pub mod lang;
 pub mod models;
@@ -78,6 +79,8 @@ pub struct AppCard {
     pub version: u32,
     /// The reader may read all its sources: it works at once.
     pub ready: bool,
+    /// Share of its runs of the last 90 days that led outside, in percent: "2.5"; `None` where nothing left.
+    pub outside: Option<String>,
 }
 
 /// A choice in a list of filters or a select.

@@ -4,6 +4,7 @@
 
 mod exported;
 mod keep;
+mod reconcile;
 
 pub use keep::{new_file, read};
 
@@ -23,6 +24,8 @@ pub enum Ledger {
     Verify(exported::Verify),
     /// Write the whole record into a file that proves itself. Needs a reason, which is recorded.
     Export(keep::Export),
+    /// Compare a provider's bill with what the record says was sent to it.
+    Reconcile(reconcile::Reconcile),
     /// Print the public keys that sign the record, the one in use last.
     Key(keep::Key),
     /// Replace the key that signs the record.
@@ -38,6 +41,7 @@ impl Ledger {
         match self {
             Ledger::Verify(command) => command.run().await,
             Ledger::Export(command) => command.run().await,
+            Ledger::Reconcile(command) => command.run().await,
             Ledger::Key(command) => command.run().await,
             Ledger::RotateKey(command) => command.run().await,
             Ledger::RequestCosignature(command) => command.run().await,

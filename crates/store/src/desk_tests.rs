@@ -1,0 +1,389 @@
+//! Outside calls under review on SQLite and, where `MADANG_TEST_POSTGRES` names a database, on PostgreSQL: filters,
+//! monthly samples and who may look at what, retention with a moved clock, holds and the proof of a deletion.
+
+use crate::apps::NewApp;
+use crate::calls_review::ReviewFilter;
+use crate::people::NewPerson;
+use crate::providers::NewProvider;
+use crate::retention::{DEFAULT_DAYS, HoldTarget, NewHold, erasure_digest};
+use crate::reviews::{NewSample, PickVerdict};
+use crate::{Clock, Store, StoreError};
+use madang_domain::{
+    AppId, AppVersionId, DepartmentId, DesignSheet, ExternalCallId, Grade, OutputForm, OutsideCalls, ProviderId, Role,
+    RunId, Scope, Sentence, TaskKind,
+};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+const DAY: i64 = 86_400_000;
+const BEGIN: i64 = 1_795_328_400_000;
+
+struct House {
+    store: Store,
+    now: Arc<AtomicI64>,
+    here: DepartmentId,
+    asker: Scope,
+    officer: Scope,
+    second: Scope,
+    admin: Scope,
+    app: AppId,
+    version: AppVersionId,
+    provider: ProviderId,
+    _home: tempfile::TempDir,
+}
+
+impl House {
+    async fn open(url: Option<String>) -> Self {
+        let home = tempfile::tempdir().expect("temporary folder");
+        let now = Arc::new(AtomicI64::new(BEGIN));
+        let clock = Clock::Manual(now.clone());
+        let store = match url {
+            Some(url) => Store::open(&url, clock).await.expect("PostgreSQL opens"),
+            None => Store::open_sqlite(&home.path().join("house.db"), clock).await.expect("SQLite opens"),
+        };
+        let here = store.create_department_locally("정보통신과", None).await.expect("department");
+        let person = async |login: &str, roles: &[Role]| {
+            let post = store.create_post_locally(here, login, roles).await.expect("post");
+            let new =
+                NewPerson { login: login.into(), name: login.into(), password_hash: String::new(), posts: vec![post] };
+            let id = store.create_person_locally(new).await.expect("person");
+            let secret = store.open_session(id, "127.0.0.1", "test").await.expect("session");
+            store.authenticate_session(&secret).await.expect("authentication").expect("signed in").scope
+        };
+        let asker = person("asker", &[Role::Official]).await;
+        let admin = person("admin", &[Role::Admin]).await;
+        let officer = person("officer", &[Role::Security]).await;
+        let second = person("second", &[Role::Security]).await;
+        let (app, version) = app(&store, &asker, here).await;
+        let provider = ProviderId::new();
+        let new = NewProvider {
+            id: provider,
+            name: "제공자",
+            base_url: "https://api.example.kr/v1",
+            host: "api.example.kr",
+            model: "m",
+            sealed_key: "sealed",
+        };
+        store.create_provider(&admin, new).await.expect("provider");
+        store.set_provider_enabled(&admin, provider, true).await.expect("enabled");
+        Self { store, now, here, asker, officer, second, admin, app, version, provider, _home: home }
+    }
+
+    fn later(&self, ms: i64) {
+        self.now.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// A call that waits.
+    async fn asked(&self, body: &str) -> ExternalCallId {
+        let (id, run) = (ExternalCallId::new(), RunId::new());
+        sqlx::query(
+            "INSERT INTO runs (id, app_id, version_id, title, person_id, department_id, inputs, state, answer, answered, unfilled, \
+             engine, grade, started_at) VALUES ($1, $2, $3, '', $4, $5, '{}', 'done', '', 1, '[]', 'quoting', 'O', $6)",
+        )
+        .bind(run.to_string())
+        .bind(self.app.to_string())
+        .bind(self.version.to_string())
+        .bind(self.asker.person().to_string())
+        .bind(self.here.to_string())
+        .bind(self.store.now())
+        .execute(&self.store.pool)
+        .await
+        .expect("run");
+        // Written as it stands in the table: the columns of a decision are the gateway's to fill.
+        sqlx::query(
+            "INSERT INTO external_calls (id, run_id, app_id, version_id, person_id, department_id, provider_id, host, model, purpose, \
+             legal_basis, grade, state, findings, sources, local_answer, body_bytes, body_hmac, sealed_body, sealed_tokens, reason, \
+             created_at, verdict) VALUES ($1, $2, $3, $4, $5, $6, $7, 'api.example.kr', 'm', '목적', '', 'O', 'waiting', \
+             '{\"phone\":1}', '[]', '안의 답', 10, $8, $9, 'sealed', '', $10, 'one_officer')",
+        )
+        .bind(id.to_string())
+        .bind(run.to_string())
+        .bind(self.app.to_string())
+        .bind(self.version.to_string())
+        .bind(self.asker.person().to_string())
+        .bind(self.here.to_string())
+        .bind(self.provider.to_string())
+        .bind(format!("hmac-{body}"))
+        .bind(body.to_owned())
+        .bind(self.store.now())
+        .execute(&self.store.pool)
+        .await
+        .expect("call");
+        id
+    }
+
+    async fn move_to(&self, id: ExternalCallId, state: &str) {
+        sqlx::query("UPDATE external_calls SET state = $1, sealed_reply = 'reply', sent_at = $2, ended_at = $2, approver = $3 WHERE id = $4")
+            .bind(state.to_owned())
+            .bind(self.store.now())
+            .bind(self.officer.person().to_string())
+            .bind(id.to_string())
+            .execute(&self.store.pool)
+            .await
+            .expect("moved");
+    }
+
+    /// A call that was sent, approved by the officer.
+    async fn sent(&self, body: &str) -> ExternalCallId {
+        let id = self.asked(body).await;
+        self.move_to(id, "sent").await;
+        id
+    }
+
+    async fn found(&self, filter: ReviewFilter) -> usize {
+        let listed = self.store.reviewed_calls(&self.officer, &filter, 100, 0).await.expect("listed").len();
+        assert_eq!(self.store.reviewed_calls_count(&self.officer, &filter).await.expect("counted"), listed);
+        listed
+    }
+
+    async fn sealed_body(&self, id: ExternalCallId) -> String {
+        let row = sqlx::query("SELECT sealed_body, sealed_tokens, sealed_reply FROM external_calls WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_one(&self.store.pool)
+            .await
+            .expect("row");
+        use crate::row::RowExt;
+        let parts = [row.text("sealed_body"), row.text("sealed_tokens")];
+        let reply = row.opt_text("sealed_reply").expect("reply").unwrap_or_default();
+        parts.into_iter().map(|p| p.expect("text")).chain([reply]).collect()
+    }
+
+    async fn last_record(&self) -> (i64, serde_json::Value) {
+        let end = self.store.ledger_end().await.expect("end");
+        let entry = self.store.ledger_chain(end, 1).await.expect("chain").remove(0);
+        (end, serde_json::from_str(&entry.payload).expect("payload"))
+    }
+}
+
+async fn app(store: &Store, by: &Scope, department: DepartmentId) -> (AppId, AppVersionId) {
+    let sheet = DesignSheet {
+        title: "조례 찾기".into(),
+        purpose: "조례를 찾는다.".into(),
+        task: TaskKind::QuestionAnswering,
+        sentences: vec![Sentence { text: "근거를 찾는다.".into(), guessed: false }],
+        inputs: vec![],
+        sources: vec![],
+        output: OutputForm::Answer,
+        schedule: None,
+        outside: OutsideCalls::Ask,
+    };
+    let mut tx = store.write().await.expect("write");
+    let new = NewApp {
+        slug: None,
+        icon: "book".into(),
+        owner_department: Some(department),
+        owner_post: None,
+        created_by: Some(by.person()),
+        forked_from: None,
+    };
+    let app = tx.insert_app(&new).await.expect("app");
+    let (version, _) = tx.insert_version(app, &sheet, "", Some(by.person())).await.expect("version");
+    tx.commit().await.expect("commit");
+    (app, version)
+}
+
+async fn houses() -> Vec<House> {
+    let mut out = vec![House::open(None).await];
+    match std::env::var("MADANG_TEST_POSTGRES") {
+        Ok(url) => {
+            sqlx::any::install_default_drivers();
+            let pool = sqlx::AnyPool::connect(&url).await.expect("PostgreSQL answers");
+            let name = format!("t{}", uuid::Uuid::now_v7().simple());
+            sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&pool).await.expect("schema");
+            let mark = if url.contains('?') { '&' } else { '?' };
+            out.push(House::open(Some(format!("{url}{mark}options=-c%20search_path%3D{name}"))).await);
+        }
+        Err(_) => eprintln!("skipped: PostgreSQL, MADANG_TEST_POSTGRES is not set"),
+    }
+    out
+}
+
+#[tokio::test]
+async fn each_filter_finds_its_calls_for_officers_alone() {
+    for house in houses().await {
+        let first = house.asked("a").await;
+        house.later(DAY);
+        house.sent("b").await;
+        let text = |t: &str| Some(t.to_owned());
+        let all = ReviewFilter::default();
+        assert_eq!(house.found(all.clone()).await, 2);
+        let cases = [
+            (ReviewFilter { person: text("ask"), ..all.clone() }, 2),
+            (ReviewFilter { person: text("as_er"), ..all.clone() }, 0),
+            (ReviewFilter { person: Some(house.asker.person().to_string()), ..all.clone() }, 2),
+            (ReviewFilter { department: Some(house.here.to_string()), ..all.clone() }, 2),
+            (ReviewFilter { app: text("none"), ..all.clone() }, 0),
+            (ReviewFilter { provider: Some(house.provider.to_string()), ..all.clone() }, 2),
+            (ReviewFilter { grade: Some(Grade::Sensitive), ..all.clone() }, 0),
+            (ReviewFilter { kind: text("phone"), ..all.clone() }, 2),
+            (ReviewFilter { kind: text("pho"), ..all.clone() }, 0),
+            (ReviewFilter { verdict: text("one_officer"), ..all.clone() }, 2),
+            (ReviewFilter { state: text("sent"), ..all.clone() }, 1),
+            (ReviewFilter { from: Some(BEGIN + DAY), ..all.clone() }, 1),
+            (ReviewFilter { until: Some(BEGIN + DAY), ..all.clone() }, 1),
+        ];
+        for (filter, expected) in cases {
+            assert_eq!(house.found(filter.clone()).await, expected, "{filter:?}");
+        }
+        let newest = house.store.reviewed_calls(&house.officer, &all, 1, 1).await.unwrap();
+        assert_eq!(newest[0].id, first, "newest first, and the second of them");
+        for scope in [&house.asker, &house.admin] {
+            assert!(matches!(house.store.reviewed_calls(scope, &all, 1, 0).await, Err(StoreError::Denied(_))));
+            assert!(matches!(house.store.sealed_texts(scope, None, 1).await, Err(StoreError::Denied(_))));
+        }
+        let runs = house.store.run_counts(&house.officer, BEGIN, BEGIN + 2 * DAY).await.unwrap();
+        assert_eq!((runs.runs, runs.by_app.get(&house.app)), (2, Some(&2)));
+        assert_eq!(house.store.outside_shares(&house.asker, BEGIN).await.unwrap().get(&house.app), Some(&(2, 1)));
+        let versions = BTreeSet::from([house.version]);
+        assert!(house.store.sources_of_versions(&house.officer, &versions).await.unwrap()[&house.version].is_empty());
+        assert_eq!(house.store.calls_of_provider("제공자", BEGIN, i64::MAX).await.unwrap().len(), 2);
+    }
+}
+
+#[tokio::test]
+async fn sealed_texts_come_newest_first_page_by_page() {
+    for house in houses().await {
+        for body in ["a", "b", "c"] {
+            house.sent(body).await;
+        }
+        let first = house.store.sealed_texts(&house.officer, None, 2).await.unwrap();
+        let last = first.last().unwrap();
+        let rest = house.store.sealed_texts(&house.officer, Some(&(last.created_at, last.id.to_string())), 2).await;
+        let bodies: Vec<_> = first.iter().chain(rest.unwrap().iter()).map(|t| t.body.clone()).collect();
+        assert_eq!(bodies, ["c", "b", "a"]);
+    }
+}
+
+#[tokio::test]
+async fn a_sample_stays_and_nobody_reviews_what_they_decided() {
+    for house in houses().await {
+        let call = house.sent("a").await;
+        let picks = [(call, "뽑음".to_owned())];
+        let new = || NewSample { month: "2026-11", seed: "s", checkpoint: 1, calls: 1, strata: "[]", picks: &picks };
+        house.store.keep_sample(&house.officer, new()).await.unwrap();
+        assert!(matches!(house.store.keep_sample(&house.second, new()).await, Err(StoreError::Conflict(_))));
+        let look = |scope| house.store.review_pick(scope, "2026-11", call, PickVerdict::Sound, "");
+        assert!(matches!(look(&house.officer).await, Err(StoreError::Denied(_))), "the approver");
+        assert!(matches!(look(&house.asker).await, Err(StoreError::Denied(_))), "no officer");
+        let signed = house.store.sign_month(&house.officer, "2026-11", "이상 없음").await;
+        assert!(matches!(signed, Err(StoreError::Conflict(_))), "not all was looked at");
+        look(&house.second).await.unwrap();
+        assert!(house.store.review_picks(&house.second, "2026-11").await.unwrap()[0].may_review);
+        assert!(!house.store.review_picks(&house.officer, "2026-11").await.unwrap()[0].may_review);
+        house.store.sign_month(&house.officer, "2026-11", "이상 없음").await.unwrap();
+        assert!(matches!(look(&house.second).await, Err(StoreError::Conflict(_))), "signed off");
+        let review = house.store.monthly_review(&house.officer, "2026-11").await.unwrap().unwrap();
+        assert_eq!((review.picks, review.looked_at, review.signed_by.as_deref()), (1, 1, Some("officer")));
+        assert_eq!(house.last_record().await.1["action"], "monthly_review_signed");
+        assert!(matches!(house.store.sign_month(&house.officer, "2026-10", "x").await, Err(StoreError::NotFound)));
+    }
+}
+
+#[tokio::test]
+async fn an_officers_decision_bars_from_review_too() {
+    for house in houses().await {
+        let call = house.asked("a").await;
+        sqlx::query("INSERT INTO call_approvals (call_id, person_id, posts, opened_at, decided_at, approved, body_hmac, reason) VALUES ($1, $2, '[]', 1, 2, 0, 'h', '')")
+            .bind(call.to_string())
+            .bind(house.second.person().to_string())
+            .execute(&house.store.pool)
+            .await
+            .unwrap();
+        let picks = [(call, "뽑음".to_owned())];
+        let new = NewSample { month: "2026-11", seed: "s", checkpoint: 1, calls: 1, strata: "[]", picks: &picks };
+        house.store.keep_sample(&house.officer, new).await.unwrap();
+        let refused = house.store.review_pick(&house.second, "2026-11", call, PickVerdict::Fault, "왜").await;
+        assert!(matches!(refused, Err(StoreError::Denied(_))));
+        let decisions = house.store.officers_decisions(&house.officer, BEGIN, BEGIN + 1).await.unwrap();
+        assert_eq!((decisions.len(), decisions[0].approved, decisions[0].opened_at), (1, false, Some(1)));
+    }
+}
+
+#[tokio::test]
+async fn texts_go_after_their_time_and_the_proof_stays() {
+    for house in houses().await {
+        let (old, waiting) = (house.sent("old").await, house.asked("waiting").await);
+        house.later(DEFAULT_DAYS * DAY);
+        let young = house.sent("young").await;
+        assert_eq!(house.store.erase_due_texts().await.unwrap(), 0, "not a millisecond early");
+        house.later(1);
+        assert_eq!(house.store.retained(&house.admin).await.unwrap(), (3, 0, 1));
+        assert_eq!(house.store.erase_due_texts().await.unwrap(), 1);
+        assert_eq!(house.store.erase_due_texts().await.unwrap(), 0);
+        assert_eq!(house.sealed_body(old).await, "");
+        assert_eq!(house.sealed_body(young).await, "youngsealedreply");
+        assert_eq!(house.sealed_body(waiting).await, "waitingsealed", "a call under way keeps its texts");
+        assert!(house.store.call_erased_at(&house.asker, old).await.unwrap().is_some());
+        assert_eq!(house.store.call_erased_at(&house.officer, young).await.unwrap(), None);
+        assert_eq!(house.store.reviewed_calls_count(&house.officer, &ReviewFilter::default()).await.unwrap(), 3);
+        let (seq, record) = house.last_record().await;
+        let expected = erasure_digest(&[(old.to_string(), "hmac-old".to_owned())]);
+        assert_eq!(
+            (&record["action"], &record["detail"]["digest"]),
+            (&"bodies_erased".into(), &expected.as_str().into())
+        );
+        let proofs = house.store.erasures(&house.officer, 10).await.unwrap();
+        assert_eq!((proofs[0].seq, proofs[0].items, proofs[0].holds), (seq, 1, true));
+        let items = house.store.erasure_items(&house.admin, &proofs[0].id).await.unwrap();
+        assert_eq!(erasure_digest(&items), expected);
+        // Whoever alters what was deleted, or the proof, is found out.
+        sqlx::query("UPDATE external_calls SET body_hmac = 'other' WHERE id = $1")
+            .bind(old.to_string())
+            .execute(&house.store.pool)
+            .await
+            .unwrap();
+        assert!(!house.store.erasures(&house.officer, 10).await.unwrap()[0].holds);
+        assert!(matches!(house.store.erasures(&house.asker, 10).await, Err(StoreError::Denied(_))));
+    }
+}
+
+fn hold(target: HoldTarget, subject: &str) -> NewHold<'_> {
+    let period = target == HoldTarget::Period;
+    NewHold { target, subject, from: period.then_some(BEGIN), until: period.then_some(BEGIN + 1), reason: "감사" }
+}
+
+#[tokio::test]
+async fn holds_keep_texts_until_they_are_lifted() {
+    for house in houses().await {
+        let call = house.sent("held").await;
+        house.later(DEFAULT_DAYS * DAY + 1);
+        let subjects = [
+            (HoldTarget::Call, call.to_string()),
+            (HoldTarget::App, house.app.to_string()),
+            (HoldTarget::Person, "asker".to_owned()),
+            (HoldTarget::Period, String::new()),
+        ];
+        for (target, subject) in subjects {
+            let id = house.store.place_hold(&house.admin, hold(target, &subject)).await.unwrap();
+            assert_eq!(house.store.erase_due_texts().await.unwrap(), 0, "{target:?}");
+            house.store.lift_hold(&house.officer, &id, "끝").await.unwrap();
+            assert!(matches!(house.store.lift_hold(&house.officer, &id, "끝").await, Err(StoreError::NotFound)));
+        }
+        for bad in [hold(HoldTarget::Call, "x"), hold(HoldTarget::Person, "nobody")] {
+            assert!(matches!(house.store.place_hold(&house.officer, bad).await, Err(StoreError::Invalid { .. })));
+        }
+        let refused = house.store.place_hold(&house.asker, hold(HoldTarget::Person, "asker")).await;
+        assert!(matches!(refused, Err(StoreError::Denied(_))));
+        assert_eq!(house.store.holds(&house.admin).await.unwrap().len(), 4);
+        assert_eq!(house.store.erase_due_texts().await.unwrap(), 1);
+    }
+}
+
+#[tokio::test]
+async fn retention_is_bounded_and_its_change_is_recorded() {
+    for house in houses().await {
+        house.sent("a").await;
+        house.later(400 * DAY);
+        for days in [0, 364, 3651, -1] {
+            let refused = house.store.set_retention(&house.officer, days, "까닭").await;
+            assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{days}");
+        }
+        assert!(matches!(house.store.set_retention(&house.asker, 400, "까닭").await, Err(StoreError::Denied(_))));
+        house.store.set_retention(&house.admin, 365, "까닭").await.unwrap();
+        let (_, record) = house.last_record().await;
+        assert_eq!((&record["detail"]["from"], &record["detail"]["to"]), (&1095.into(), &365.into()));
+        assert_eq!(house.store.retention(&house.officer).await.unwrap().days, 365);
+        assert_eq!(house.store.erase_due_texts().await.unwrap(), 1);
+    }
+}
