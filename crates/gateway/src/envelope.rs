@@ -1,6 +1,7 @@
 //! What would leave: the exact outgoing bytes, what was masked in them, and why they may not leave.
 //! Built before anyone approves, never changed afterwards; sending is in `transport`.
 
+use crate::wire::Form;
 use madang_domain::Grade;
 use madang_pii::{Action, Finding, Kind, Masker, Report, restore, scan};
 use serde::{Deserialize, Serialize};
@@ -122,34 +123,16 @@ impl Envelope {
     }
 }
 
-/// The request as an OpenAI-compatible server reads it; fields are written in this order, so that the same prompt
-/// gives the same bytes.
-#[derive(Serialize)]
-struct Outgoing<'a> {
-    model: &'a str,
-    messages: Vec<Message>,
-    stream: bool,
-}
-
-#[derive(Serialize)]
-struct Message {
-    role: PartRole,
-    content: String,
-}
-
-/// Inspects and masks the parts, writes the outgoing bytes, and inspects those again.
-pub fn build(parts: &[PromptPart], header: Header) -> Envelope {
+/// Inspects and masks the parts, writes the outgoing bytes in the provider's form, and inspects those again.
+pub fn build(parts: &[PromptPart], header: Header, form: &Form) -> Envelope {
     let mut inspection = Inspection::default();
     parts.iter().for_each(|part| inspection.masker.reserve(&part.text));
-    let messages = parts
-        .iter()
-        .enumerate()
-        .map(|(i, part)| Message { role: part.role, content: inspection.part(i, &part.text) })
-        .collect();
+    let messages: Vec<(PartRole, String)> =
+        parts.iter().enumerate().map(|(i, part)| (part.role, inspection.part(i, &part.text))).collect();
     // Both stay in the record for years: what may not leave may not stand in them either.
     inspection.note(Where::Purpose, &scan(&header.purpose));
     inspection.note(Where::LegalBasis, &scan(&header.legal_basis));
-    let body = serde_json::to_vec(&Outgoing { model: &header.model, messages, stream: false }).unwrap_or_default();
+    let body = form.body(&header.model, &messages);
     inspection.rescan(&body);
     let tokens = inspection.tokens();
     Envelope {
@@ -231,7 +214,10 @@ mod text_bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::WireForm;
     use proptest::prelude::*;
+
+    const FORM: Form = Form { wire: WireForm::OpenAi, max_output_tokens: 2048, stream: false };
 
     fn header(grade: Grade) -> Header {
         Header {
@@ -244,14 +230,13 @@ mod tests {
     }
 
     fn user(text: &str) -> Envelope {
-        build(&[PromptPart { role: PartRole::User, text: text.into() }], header(Grade::Open))
+        build(&[PromptPart { role: PartRole::User, text: text.into() }], header(Grade::Open), &FORM)
     }
 
     #[test]
     fn clean_text_leaves_byte_for_byte() {
         let envelope = user("안녕하세요\n\"따옴표\"");
-        let expected =
-            r#"{"model":"model-1","messages":[{"role":"user","content":"안녕하세요\n\"따옴표\""}],"stream":false}"#;
+        let expected = r#"{"model":"model-1","messages":[{"role":"user","content":"안녕하세요\n\"따옴표\""}],"max_tokens":2048,"stream":false}"#;
         assert_eq!(String::from_utf8_lossy(&envelope.body), expected);
         assert_eq!(envelope.sendable(), Ok(()));
         assert!(!envelope.masked && envelope.findings.is_empty());
@@ -263,6 +248,7 @@ mod tests {
         let envelope = build(
             &[part(PartRole::System, "담당 010-1234-5678"), part(PartRole::User, "010-1234-5678, hong@example.kr")],
             header(Grade::Open),
+            &FORM,
         );
         let body = String::from_utf8_lossy(&envelope.body).into_owned();
         assert!(!body.contains("1234") && !body.contains("hong"), "{body}");
@@ -283,11 +269,11 @@ mod tests {
     #[test]
     fn purpose_model_and_grade_are_inspected_too() {
         let purpose = Header { purpose: "900101-1970000의 민원".into(), ..header(Grade::Open) };
-        assert_eq!(build(&[], purpose).blocked[0].part, Where::Purpose);
+        assert_eq!(build(&[], purpose, &FORM).blocked[0].part, Where::Purpose);
         let model = Header { model: "900101-1970000".into(), ..header(Grade::Open) };
-        assert_eq!(build(&[], model).blocked[0].part, Where::Body);
+        assert_eq!(build(&[], model, &FORM).blocked[0].part, Where::Body);
         for grade in [Grade::Sensitive, Grade::Classified] {
-            assert_eq!(build(&[], header(grade)).sendable(), Err(Refusal::Grade(grade)));
+            assert_eq!(build(&[], header(grade), &FORM).sendable(), Err(Refusal::Grade(grade)));
         }
         assert!(matches!(user(&"가".repeat(MAX_BODY)).sendable(), Err(Refusal::TooLong(_))));
     }

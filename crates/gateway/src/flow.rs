@@ -2,11 +2,15 @@
 //! Rights and states are the store's, bytes the envelope's, the connection `transport`'s; nothing else calls that one.
 
 use crate::approval::{ApprovalFault, approval_binding, approval_holds};
+use crate::breaker::Breakers;
+use crate::connect::Proxy;
 use crate::destination::{Destination, DestinationError, Policy};
 use crate::envelope::{Envelope, Header, Refusal, build};
 use crate::prompt::{self, Prompt};
 use crate::seal::{MasterKey, SealError};
-use crate::transport::{Reply, SendError, send};
+use crate::switch::Switch;
+use crate::transport::{Reply, SendError};
+use crate::wire::Form;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -15,7 +19,7 @@ use madang_domain::{
 };
 use madang_pii::{Action, Kind, mask, restore, scan};
 use madang_store::calls::{Call, CallEnd, CallSource, CallState, NewCall};
-use madang_store::providers::{NewProvider, Provider, SealedProvider};
+use madang_store::providers::{Provider, SealedProvider};
 use madang_store::runs::{Run, RunState};
 use madang_store::{Store, StoreError};
 use serde::Serialize;
@@ -27,7 +31,6 @@ pub const APPROVAL_HOURS: i64 = 24;
 pub const MAX_APPROVAL_HOURS: i64 = 24 * 14;
 /// Longest purpose, legal basis and reason, characters.
 pub const MAX_WORDS: usize = 400;
-const MAX_KEY: usize = 500;
 /// Characters of the local answer kept beside a request.
 const LOCAL_ANSWER: usize = 300;
 const MS_PER_HOUR: i64 = 3_600_000;
@@ -58,9 +61,12 @@ pub type Flowed<T> = Result<T, FlowError>;
 
 /// The door: the database, the key and what the installation allows.
 pub struct Gateway {
-    store: Store,
+    pub(crate) store: Store,
     key: MasterKey,
-    policy: Policy,
+    pub(crate) policy: Policy,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) breakers: Breakers,
+    pub(crate) switch: Switch,
 }
 
 /// A finding, as the asker sees it beside what leaves in its place.
@@ -107,29 +113,8 @@ pub struct Opened {
 
 impl Gateway {
     pub fn new(store: Store, key: MasterKey, policy: Policy) -> Self {
-        Self { store, key, policy }
-    }
-
-    /// Registers a provider, switched off, with its key sealed under the provider's id.
-    pub async fn add_provider(
-        &self,
-        scope: &Scope,
-        name: &str,
-        base_url: &str,
-        model: &str,
-        api_key: &str,
-    ) -> Flowed<ProviderId> {
-        let destination =
-            Destination::parse(base_url, self.policy).map_err(|e| StoreError::invalid("base_url", e.to_string()))?;
-        let api_key = api_key.trim();
-        if api_key.is_empty() || api_key.len() > MAX_KEY || !api_key.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(StoreError::invalid("api_key", "API 키를 빈칸 없이 영문과 숫자, 기호로 적어 주세요.").into());
-        }
-        let id = ProviderId::new();
-        let sealed_key = self.seal(api_key.as_bytes(), &id.to_string())?;
-        let new = NewProvider { id, name, base_url, host: destination.host(), model, sealed_key: &sealed_key };
-        self.store.create_provider(scope, new).await?;
-        Ok(id)
+        let switch = Switch::new(store.clone());
+        Self { store, key, policy, proxy: None, breakers: Breakers::default(), switch }
     }
 
     /// All providers, each with the last letters of its key; empty for a short key or one that does not open.
@@ -176,7 +161,7 @@ impl Gateway {
             legal_basis: legal_basis.to_owned(),
             grade,
         };
-        let envelope = build(&prompt.parts, header);
+        let envelope = build(&prompt.parts, header, &Form::of(&provider));
         if let Err(refusal @ Refusal::Grade(_)) = envelope.sendable() {
             return Err(refusal.into());
         }
@@ -285,10 +270,10 @@ impl Gateway {
         if provider.model != call.model {
             return Err(ApprovalFault::Altered.into());
         }
-        let destination = Destination::parse(&provider.base_url, self.policy)?;
+        let endpoint = self.endpoint(&provider)?;
         // Whole seconds: that is what the binding holds.
         let expires_at = (self.store.now() + hours * MS_PER_HOUR) / 1000 * 1000;
-        let binding = approval_binding(&self.key, &body, &destination.endpoint(), &call.model, timestamp(expires_at));
+        let binding = approval_binding(&self.key, &body, &endpoint, &call.model, timestamp(expires_at));
         Ok(self.store.approve_call(scope, id, &binding, expires_at, &reason).await?)
     }
 
@@ -311,24 +296,24 @@ impl Gateway {
         }
         let body = self.unseal_bytes(&call.sealed_body, &format!("{id}/body"))?;
         let sealed = self.store.enabled_provider(scope, call.provider).await?;
-        let destination = Destination::parse(&sealed.provider.base_url, self.policy)?;
-        let api_key = self.unseal(&sealed.sealed_key, &call.provider.to_string())?;
-        self.verify(&call, &sealed.provider, &body, &destination)?;
-        self.store.begin_sending(scope, &call, &destination.endpoint()).await.map_err(not_recorded)?;
-        let outcome = send(&destination, &api_key, &body).await;
+        let line = self.line(&sealed)?;
+        self.verify(&call, &sealed.provider, &body, line.endpoint())?;
+        let leave = self.leave(&sealed.provider)?;
+        self.store.begin_sending(scope, &call, line.endpoint()).await.map_err(not_recorded)?;
+        let outcome = self.transmit(&line, leave, id, &body).await;
         let end = self.end(id, outcome);
         self.store.finish_call(scope, id, &end).await?;
         Ok(self.store.call(scope, id).await?)
     }
 
     /// Everything that was approved is still so, and nothing in the bytes keeps them from leaving.
-    fn verify(&self, call: &Call, provider: &Provider, body: &[u8], destination: &Destination) -> Flowed<()> {
+    fn verify(&self, call: &Call, provider: &Provider, body: &[u8], endpoint: &str) -> Flowed<()> {
         let (Some(binding), Some(expires_at), CallState::Approved) = (&call.binding, call.expires_at, call.state)
         else {
             return Err(FlowError::NotAllowed("승인된 외부호출만 보낼 수 있습니다.".to_owned()));
         };
         let (expiry, now) = (timestamp(expires_at), timestamp(self.store.now()));
-        approval_holds(&self.key, binding, body, &destination.endpoint(), &provider.model, expiry, now)?;
+        approval_holds(&self.key, binding, body, endpoint, &provider.model, expiry, now)?;
         if call.grade != Grade::Open {
             return Err(Refusal::Grade(call.grade).into());
         }
@@ -348,6 +333,8 @@ impl Gateway {
             provider_request_id: None,
             tokens_in: None,
             tokens_out: None,
+            attempts: None,
+            latency_ms: None,
             error: Some(error),
         };
         match outcome {
@@ -361,8 +348,12 @@ impl Gateway {
         let text = reply.text().map(|text| without_blocked(&text));
         let sealed = text.as_ref().map(|text| self.seal(text.as_bytes(), &format!("{id}/reply")));
         let error = match (&sealed, reply.status) {
+            (Some(Ok(_)), _) if reply.at_limit => {
+                Some("답이 출력 한도에 닿아 끝까지 오지 않았습니다. 필요하면 나누어 다시 신청해 주세요.".to_owned())
+            }
             (Some(Ok(_)), _) => None,
             (Some(Err(e)), _) => Some(e.to_string()),
+            (None, _) if let Some(fault) = reply.fault => Some(format!("보냈으나 {fault}")),
             (None, 200) => Some("보냈으나 돌아온 답을 읽을 수 없습니다.".to_owned()),
             (None, status) => {
                 Some(format!("보냈으나 제공자가 받지 않았습니다(상태 {status}). 운영자에게 알려 주세요."))
@@ -378,6 +369,8 @@ impl Gateway {
             provider_request_id: reply.provider_request_id,
             tokens_in: reply.usage.map(|u| tokens(u.prompt_tokens)),
             tokens_out: reply.usage.map(|u| tokens(u.completion_tokens)),
+            attempts: Some(reply.attempts),
+            latency_ms: Some(reply.latency_ms),
             error,
         }
     }
@@ -403,7 +396,7 @@ impl Gateway {
         Ok(restore(&reply, &tokens))
     }
 
-    fn seal(&self, plain: &[u8], record: &str) -> Flowed<String> {
+    pub(crate) fn seal(&self, plain: &[u8], record: &str) -> Flowed<String> {
         Ok(STANDARD.encode(self.key.seal(plain, record.as_bytes())?))
     }
 
@@ -412,7 +405,7 @@ impl Gateway {
         Ok(self.key.open(&bytes, record.as_bytes())?.to_vec())
     }
 
-    fn unseal(&self, sealed: &str, record: &str) -> Flowed<String> {
+    pub(crate) fn unseal(&self, sealed: &str, record: &str) -> Flowed<String> {
         Ok(String::from_utf8(self.unseal_bytes(sealed, record)?).map_err(|_| SealError::Sealed)?)
     }
 }
@@ -433,7 +426,7 @@ fn timestamp(ms: i64) -> Timestamp {
 }
 
 /// Trimmed words of bounded length.
-fn words(field: &str, text: &str, least: usize, message: &str) -> Flowed<String> {
+pub(crate) fn words(field: &str, text: &str, least: usize, message: &str) -> Flowed<String> {
     let text = text.trim();
     if (least..=MAX_WORDS).contains(&text.chars().count()) {
         Ok(text.to_owned())
@@ -443,7 +436,7 @@ fn words(field: &str, text: &str, least: usize, message: &str) -> Flowed<String>
 }
 
 /// The text without identifiers: for what is kept unsealed.
-fn masked(text: &str) -> String {
+pub(crate) fn masked(text: &str) -> String {
     mask(text, &scan(text)).text
 }
 

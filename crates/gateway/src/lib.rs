@@ -4,17 +4,27 @@
 //! `madang-ledger`.
 
 pub mod approval;
+pub mod breaker;
+mod connect;
 pub mod destination;
 pub mod download;
 pub mod envelope;
 pub mod flow;
 pub mod prompt;
+pub mod provider;
 pub mod seal;
+pub mod switch;
+pub mod tls;
 pub mod transport;
+pub mod wire;
 
 pub use approval::{ApprovalFault, approval_binding, approval_holds};
+pub use breaker::Circuit;
+pub use connect::{Proxy, ProxyError};
 pub use destination::{Destination, DestinationError, Policy};
 pub use envelope::{Envelope, Header, PartRole, Place, PromptPart, Refusal, Where, build};
 pub use flow::{FlowError, Flowed, Gateway, Opened, Preview, Shown};
+pub use provider::Registration;
 pub use seal::{MasterKey, SealError};
-pub use transport::{Limits, Reply, SendError, Usage, send, send_within};
+pub use transport::{Limits, Line, Reply, SendError, Usage};
+pub use wire::{Fault, Form, WireForm};

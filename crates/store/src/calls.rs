@@ -175,6 +175,9 @@ pub struct CallEnd {
     pub provider_request_id: Option<String>,
     pub tokens_in: Option<i64>,
     pub tokens_out: Option<i64>,
+    /// How often it was tried, and how long all of it took; `None` where it did not come to a reply.
+    pub attempts: Option<u32>,
+    pub latency_ms: Option<u64>,
     /// Korean, for the asker.
     pub error: Option<String>,
 }
@@ -377,6 +380,7 @@ impl Store {
     /// call is the reader's own, approved, within its time, and its provider switched on at this very moment.
     pub async fn begin_sending(&self, scope: &Scope, call: &Call, destination: &str) -> Result<()> {
         let mut tx = self.write().await?;
+        tx.require_outside_open().await?;
         let done = sqlx::query(
             "UPDATE external_calls SET state = 'sending', sent_at = $1 WHERE id = $2 AND person_id = $3 AND state = 'approved' \
              AND expires_at > $1 AND EXISTS (SELECT 1 FROM providers p WHERE p.id = external_calls.provider_id AND p.enabled = 1 \
@@ -419,6 +423,7 @@ impl Store {
         let detail = json!({
             "call": id, "outcome": end.state, "status": end.status, "reply_bytes": end.reply_bytes, "reply_hmac": end.reply_hmac,
             "provider_request_id": end.provider_request_id, "tokens_in": end.tokens_in, "tokens_out": end.tokens_out,
+            "attempts": end.attempts, "latency_ms": end.latency_ms, "error": end.error,
         });
         tx.append(Event::new("outside_call_outcome", Some(scope.person()), detail)).await?;
         tx.commit().await

@@ -25,6 +25,7 @@ pub mod indexed;
 pub mod ingest;
 pub mod ledger;
 pub mod lineage;
+pub mod outside_switch;
 pub mod people;
 pub mod providers;
 pub mod ratings;

@@ -15,6 +15,7 @@ pub mod ledger_signing;
 pub mod model_servers;
 pub mod models;
 pub mod openai;
+pub mod outside_switch;
 pub mod providers;
 pub mod runs;
 pub mod search;
@@ -81,6 +82,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(drafts::router())
         .merge(runs::router())
         .merge(providers::router())
+        .merge(outside_switch::router())
         .merge(calls::router())
         .merge(ledger::router())
         .merge(collections::router())
