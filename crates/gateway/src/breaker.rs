@@ -169,9 +169,9 @@ mod tests {
     }
 
     fn step() -> impl Strategy<Value = Step> {
-        let went = prop_oneof![Just(Went::Well), 4 => Just(Went::Badly), Just(Went::Neither)];
+        let went = prop_oneof![1 => Just(Went::Well), 4 => Just(Went::Badly), 1 => Just(Went::Neither)];
         prop_oneof![
-            (0i64..OPEN_MS).prop_map(Step::Wait),
+            1 => (0i64..OPEN_MS).prop_map(Step::Wait),
             3 => Just(Step::Admit),
             3 => went.prop_map(Step::End),
         ]
