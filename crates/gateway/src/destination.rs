@@ -341,7 +341,7 @@ mod tests {
     #[test]
     fn a_name_is_shown_as_it_is_looked_up() {
         // The first letter is Cyrillic: on screen and in the record it does not pass for the Latin one.
-        assert_eq!(parse("https://\u{430}pi.example.com/v1").unwrap().host(), "xn--pi-7kc.example.com");
+        assert_eq!(parse("https://\u{430}pi.example.com/v1").unwrap().host(), "xn--pi-6kc.example.com");
         assert_eq!(parse("https://API.Example.COM/v1").unwrap().host(), "api.example.com");
         assert_eq!(parse("https://api\u{ad}.example.com").unwrap().host(), "api.example.com");
     }

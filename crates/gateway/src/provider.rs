@@ -127,7 +127,7 @@ impl Gateway {
         Ok(destination.endpoint(&crate::wire::path(provider.wire, &provider.model, &provider.api_version)))
     }
 
-    /// Leave to try a provider: neither everything is stopped nor this one's breaker open. Before the intent.
+    /// Leave to try a provider, unless its breaker is open. Before the intent.
     pub(crate) fn leave(&self, provider: &Provider) -> Flowed<Leave> {
         let now = self.store.now();
         self.breakers.admit(provider.id, now).ok_or_else(|| {

@@ -149,11 +149,15 @@ impl Fault {
     /// From the provider's own name of the error, else from the status; `None` for a reply that is none.
     fn named(status: u16, name: Option<&str>) -> Option<Self> {
         let known = match name.unwrap_or_default() {
-            "rate_limit_error" | "rate_limit_exceeded" | "requests" | "tokens" | "RateLimitReached" | "42900" => {
-                Self::RateLimited
-            }
-            // 42901: as 42900, for the model's tokens of a minute.
-            "42901" => Self::RateLimited,
+            // "429" is Azure's own word for it.
+            "rate_limit_error"
+            | "rate_limit_exceeded"
+            | "requests"
+            | "tokens"
+            | "RateLimitReached"
+            | "429"
+            | "42900"
+            | "42901" => Self::RateLimited,
             "overloaded_error" | "server_overloaded" | "engine_overloaded" | "EngineOverloaded" | "50300" => {
                 Self::Overloaded
             }
@@ -262,12 +266,13 @@ fn count_at(json: &Value, pointer: &str) -> Option<u64> {
 
 /// A segment of a path: whatever could end it or lead elsewhere is escaped.
 fn segment(name: &str) -> String {
+    // "." and ".." name nothing, and escaped a parser still walks with them.
+    if name.bytes().all(|b| b == b'.') {
+        return "_".repeat(name.len().max(1));
+    }
     let mut out = String::with_capacity(name.len());
-    // "." and ".." are no names: a parser would walk with them.
-    let dots = name.bytes().all(|b| b == b'.');
     for byte in name.bytes() {
         match byte {
-            b'.' if dots => out.push_str("%2E"),
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_' | b'.' | b'~' => out.push(char::from(byte)),
             _ => out.push_str(&format!("%{byte:02X}")),
         }

@@ -47,7 +47,7 @@ fn paths_and_headers_are_those_of_the_form() {
         "/openai/deployments/gpt-4o/chat/completions?api-version=2024-10-21"
     );
     assert_eq!(path(WireForm::Clova, "HCX-005", ""), "/v3/chat-completions/HCX-005");
-    for odd in ["../a", "..", "a/b?c=d#e", "가 나", "%2e%2e"] {
+    for odd in ["../a", "..", ".", "", "%2E.", "a/b?c=d#e", "가 나", "%2e%2e"] {
         let path = path(WireForm::Azure, odd, "1&x=2");
         let url = url::Url::parse(&format!("https://h.example{path}")).unwrap();
         let segments: Vec<_> = url.path_segments().unwrap().collect();
