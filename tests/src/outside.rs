@@ -4,7 +4,7 @@ use crate::{City, Client, Madang};
 use anyhow::{Context, ensure};
 use madang_store::{Clock, Store};
 use reqwest::Method;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -31,16 +31,25 @@ pub struct Provider {
     pub seen: mpsc::UnboundedReceiver<Seen>,
 }
 
+/// What a provider does with a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Manner {
+    Answers,
+    /// Reads the request and says nothing.
+    Silent,
+    Fails,
+}
+
 impl Provider {
-    /// Listens. `home`: where the server keeps its database; without `answers` it falls silent after the request.
-    pub async fn start(home: &Path, answers: bool) -> anyhow::Result<Self> {
+    /// Listens. `home`: where the server keeps its database.
+    pub async fn start(home: &Path, manner: Manner) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}/v1", listener.local_addr()?);
         let (tell, seen) = mpsc::unbounded_channel();
         let database = home.join("madang.db");
         tokio::spawn(async move {
             while let Ok((socket, _)) = listener.accept().await {
-                if answer(socket, &database, &tell, answers).await.is_err() {
+                if answer(socket, &database, &tell, manner).await.is_err() {
                     break;
                 }
             }
@@ -58,15 +67,20 @@ async fn answer(
     mut socket: tokio::net::TcpStream,
     database: &PathBuf,
     tell: &mpsc::UnboundedSender<Seen>,
-    answers: bool,
+    manner: Manner,
 ) -> anyhow::Result<()> {
     let (head, body) = request(&mut socket).await?;
     let store = Store::open_sqlite(database, Clock::System).await?;
     let intended = store.ledger_chain(1, 100_000).await?.iter().any(|e| e.payload.contains("\"outside_call_intent\""));
     store.close().await;
     tell.send(Seen { head, body, intended })?;
-    if !answers {
-        std::future::pending::<()>().await;
+    if manner == Manner::Silent {
+        // Until the other side goes away.
+        let _gone = socket.read(&mut [0; 16]).await;
+        return Ok(());
+    }
+    if manner == Manner::Fails {
+        return Ok(socket.write_all(b"HTTP/1.1 500 Error\r\ncontent-length: 0\r\n\r\n").await?);
     }
     let words = "매월 1일 아침 9시에 예약하세요. 문의 [전화번호-1], 900101-1970000 <script>alert(1)</script>";
     let reply = json!({ "id": "r-1", "choices": [{ "message": { "content": words } }], "usage": { "prompt_tokens": 7, "completion_tokens": 5, "total_tokens": 12 } }).to_string();
@@ -146,13 +160,13 @@ pub struct Stage {
 }
 
 /// Builds it in a fresh home.
-pub async fn stage(home: &Path, answers: bool) -> anyhow::Result<Stage> {
+pub async fn stage(home: &Path, manner: Manner) -> anyhow::Result<Stage> {
     let server = start(home)?;
     let city = City::build(&server).await?;
     let collection = city.collection("캠핑장 자료", "O", true).await?;
     city.ict_official.client.upload_ready(&collection, "캠핑장 안내.md", TEXT).await?;
     let app = app_over(&city.ict_official.client, &collection).await?;
-    let provider = Provider::start(home, answers).await?;
+    let provider = Provider::start(home, manner).await?;
     register(&city, &provider.url).await?;
     Ok(Stage { city, collection, app, provider, server })
 }

@@ -1,9 +1,9 @@
-//! Going outside once, against the real binary and a provider on loopback: the exact bytes that were approved arrive,
-//! the intent is on disk before them, and nothing else ever arrives.
+//! Going outside, against the real binary and a provider on loopback: the exact bytes that were approved arrive, the
+//! intent is on disk before them, and nothing else ever arrives; stops, and a provider that fails.
 
 use anyhow::Context;
 use madang_tests::Client;
-use madang_tests::outside::{PHONE, PURPOSE, Stage, app_over, approved, run, stage, start};
+use madang_tests::outside::{Manner, PHONE, PURPOSE, Stage, app_over, approved, run, stage, start};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use std::path::Path;
@@ -14,7 +14,7 @@ type Test = anyhow::Result<()>;
 async fn what_was_approved_arrives_once_after_its_intent() -> Test {
     let home = tempfile::tempdir()?;
     let home = home.path().join("home");
-    let mut stage = stage(&home, true).await?;
+    let mut stage = stage(&home, Manner::Answers).await?;
     let (official, officer) = (stage.city.ict_official.client.clone(), stage.city.security.client.clone());
     let run = run(&official, &stage.app, "캠핑장 예약은 언제 받습니까?").await?;
     let preview = official.ok(Method::POST, &format!("/api/v1/runs/{run}/outside/preview"), json!({})).await?;
@@ -99,7 +99,7 @@ async fn check_records(stage: &Stage, home: &Path) -> Test {
 async fn what_may_not_leave_is_refused() -> Test {
     let home = tempfile::tempdir()?;
     let home = home.path().join("home");
-    let mut stage = stage(&home, true).await?;
+    let mut stage = stage(&home, Manner::Answers).await?;
     let official = stage.city.ict_official.client.clone();
     let blocked = run(&official, &stage.app, "900101-1970000의 캠핑장 예약은 언제 받습니까?").await?;
     let preview = official.ok(Method::POST, &format!("/api/v1/runs/{blocked}/outside/preview"), json!({})).await?;
@@ -133,10 +133,98 @@ async fn what_may_not_leave_is_refused() -> Test {
 }
 
 #[tokio::test]
+async fn the_emergency_stop_cuts_what_is_on_its_way_and_lets_nothing_out() -> Test {
+    let home = tempfile::tempdir()?;
+    let home = home.path().join("home");
+    let mut stage = stage(&home, Manner::Silent).await?;
+    let (official, officer) = (stage.city.ict_official.client.clone(), stage.city.security.client.clone());
+    let admin = stage.city.admin.client.clone();
+    let (call, later) =
+        (approved(&stage, "캠핑장 예약은 언제 받습니까?").await?, approved(&stage, "예약 날짜는?").await?);
+    let (asker, path) = (official.clone(), format!("/api/v1/outside/{call}/send"));
+    let sending = tokio::spawn(async move { asker.ok(Method::POST, &path, json!({})).await });
+    stage.provider.seen.recv().await.context("nothing arrived")?;
+    let stop = "/api/v1/outside/switch/stop";
+    let (reason, resume) = (json!({ "reason": "이상한 요청 010-1234-5678" }), "/api/v1/outside/switch/resume");
+    assert_eq!(official.post(stop, reason.clone()).await?.status(), StatusCode::FORBIDDEN);
+    assert_eq!(officer.post(stop, json!({ "reason": " " })).await?.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    admin.ok(Method::POST, stop, reason.clone()).await?;
+    let cut = sending.await??;
+    assert_eq!(cut["state"], "unknown", "{cut}");
+    assert!(cut["error"].as_str().is_some_and(|e| e.contains("비상 정지")), "{cut}");
+    let refused = official.post(&format!("/api/v1/outside/{later}/send"), json!({})).await?;
+    assert_eq!(refused.status(), StatusCode::CONFLICT);
+    assert!(refused.text().await?.contains("비상 정지"));
+    assert!(stage.provider.nothing_more(), "nothing left after the stop");
+    for (client, page) in [(&official, format!("/review/outside/{later}")), (&admin, "/admin/providers".to_owned())] {
+        let (_, html) = client.page(&page).await?;
+        assert!(html.contains("비상 정지") && html.contains("이상한 요청") && !html.contains("1234-5678"), "{page}");
+    }
+    assert_eq!(admin.post(resume, reason.clone()).await?.status(), StatusCode::FORBIDDEN, "an officer's alone");
+    officer.ok(Method::POST, resume, json!({ "reason": "확인했음" })).await?;
+    assert_eq!(officer.post(resume, json!({ "reason": "또" })).await?.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    assert_eq!(officer.post(resume, json!({ "reason": "다시" })).await?.status(), StatusCode::CONFLICT);
+    assert_eq!(official.json("/api/v1/outside/switch").await?["stopped"], false);
+    for (action, n) in [("outside_stopped", 1), ("outside_resumed", 1), ("outside_call_intent", 1)] {
+        assert_eq!(officer.json(&format!("/api/v1/ledger?kind={action}")).await?["total"], n, "{action}");
+    }
+    let outcome = officer.json("/api/v1/ledger?kind=outside_call_outcome").await?;
+    assert!(outcome.to_string().contains("비상 정지"), "the record says that it was stopped: {outcome}");
+    let asker = official.clone();
+    let again = tokio::spawn(async move { asker.post(&format!("/api/v1/outside/{later}/send"), json!({})).await });
+    stage.provider.seen.recv().await.context("the approval still held")?;
+    again.abort();
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_stop_outlives_the_server() -> Test {
+    let home = tempfile::tempdir()?;
+    let home = home.path().join("home");
+    let mut stage = stage(&home, Manner::Answers).await?;
+    let call = approved(&stage, "캠핑장 예약은 언제 받습니까?").await?;
+    stage.city.security.client.ok(Method::POST, "/api/v1/outside/switch/stop", json!({ "reason": "점검" })).await?;
+    stage.server.kill()?;
+    let server = start(&home)?;
+    let mut official = Client::new(&server.base)?;
+    official.sign_in("jihun", madang_tests::PASSWORD).await?;
+    assert_eq!(official.json("/api/v1/outside/switch").await?["stopped"], true);
+    let refused = official.post(&format!("/api/v1/outside/{call}/send"), json!({})).await?;
+    assert_eq!(refused.status(), StatusCode::CONFLICT);
+    assert!(official.page(&format!("/review/outside/{call}")).await?.1.contains("비상 정지"));
+    assert!(stage.provider.nothing_more());
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_provider_that_fails_again_and_again_is_left_alone_for_a_while() -> Test {
+    let home = tempfile::tempdir()?;
+    let home = home.path().join("home");
+    let mut stage = stage(&home, Manner::Fails).await?;
+    let (official, admin) = (stage.city.ict_official.client.clone(), stage.city.admin.client.clone());
+    for n in 0..5 {
+        assert_eq!(admin.json("/api/v1/providers").await?[0]["circuit"], "closed", "after {n}");
+        let call = approved(&stage, "캠핑장 예약은 언제 받습니까?").await?;
+        let sent = official.ok(Method::POST, &format!("/api/v1/outside/{call}/send"), json!({})).await?;
+        assert_eq!((&sent["state"], &sent["status"]), (&json!("sent"), &json!(500)), "{sent}");
+        stage.provider.seen.recv().await.context("nothing arrived")?;
+    }
+    assert_eq!(admin.json("/api/v1/providers").await?[0]["circuit"], "open");
+    assert!(admin.page("/admin/providers").await?.1.contains("잇달아 실패해 쉬는 중"));
+    let call = approved(&stage, "캠핑장 예약은 언제 받습니까?").await?;
+    let refused = official.post(&format!("/api/v1/outside/{call}/send"), json!({})).await?;
+    assert_eq!(refused.status(), StatusCode::CONFLICT);
+    assert!(refused.text().await?.contains("초 뒤에 다시"), "the asker is told in Korean");
+    assert_eq!(official.json(&format!("/api/v1/outside/{call}")).await?["state"], "approved", "and may send later");
+    assert!(stage.provider.nothing_more());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_server_killed_while_sending_counts_it_as_sent() -> Test {
     let home = tempfile::tempdir()?;
     let home = home.path().join("home");
-    let mut stage = stage(&home, false).await?;
+    let mut stage = stage(&home, Manner::Silent).await?;
     let call = approved(&stage, "캠핑장 예약은 언제 받습니까?").await?;
     let official = stage.city.ict_official.client.clone();
     let path = format!("/api/v1/outside/{call}/send");

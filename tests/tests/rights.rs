@@ -474,6 +474,7 @@ impl World {
             "POST /api/v1/submissions/{id}/return" => json!({ "reason": "다시" }),
             "POST /api/v1/outside/{id}/return" | "POST /api/v1/outside/{id}/reveal" => json!({ "reason": "다시" }),
             "POST /api/v1/outside/{id}/mask" => json!({ "phrases": ["없는 말"] }),
+            "POST /api/v1/outside/switch/stop" | "POST /api/v1/outside/switch/resume" => json!({ "reason": "점검" }),
             "POST /api/v1/runs/{id}/outside" => {
                 json!({ "purpose": "어려운 글을 다듬기 위함", "legal_basis": "업무 지침" })
             }

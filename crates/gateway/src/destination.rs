@@ -92,6 +92,10 @@ impl Destination {
             Host::Ipv4(ip) => (ip.to_string(), Some(IpAddr::V4(ip))),
             Host::Ipv6(ip) => (ip.to_string(), Some(IpAddr::V6(ip))),
         };
+        // The root's dot makes another name of the same host for whoever compares names.
+        if host.ends_with('.') {
+            return Err(DestinationError::Malformed);
+        }
         let port = base.port_or_known_default().ok_or(DestinationError::Malformed)?;
         let policy = policy(&authority(&base, port));
         let local = address.map_or(host == "localhost", |ip| ip.is_loopback());
@@ -106,9 +110,10 @@ impl Destination {
         Ok(Destination { base, host, address, port, policy })
     }
 
-    /// Where chat completions are posted: `{base}/chat/completions`. Approvals are bound to this.
-    pub fn endpoint(&self) -> String {
-        format!("{}/chat/completions", self.base.as_str().trim_end_matches('/'))
+    /// Where requests are posted: the base and what the provider's form adds to it ([`crate::wire::path`]). Approvals
+    /// are bound to this.
+    pub fn endpoint(&self, path: &str) -> String {
+        format!("{}{path}", self.base.as_str().trim_end_matches('/'))
     }
 
     /// The host, for records and screens.
@@ -236,10 +241,10 @@ mod tests {
     fn public_https_is_taken() {
         let d = parse(" https://api.example.com/v1/ ").unwrap();
         assert_eq!(
-            (d.endpoint().as_str(), d.host()),
+            (d.endpoint("/chat/completions").as_str(), d.host()),
             ("https://api.example.com/v1/chat/completions", "api.example.com")
         );
-        assert_eq!(parse("https://api.example.com").unwrap().endpoint(), "https://api.example.com/chat/completions");
+        assert_eq!(parse("https://api.example.com").unwrap().endpoint("/a?b=c"), "https://api.example.com/a?b=c");
         assert!(parse("https://8.8.8.8:8443/v1").is_ok() && parse("https://[2606:4700::1111]/v1").is_ok());
     }
 
@@ -258,6 +263,17 @@ mod tests {
             ("api.example.com", DestinationError::Malformed),
             ("", DestinationError::Malformed),
             ("http://localhost:8080", DestinationError::NotHttps),
+            ("https://api.example.com./v1", DestinationError::Malformed),
+            ("https://localhost./v1", DestinationError::Malformed),
+            ("https://user@api.example.com", DestinationError::UserInfo),
+            ("https://:pw@api.example.com", DestinationError::UserInfo),
+            ("https://127.0.0.1:1@api.example.com", DestinationError::UserInfo),
+            ("https://api.example.com%40evil.example/", DestinationError::Malformed),
+            ("https:///api.example.com@evil.example", DestinationError::UserInfo),
+            ("https://api.example.com:99999/", DestinationError::Malformed),
+            ("https://[::ffff:10.0.0.1/", DestinationError::Malformed),
+            ("https://1.2.3.4.5/", DestinationError::Malformed),
+            ("https://0300.0250.1.1./v1", DestinationError::Forbidden(IpAddr::V4(Ipv4Addr::new(192, 168, 1, 1)))),
         ] {
             assert_eq!(parse(url), Err(error), "{url}");
         }
@@ -286,14 +302,28 @@ mod tests {
             "0177.0.0.1",
             "127.1",
             "0xa.0.0.1",
+            "0x7f.1",
+            "017700000001",
+            "3232235777",
+            "0300.0250.1.1",
+            "10.1.257",
+            // Digits and dots that Unicode folds to those.
+            "１２７.0.0.1",
+            "１９２。１６８。1.1",
+            "①27.0.0.1",
             "[::]",
             "[::1]",
             "[::ffff:10.0.0.1]",
             "[::ffff:8.8.8.8]",
             "[::127.0.0.1]",
+            "[::ffff:a00:1]",
+            "[0:0:0:0:0:ffff:7f00:1]",
             "[64:ff9b::a00:1]",
+            "[64:ff9b::10.0.0.1]",
+            "[64:ff9b::8.8.8.8]",
             "[64:ff9b:1::1]",
             "[2002:a00:1::1]",
+            "[2002:c0a8:101::c0a8:101]",
             "[2001:0:1::1]",
             "[2001:db8::1]",
             "[fc00::1]",
@@ -306,6 +336,14 @@ mod tests {
             let refused = parse(&format!("https://{host}/v1"));
             assert!(matches!(refused, Err(DestinationError::Forbidden(_))), "{host}: {refused:?}");
         }
+    }
+
+    #[test]
+    fn a_name_is_shown_as_it_is_looked_up() {
+        // The first letter is Cyrillic: on screen and in the record it does not pass for the Latin one.
+        assert_eq!(parse("https://\u{430}pi.example.com/v1").unwrap().host(), "xn--pi-6kc.example.com");
+        assert_eq!(parse("https://API.Example.COM/v1").unwrap().host(), "api.example.com");
+        assert_eq!(parse("https://api\u{ad}.example.com").unwrap().host(), "api.example.com");
     }
 
     #[tokio::test]

@@ -1,7 +1,11 @@
 //! What would leave: the exact outgoing bytes, what was masked in them, and why they may not leave.
 //! Built before anyone approves, never changed afterwards; sending is in `transport`.
 
+<<<<<<< HEAD
 use crate::inspect::{Inspector, counts};
+=======
+use crate::wire::Form;
+>>>>>>> transport
 use madang_domain::Grade;
 use madang_pii::{Action, Finding, Kind, Masker, Report, restore};
 use serde::{Deserialize, Serialize};
@@ -142,6 +146,7 @@ impl Envelope {
     }
 }
 
+<<<<<<< HEAD
 /// The request as an OpenAI-compatible server reads it; fields are written in this order, so that the same prompt
 /// gives the same bytes.
 #[derive(Serialize)]
@@ -160,16 +165,24 @@ struct Message {
 /// Inspects and masks the parts, writes the outgoing bytes, and inspects those again.
 pub fn build(parts: &[PromptPart], mut header: Header, inspector: &Inspector) -> Envelope {
     let mut inspection = Inspection::new(inspector);
+=======
+/// Inspects and masks the parts, writes the outgoing bytes in the provider's form, and inspects those again.
+pub fn build(parts: &[PromptPart], header: Header, form: &Form) -> Envelope {
+    let mut inspection = Inspection::default();
+>>>>>>> transport
     parts.iter().for_each(|part| inspection.masker.reserve(&part.text));
-    let messages = parts
-        .iter()
-        .enumerate()
-        .map(|(i, part)| Message { role: part.role, content: inspection.part(i, &part.text) })
-        .collect();
+    let messages: Vec<(PartRole, String)> =
+        parts.iter().enumerate().map(|(i, part)| (part.role, inspection.part(i, &part.text))).collect();
     // Both stay in the record for years: what may not leave may not stand in them either.
+<<<<<<< HEAD
     inspection.note(Where::Purpose, &inspector.scan(&header.purpose));
     inspection.note(Where::LegalBasis, &inspector.scan(&header.legal_basis));
     let body = serde_json::to_vec(&Outgoing { model: &header.model, messages, stream: false }).unwrap_or_default();
+=======
+    inspection.note(Where::Purpose, &scan(&header.purpose));
+    inspection.note(Where::LegalBasis, &scan(&header.legal_basis));
+    let body = form.body(&header.model, &messages);
+>>>>>>> transport
     inspection.rescan(&body);
     let tokens = inspection.tokens();
     header.grade = Grade::highest(inspection.raised.iter().map(|r| r.grade).chain([header.grade]));
@@ -273,7 +286,10 @@ mod text_bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::WireForm;
     use proptest::prelude::*;
+
+    const FORM: Form = Form { wire: WireForm::OpenAi, max_output_tokens: 2048, stream: false };
 
     fn header(grade: Grade) -> Header {
         Header {
@@ -286,18 +302,21 @@ mod tests {
     }
 
     fn user(text: &str) -> Envelope {
+<<<<<<< HEAD
         with(text, &Inspector::default())
     }
 
     fn with(text: &str, inspector: &Inspector) -> Envelope {
         build(&[PromptPart { role: PartRole::User, text: text.into() }], header(Grade::Open), inspector)
+=======
+        build(&[PromptPart { role: PartRole::User, text: text.into() }], header(Grade::Open), &FORM)
+>>>>>>> transport
     }
 
     #[test]
     fn clean_text_leaves_byte_for_byte() {
         let envelope = user("안녕하세요\n\"따옴표\"");
-        let expected =
-            r#"{"model":"model-1","messages":[{"role":"user","content":"안녕하세요\n\"따옴표\""}],"stream":false}"#;
+        let expected = r#"{"model":"model-1","messages":[{"role":"user","content":"안녕하세요\n\"따옴표\""}],"max_tokens":2048,"stream":false}"#;
         assert_eq!(String::from_utf8_lossy(&envelope.body), expected);
         assert_eq!(envelope.sendable(), Ok(()));
         assert!(!envelope.masked && envelope.findings.is_empty());
@@ -309,7 +328,11 @@ mod tests {
         let envelope = build(
             &[part(PartRole::System, "담당 010-1234-5678"), part(PartRole::User, "010-1234-5678, hong@example.kr")],
             header(Grade::Open),
+<<<<<<< HEAD
             &Inspector::default(),
+=======
+            &FORM,
+>>>>>>> transport
         );
         let body = String::from_utf8_lossy(&envelope.body).into_owned();
         assert!(!body.contains("1234") && !body.contains("hong"), "{body}");
@@ -331,11 +354,19 @@ mod tests {
     fn purpose_model_and_grade_are_inspected_too() {
         let none = Inspector::default();
         let purpose = Header { purpose: "900101-1970000의 민원".into(), ..header(Grade::Open) };
+<<<<<<< HEAD
         assert_eq!(build(&[], purpose, &none).blocked[0].part, Where::Purpose);
         let model = Header { model: "900101-1970000".into(), ..header(Grade::Open) };
         assert_eq!(build(&[], model, &none).blocked[0].part, Where::Body);
         for grade in [Grade::Sensitive, Grade::Classified] {
             assert_eq!(build(&[], header(grade), &none).sendable(), Err(Refusal::Grade(grade)));
+=======
+        assert_eq!(build(&[], purpose, &FORM).blocked[0].part, Where::Purpose);
+        let model = Header { model: "900101-1970000".into(), ..header(Grade::Open) };
+        assert_eq!(build(&[], model, &FORM).blocked[0].part, Where::Body);
+        for grade in [Grade::Sensitive, Grade::Classified] {
+            assert_eq!(build(&[], header(grade), &FORM).sendable(), Err(Refusal::Grade(grade)));
+>>>>>>> transport
         }
         assert!(matches!(user(&"가".repeat(MAX_BODY)).sendable(), Err(Refusal::TooLong(_))));
     }

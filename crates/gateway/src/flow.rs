@@ -34,7 +34,6 @@ pub const APPROVAL_HOURS: i64 = 24;
 pub const MAX_APPROVAL_HOURS: i64 = 24 * 14;
 /// Longest purpose, legal basis and reason, characters.
 pub const MAX_WORDS: usize = 400;
-const MAX_KEY: usize = 500;
 /// Characters of the local answer kept beside a request.
 const LOCAL_ANSWER: usize = 300;
 pub(crate) const MS_PER_HOUR: i64 = 3_600_000;

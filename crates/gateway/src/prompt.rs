@@ -106,6 +106,7 @@ impl Writer {
 mod tests {
     use super::*;
     use crate::envelope::{Header, build};
+    use crate::wire::{Form, WireForm};
     use madang_domain::{Grade, Sentence, TaskKind};
 
     #[test]
@@ -130,7 +131,12 @@ mod tests {
             legal_basis: String::new(),
             grade: Grade::Open,
         };
+<<<<<<< HEAD
         let envelope = build(&prompt.parts, header, &crate::Inspector::default());
+=======
+        let form = Form { wire: WireForm::Anthropic, max_output_tokens: 2048, stream: false };
+        let envelope = build(&prompt.parts, header, &form);
+>>>>>>> transport
         assert_eq!(prompt.place(&envelope.blocked[0]), "입력 ‘질문’");
         assert!(prompt.parts[0].text.contains("1. 두 줄로 쓴다"));
     }

@@ -204,7 +204,9 @@ async fn open_gateway(settings: &Settings, store: &Store) -> anyhow::Result<Gate
         tracing::warn!(unsettled, "downloads were cut off by the end of their process; they count as sent");
     }
     let policy = Policy { allow_loopback: settings.allow_loopback_providers, ..Policy::default() };
-    Ok(Gateway::new(store.clone(), key, policy))
+    let gateway = Gateway::new(store.clone(), key, policy).with_proxy(settings.egress_proxy.clone());
+    gateway.switch().refresh().await?;
+    Ok(gateway)
 }
 
 /// The child that reads untrusted files: this very program, or another that takes the same subcommand.

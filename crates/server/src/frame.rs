@@ -3,7 +3,8 @@
 use crate::app::App;
 use crate::auth::Reader;
 use crate::error::{Failure, Handled};
-use crate::views::{Frame, Roles};
+use crate::pages::when;
+use crate::views::{Frame, OutsideStopped, Roles};
 use crate::waiting;
 use askama::Template;
 use axum::http::Uri;
@@ -41,5 +42,10 @@ pub async fn frame(app: &App, reader: &Reader, uri: &Uri) -> Handled<Frame> {
         path: uri.path_and_query().map(|p| p.as_str().to_owned()).unwrap_or_default(),
         lang_code: reader.lang.code(),
         version: env!("CARGO_PKG_VERSION"),
+        outside_stopped: app.gateway.switch().stopped_now().map(|s| OutsideStopped {
+            by: s.by.unwrap_or_default(),
+            when: when::date_time(s.changed_at),
+            reason: s.reason,
+        }),
     })
 }

@@ -18,6 +18,8 @@ pub struct Settings {
     pub body_name: String,
     /// Allows an outside provider on a loopback address: for tests and trials on one machine.
     pub allow_loopback_providers: bool,
+    /// The body's way out, `http://host:port`; `None`: straight.
+    pub egress_proxy: Option<madang_gateway::Proxy>,
     /// Program that parses untrusted files in a child process, with its arguments; `None`: this binary.
     pub parser: Option<PathBuf>,
     /// Largest upload, bytes.
@@ -47,6 +49,7 @@ impl Settings {
             public_url: None,
             body_name: "마당".to_owned(),
             allow_loopback_providers: false,
+            egress_proxy: None,
             parser: None,
             max_upload: 100 * 1024 * 1024,
             open_sealed: false,

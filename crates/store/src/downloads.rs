@@ -151,9 +151,11 @@ impl Store {
     /// Commits the intent to fetch: afterwards, and only afterwards, the connection may be opened.
     ///
     /// # Errors
-    /// [`StoreError::Denied`] unless the host is allowed at this very moment.
+    /// [`StoreError::Denied`] unless the host is allowed at this very moment; [`StoreError::Conflict`] while everything
+    /// outside is stopped.
     pub async fn begin_download(&self, new: &NewDownload<'_>) -> Result<()> {
         let mut tx = self.write().await?;
+        tx.require_outside_open().await?;
         let done = sqlx::query(
             "INSERT INTO downloads (id, model, host, path, address, hop, os_user, state, bytes, started_at) \
              SELECT $1, $2, $3, $4, $5, CAST($6 AS BIGINT), $7, 'fetching', 0, CAST($8 AS BIGINT) WHERE EXISTS (SELECT 1 FROM download_hosts WHERE host = $3)",

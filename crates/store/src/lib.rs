@@ -32,6 +32,7 @@ pub mod indexed;
 pub mod ingest;
 pub mod ledger;
 pub mod lineage;
+pub mod outside_switch;
 pub mod people;
 pub mod policies;
 pub mod policy_names;

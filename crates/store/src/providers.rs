@@ -4,12 +4,91 @@
 use crate::auth::require_admin;
 use crate::ledger::Event;
 use crate::people::checked_name;
-use crate::row::RowExt;
+use crate::row::{RowExt, to_json};
 use crate::{Result, Store, StoreError};
 use madang_domain::{ProviderId, Scope};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::any::AnyRow;
+
+/// Output limit where none is named, tokens. Budgets rest on it, so that a request always names one.
+pub const MAX_OUTPUT_TOKENS: u32 = 2048;
+/// Largest output limit, tokens.
+pub const MOST_OUTPUT_TOKENS: u32 = 131_072;
+
+/// The form in which a provider is asked and answers. What each looks like is written in the gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WireForm {
+    /// `chat/completions`, as most servers speak it.
+    #[default]
+    #[serde(rename = "openai")]
+    OpenAi,
+    /// Messages.
+    Anthropic,
+    /// `chat/completions` with the deployment in the path.
+    Azure,
+    /// NAVER CLOVA Studio, chat completions v3.
+    Clova,
+}
+
+impl WireForm {
+    pub const ALL: [Self; 4] = [Self::OpenAi, Self::Anthropic, Self::Azure, Self::Clova];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OpenAi => "openai",
+            Self::Anthropic => "anthropic",
+            Self::Azure => "azure",
+            Self::Clova => "clova",
+        }
+    }
+
+    /// Its name on screens.
+    pub fn korean(self) -> &'static str {
+        match self {
+            Self::OpenAi => "OpenAI 호환",
+            Self::Anthropic => "Anthropic",
+            Self::Azure => "Azure OpenAI",
+            Self::Clova => "네이버 CLOVA Studio",
+        }
+    }
+}
+
+impl std::str::FromStr for WireForm {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|form| form.as_str() == s).ok_or_else(|| format!("unknown wire form {s:?}"))
+    }
+}
+
+/// How long a call may take, milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Patience {
+    /// Until the connection stands.
+    pub connect_ms: u64,
+    /// From then until the reply begins.
+    pub first_byte_ms: u64,
+    /// The whole call, attempts and the reply's last byte included.
+    pub total_ms: u64,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { connect_ms: 10_000, first_byte_ms: 90_000, total_ms: 120_000 }
+    }
+}
+
+impl Patience {
+    /// Longest that any of them may be.
+    pub const MOST_MS: u64 = 900_000;
+
+    /// Each within bounds, and none longer than the whole.
+    fn is_sound(&self) -> bool {
+        let parts = [self.connect_ms, self.first_byte_ms];
+        parts.iter().all(|ms| (100..=self.total_ms).contains(ms)) && self.total_ms <= Self::MOST_MS
+    }
+}
 
 /// A registered provider, without its key.
 #[derive(Debug, Clone, Serialize)]
@@ -18,6 +97,21 @@ pub struct Provider {
     pub name: String,
     pub base_url: String,
     pub model: String,
+    pub wire: WireForm,
+    /// Of the API, where its address names one.
+    pub api_version: String,
+    /// Most tokens of a reply; every request says it.
+    pub max_output_tokens: u32,
+    /// Replies come as a stream.
+    pub stream: bool,
+    /// SHA-256 of the public keys that its certificate may have, base64; empty: any that verifies.
+    pub pins: Vec<String>,
+    /// PEM of the only authority that is trusted; empty: the machine's.
+    #[serde(skip)]
+    pub authority: String,
+    /// It is shown a client certificate.
+    pub has_identity: bool,
+    pub patience: Patience,
     pub enabled: bool,
     /// Calls that left.
     pub calls: usize,
@@ -29,6 +123,8 @@ pub struct Provider {
 pub struct SealedProvider {
     pub provider: Provider,
     pub sealed_key: String,
+    /// Client certificate and key as PEM; empty where there is none.
+    pub sealed_identity: String,
 }
 
 /// A provider about to be registered.
@@ -41,9 +137,19 @@ pub struct NewProvider<'a> {
     pub host: &'a str,
     pub model: &'a str,
     pub sealed_key: &'a str,
+    pub wire: WireForm,
+    pub api_version: &'a str,
+    pub max_output_tokens: u32,
+    pub stream: bool,
+    /// Checked by the gateway, as are the next two.
+    pub pins: &'a [String],
+    pub authority: &'a str,
+    pub sealed_identity: &'a str,
+    pub patience: Patience,
 }
 
-const COLUMNS: &str = "SELECT p.id, p.name, p.base_url, p.model, p.enabled, p.sealed_key, p.created_at, \
+const COLUMNS: &str = "SELECT p.id, p.name, p.base_url, p.model, p.enabled, p.sealed_key, p.created_at, p.wire, p.api_version, \
+     p.max_output_tokens, p.stream, p.pins, p.authority, p.sealed_identity, p.connect_ms, p.first_byte_ms, p.total_ms, \
      (SELECT COUNT(*) FROM external_calls c WHERE c.provider_id = p.id AND c.sent_at IS NOT NULL AND c.state <> 'failed') AS calls FROM providers p ";
 
 impl Store {
@@ -89,10 +195,19 @@ impl Store {
         if model.is_empty() || model.chars().count() > 100 || model.chars().any(char::is_control) {
             return Err(StoreError::invalid("model", "모델 이름을 1~100자로 적어 주세요."));
         }
+        if !(1..=MOST_OUTPUT_TOKENS).contains(&new.max_output_tokens) {
+            let message = format!("출력 한도는 1~{MOST_OUTPUT_TOKENS}토큰입니다.");
+            return Err(StoreError::invalid("max_output_tokens", message));
+        }
+        if !new.patience.is_sound() {
+            let message = "기다리는 시간은 0.1초 이상, 모두 합한 시간보다 길지 않게, 15분까지 적어 주세요.";
+            return Err(StoreError::invalid("total_ms", message));
+        }
         let mut tx = self.write().await?;
         sqlx::query(
-            "INSERT INTO providers (id, name, base_url, model, sealed_key, enabled, created_at, updated_at) \
-             VALUES ($1, $2, $3, $4, $5, 0, $6, $6)",
+            "INSERT INTO providers (id, name, base_url, model, sealed_key, enabled, created_at, updated_at, wire, api_version, \
+             max_output_tokens, stream, pins, authority, sealed_identity, connect_ms, first_byte_ms, total_ms) \
+             VALUES ($1, $2, $3, $4, $5, 0, $6, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
         )
         .bind(new.id.to_string())
         .bind(&name)
@@ -100,9 +215,23 @@ impl Store {
         .bind(model)
         .bind(new.sealed_key)
         .bind(tx.now)
+        .bind(new.wire.as_str())
+        .bind(new.api_version)
+        .bind(i64::from(new.max_output_tokens))
+        .bind(i64::from(new.stream))
+        .bind(to_json(&new.pins))
+        .bind(new.authority)
+        .bind(new.sealed_identity)
+        .bind(ms(new.patience.connect_ms))
+        .bind(ms(new.patience.first_byte_ms))
+        .bind(ms(new.patience.total_ms))
         .execute(&mut *tx.tx)
         .await?;
-        let detail = json!({ "provider": new.id, "name": name, "host": new.host, "model": model });
+        let detail = json!({
+            "provider": new.id, "name": name, "host": new.host, "model": model, "wire": new.wire.as_str(),
+            "max_output_tokens": new.max_output_tokens, "stream": new.stream, "pins": new.pins,
+            "own_authority": !new.authority.is_empty(), "client_certificate": !new.sealed_identity.is_empty(),
+        });
         tx.append(Event::new("provider_created", Some(scope.person()), detail)).await?;
         tx.commit().await
     }
@@ -131,7 +260,7 @@ impl Store {
         require_admin(scope)?;
         let mut tx = self.write().await?;
         let done = sqlx::query(
-            "UPDATE providers SET deleted_at = $1, updated_at = $1, enabled = 0, sealed_key = '' WHERE id = $2 AND deleted_at IS NULL",
+            "UPDATE providers SET deleted_at = $1, updated_at = $1, enabled = 0, sealed_key = '', sealed_identity = '' WHERE id = $2 AND deleted_at IS NULL",
         )
         .bind(tx.now)
         .bind(id.to_string())
@@ -154,17 +283,37 @@ impl Store {
     }
 }
 
+fn ms(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
 fn sealed(row: &AnyRow) -> Result<SealedProvider> {
+    let count = |name: &'static str| Ok::<_, StoreError>(row.count(name)? as u64);
+    let sealed_identity = row.text("sealed_identity")?;
     Ok(SealedProvider {
         provider: Provider {
             id: row.parsed("id")?,
             name: row.text("name")?,
             base_url: row.text("base_url")?,
             model: row.text("model")?,
+            wire: row.parsed("wire")?,
+            api_version: row.text("api_version")?,
+            max_output_tokens: u32::try_from(count("max_output_tokens")?)
+                .map_err(|_| StoreError::Corrupt("max_output_tokens"))?,
+            stream: row.flag("stream")?,
+            pins: row.json("pins")?,
+            authority: row.text("authority")?,
+            has_identity: !sealed_identity.is_empty(),
+            patience: Patience {
+                connect_ms: count("connect_ms")?,
+                first_byte_ms: count("first_byte_ms")?,
+                total_ms: count("total_ms")?,
+            },
             enabled: row.flag("enabled")?,
             calls: row.count("calls")?,
             created_at: row.int("created_at")?,
         },
         sealed_key: row.text("sealed_key")?,
+        sealed_identity,
     })
 }

@@ -48,6 +48,10 @@ pub enum DownloadError {
     #[error("멈췄습니다. 다시 실행하면 받은 데서 이어 받습니다.")]
     Stopped,
     #[error(
+        "외부로 나가는 일이 모두 멈춰 있습니다(비상 정지). 보안담당이 다시 연 뒤에 실행하면 받은 데서 이어 받습니다."
+    )]
+    OutsideStopped,
+    #[error(
         "받은 파일의 SHA-256이 다릅니다.\n  기대한 값 {expected}\n  실제 값   {found}\n파일이 바뀌었거나 다른 파일입니다. 지웠고 들여놓지 않았습니다."
     )]
     Differs { expected: String, found: String },
@@ -100,7 +104,9 @@ impl DownloadError {
     pub(super) fn state(&self) -> DownloadState {
         match self {
             Self::NotConnected(_) => DownloadState::Failed,
-            Self::Stalled(_) | Self::Broken(_) | Self::Stopped | Self::Io { .. } => DownloadState::Stopped,
+            Self::Stalled(_) | Self::Broken(_) | Self::Stopped | Self::OutsideStopped | Self::Io { .. } => {
+                DownloadState::Stopped
+            }
             _ => DownloadState::Refused,
         }
     }

@@ -15,6 +15,7 @@ pub use part::{discard, place, same_origin};
 pub use rules::{MOST_HOPS, Rules, host_name};
 
 use crate::destination::Destination;
+use crate::switch::Switch;
 use madang_domain::DownloadId;
 use madang_store::downloads::{DownloadEnd, DownloadState, LocalUser, NewDownload};
 use madang_store::{Store, StoreError};
@@ -224,9 +225,39 @@ impl Downloads {
         let addresses = addresses.get(..MOST_ADDRESSES.min(addresses.len())).unwrap_or_default();
         let id = self.begin(ask, destination, addresses, hop, part).await?;
         let trust = self.authority.as_deref();
-        let got = wire::get(ask, (destination, addresses), (&self.limits, trust), part, on, stop).await;
+        let got = self.until_stopped(stop, async |stop| {
+            wire::get(ask, (destination, addresses), (&self.limits, trust), part, on, stop).await
+        });
+        let got = got.await;
         self.store.finish_download(id, &end(ask, &got), &self.by).await?;
         got.map_err(|failed| failed.error)
+    }
+
+    /// Lets a request go on until somebody stops it or everything outside, which may be another process's doing.
+    async fn until_stopped(
+        &self,
+        stop: &mut Stop,
+        get: impl AsyncFnOnce(&mut Stop) -> Result<Step, Failed>,
+    ) -> Result<Step, Failed> {
+        let switch = Switch::new(self.store.clone());
+        let (tell, told) = watch::channel(false);
+        let mut told = Stop(told);
+        let mut by_switch = false;
+        let mut got = std::pin::pin!(get(&mut told));
+        let ended = loop {
+            tokio::select! {
+                got = &mut got => break got,
+                () = stop.stopped(), if !*tell.borrow() => { tell.send_replace(true); }
+                () = switch.stopped(), if !*tell.borrow() => {
+                    by_switch = true;
+                    tell.send_replace(true);
+                }
+            }
+        };
+        ended.map_err(|failed| match failed.error {
+            DownloadError::Stopped if by_switch => Failed { error: DownloadError::OutsideStopped, ..failed },
+            _ => failed,
+        })
     }
 
     async fn begin(
@@ -254,6 +285,7 @@ impl Downloads {
             Ok(()) => Ok(id),
             // Taken off the list a moment ago.
             Err(StoreError::Denied(_)) => Err(DownloadError::NotAllowed(host)),
+            Err(StoreError::Conflict(_)) => Err(DownloadError::OutsideStopped),
             Err(error) => Err(DownloadError::NotRecorded(error.to_string())),
         }
     }

@@ -4,11 +4,11 @@
 use super::part::Part;
 use super::{Ask, DownloadError, Limits, Received, Stop};
 use crate::destination::Destination;
-use crate::transport;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_RANGE, LOCATION, RANGE};
 use reqwest::{Certificate, Response};
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 /// The same from every installation: it tells the program and nothing of the body.
 const AGENT: &str = concat!("madang/", env!("CARGO_PKG_VERSION"));
@@ -83,7 +83,7 @@ fn request(
     authority: Option<&[Certificate]>,
     part: &Part,
 ) -> Result<reqwest::RequestBuilder, DownloadError> {
-    let builder = transport::pinned(destination.host(), addresses, limits.connect)
+    let builder = pinned(destination.host(), addresses, limits.connect)
         .https_only(true)
         .user_agent(AGENT)
         .read_timeout(limits.stall);
@@ -92,7 +92,7 @@ fn request(
         Some(certificates) => builder.tls_certs_only(certificates.iter().cloned()),
         None => builder,
     };
-    let client = builder.build().map_err(|e| DownloadError::NotConnected(transport::reason(e)))?;
+    let client = builder.build().map_err(|e| DownloadError::NotConnected(reason(e)))?;
     let request = client.get(destination.url().clone());
     Ok(match part.etag() {
         // A host whose file has changed since answers with the whole.
@@ -104,11 +104,11 @@ fn request(
 /// An error of the connection in the terms of its reader.
 fn cut(e: reqwest::Error, limits: &Limits) -> DownloadError {
     if e.is_connect() || e.is_builder() {
-        DownloadError::NotConnected(transport::reason(e))
+        DownloadError::NotConnected(reason(e))
     } else if e.is_timeout() {
         DownloadError::Stalled(limits.stall.as_secs())
     } else {
-        DownloadError::Broken(transport::reason(e))
+        DownloadError::Broken(reason(e))
     }
 }
 
@@ -218,6 +218,35 @@ fn content_range(text: &str) -> Option<(u64, u64)> {
     let (start, end) = range.split_once('-')?;
     let (start, end, total) = (start.parse().ok()?, end.parse::<u64>().ok()?, total.parse().ok()?);
     (start <= end && end.checked_add(1) == Some(total)).then_some((start, total))
+}
+
+/// The beginnings of a client: pinned to the addresses that were checked, verified TLS, HTTP/1.1, no redirect, no
+/// proxy, no retry, no connection kept.
+#[allow(clippy::disallowed_types)] // This is the door for files: nothing else makes a client for the outside.
+fn pinned(host: &str, addresses: &[SocketAddr], connect: Duration) -> reqwest::ClientBuilder {
+    // Fails only when a provider is installed already, which serves as well.
+    let _installed_before = rustls::crypto::ring::default_provider().install_default();
+    reqwest::Client::builder()
+        .resolve_to_addrs(host, addresses)
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy()
+        .referer(false)
+        .http1_only()
+        .pool_max_idle_per_host(0)
+        .connect_timeout(connect)
+}
+
+/// The error with its causes: the outermost alone says only that a request failed.
+fn reason(e: reqwest::Error) -> String {
+    let e = e.without_url();
+    let mut text = e.to_string();
+    let mut source = std::error::Error::source(&e);
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ pub mod model_servers;
 pub mod models;
 pub mod openai;
 pub mod policy;
+pub mod outside_switch;
 pub mod providers;
 pub mod retention;
 pub mod review_calls;
@@ -88,6 +89,7 @@ fn described() -> OpenApiRouter<App> {
         .merge(drafts::router())
         .merge(runs::router())
         .merge(providers::router())
+        .merge(outside_switch::router())
         .merge(calls::router())
         .merge(policy::router())
         .merge(absences::router())

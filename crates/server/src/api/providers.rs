@@ -8,8 +8,9 @@ use crate::error::Handled;
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
+use madang_gateway::{Circuit, Registration, WireForm};
 use madang_store::auth::parse_id;
-use madang_store::providers::Provider;
+use madang_store::providers::{Patience, Provider};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -29,22 +30,89 @@ struct Listed {
     provider: Provider,
     /// Last letters of the key.
     key_hint: String,
+    /// `closed`, `open` (nothing is tried for a while) or `half_open` (one call is).
+    circuit: &'static str,
+    /// Until when it is open, Unix milliseconds.
+    open_until: Option<i64>,
+}
+
+fn circuit(circuit: Circuit) -> (&'static str, Option<i64>) {
+    match circuit {
+        Circuit::Closed => ("closed", None),
+        Circuit::Open { until } => ("open", Some(until)),
+        Circuit::HalfOpen => ("half_open", None),
+    }
 }
 
 /// All providers.
 #[utoipa::path(get, path = "/api/v1/providers", tag = "outside", responses((status = 200, body = Vec<Object>), (status = 403)))]
 async fn list(State(app): State<App>, Admin(reader): Admin) -> Handled<Json<Vec<Listed>>> {
     let all = app.gateway.providers(reader.scope()).await?;
-    Ok(Json(all.into_iter().map(|(provider, key_hint)| Listed { provider, key_hint }).collect()))
+    let listed = all.into_iter().map(|(provider, key_hint)| {
+        let (circuit, open_until) = circuit(app.gateway.circuit(provider.id));
+        Listed { provider, key_hint, circuit, open_until }
+    });
+    Ok(Json(listed.collect()))
 }
 
 #[derive(Deserialize, ToSchema)]
 struct NewProvider {
     name: String,
-    /// Base of an OpenAI-compatible API, such as `https://api.example.kr/v1`.
+    /// Base of the API, such as `https://api.example.kr/v1`: what comes after it is the form's.
     base_url: String,
+    /// Name of the model or, for Azure, of the deployment.
     model: String,
     api_key: String,
+    /// `openai` (default), `anthropic`, `azure` or `clova`.
+    #[serde(default)]
+    #[schema(value_type = Option<String>)]
+    wire: WireForm,
+    /// For Azure: the version of the API.
+    #[serde(default)]
+    api_version: String,
+    /// Most tokens of a reply; 2,048 when absent.
+    max_output_tokens: Option<u32>,
+    /// Have replies come as a stream.
+    #[serde(default)]
+    stream: bool,
+    /// SHA-256 of public keys, base64: the provider's certificate must have one of them, beside verifying.
+    #[serde(default)]
+    pins: Vec<String>,
+    /// PEM of the only authority that is trusted; empty: the machine's.
+    #[serde(default)]
+    authority: String,
+    /// PEM of the client's certificate and key, sealed like the API key.
+    #[serde(default)]
+    identity: String,
+    /// Seconds until a connection stands, until the reply begins, and for the whole call.
+    connect_seconds: Option<u32>,
+    first_byte_seconds: Option<u32>,
+    total_seconds: Option<u32>,
+}
+
+impl NewProvider {
+    fn registration(&self) -> Registration<'_> {
+        let usual = Registration::default();
+        let ms = |seconds: Option<u32>, usual| seconds.map_or(usual, |s| u64::from(s) * 1000);
+        Registration {
+            name: &self.name,
+            base_url: &self.base_url,
+            model: &self.model,
+            api_key: &self.api_key,
+            wire: self.wire,
+            api_version: &self.api_version,
+            max_output_tokens: self.max_output_tokens.unwrap_or(usual.max_output_tokens),
+            stream: self.stream,
+            pins: &self.pins,
+            authority: &self.authority,
+            identity: &self.identity,
+            patience: Patience {
+                connect_ms: ms(self.connect_seconds, usual.patience.connect_ms),
+                first_byte_ms: ms(self.first_byte_seconds, usual.patience.first_byte_ms),
+                total_ms: ms(self.total_seconds, usual.patience.total_ms),
+            },
+        }
+    }
 }
 
 /// Registers a provider, switched off.
@@ -54,7 +122,7 @@ async fn create(
     Admin(reader): Admin,
     Body(body): Body<NewProvider>,
 ) -> Handled<(StatusCode, Json<Created>)> {
-    let id = app.gateway.add_provider(reader.scope(), &body.name, &body.base_url, &body.model, &body.api_key).await?;
+    let id = app.gateway.add_provider(reader.scope(), &body.registration()).await?;
     Ok((StatusCode::CREATED, Created::new(id)))
 }
 

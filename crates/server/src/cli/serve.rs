@@ -54,6 +54,9 @@ pub struct Serve {
     /// Allow outside providers on a loopback address: for trials on one machine.
     #[arg(long, env = "MADANG_ALLOW_LOOPBACK_PROVIDERS")]
     allow_loopback_providers: bool,
+    /// Proxy through which calls to outside providers leave, as http://host:port.
+    #[arg(long, env = "MADANG_EGRESS_PROXY", value_name = "URL")]
+    egress_proxy: Option<madang_gateway::Proxy>,
 }
 
 impl Serve {
@@ -63,6 +66,7 @@ impl Serve {
             database_url: self.home.database_url.clone(),
             public_url: self.public_url.clone(),
             allow_loopback_providers: self.allow_loopback_providers,
+            egress_proxy: self.egress_proxy.clone(),
             open_sealed: self.open_sealed,
             shares: self.shares.clone(),
             siem: self.siem(),

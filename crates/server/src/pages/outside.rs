@@ -109,7 +109,10 @@ fn readable(body: &str, l: Lang) -> String {
         };
         Some(format!("── {role} ──\n{}", m.get("content")?.as_str()?.trim_end()))
     };
-    let parts: Vec<String> = messages.into_iter().flatten().filter_map(one).collect();
+    // Anthropic's form holds the instructions apart.
+    let system = json.get("system").and_then(Value::as_str);
+    let system = system.map(|text| format!("── {} ──\n{}", l.t("지시문"), text.trim_end()));
+    let parts: Vec<String> = system.into_iter().chain(messages.into_iter().flatten().filter_map(one)).collect();
     if parts.is_empty() { body.to_owned() } else { parts.join("\n\n") }
 }
 

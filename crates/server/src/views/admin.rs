@@ -109,6 +109,8 @@ pub struct ProvidersPage {
     pub frame: Frame,
     pub l: Lang,
     pub rows: Vec<ProviderRow>,
+    /// Output limit where none is named.
+    pub usual_tokens: u32,
 }
 
 pub struct ProviderRow {
@@ -120,4 +122,22 @@ pub struct ProviderRow {
     /// Last letters of the key; the key itself is never shown.
     pub key_hint: String,
     pub calls: usize,
+    /// Korean, through [`Lang::t`].
+    pub wire: &'static str,
+    pub max_output_tokens: u32,
+    pub stream: bool,
+    pub pins: usize,
+    pub own_authority: bool,
+    pub has_identity: bool,
+    pub circuit: CircuitView,
+}
+
+/// Whether a provider is tried, as its breaker has it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum CircuitView {
+    Closed,
+    /// Not for so many seconds more.
+    Open(i64),
+    /// One call is tried next.
+    HalfOpen,
 }

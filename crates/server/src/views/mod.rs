@@ -44,6 +44,16 @@ pub struct Frame {
     /// `ko` or `en`.
     pub lang_code: &'static str,
     pub version: &'static str,
+    /// Everything outside is stopped.
+    pub outside_stopped: Option<OutsideStopped>,
+}
+
+/// The emergency stop, as pages about the outside tell it.
+#[derive(Debug, Clone)]
+pub struct OutsideStopped {
+    pub by: String,
+    pub when: String,
+    pub reason: String,
 }
 
 impl Frame {
