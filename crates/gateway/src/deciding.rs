@@ -2,7 +2,6 @@
 //! Who may is the policy's and the store's; every step is a record.
 
 use crate::approval::{ApprovalFault, approval_binding};
-use crate::destination::Destination;
 use crate::envelope::{MAX_BODY, Refusal};
 use crate::flow::{FlowError, Flowed, Gateway, MAX_APPROVAL_HOURS, timestamp, words};
 use madang_domain::{ExternalCallId, Scope};
@@ -46,10 +45,10 @@ impl Gateway {
         if provider.model != call.model {
             return Err(ApprovalFault::Altered.into());
         }
-        let destination = Destination::parse(&provider.base_url, self.reach)?;
+        let endpoint = self.endpoint(&provider)?;
         let valid = call.needs().iter().map(|n| i64::from(n.valid_hours)).min().unwrap_or(1);
         let expires_at = self.expiry(hours.unwrap_or(valid).min(valid));
-        let binding = approval_binding(&self.key, &body, &destination.endpoint(), &call.model, timestamp(expires_at));
+        let binding = approval_binding(&self.key, &body, &endpoint, &call.model, timestamp(expires_at));
         Ok(self.store.approve_call(scope, &call, &binding, expires_at, &reason).await?)
     }
 

@@ -1,11 +1,8 @@
 //! What would leave: the exact outgoing bytes, what was masked in them, and why they may not leave.
 //! Built before anyone approves, never changed afterwards; sending is in `transport`.
 
-<<<<<<< HEAD
 use crate::inspect::{Inspector, counts};
-=======
 use crate::wire::Form;
->>>>>>> transport
 use madang_domain::Grade;
 use madang_pii::{Action, Finding, Kind, Masker, Report, restore};
 use serde::{Deserialize, Serialize};
@@ -146,43 +143,16 @@ impl Envelope {
     }
 }
 
-<<<<<<< HEAD
-/// The request as an OpenAI-compatible server reads it; fields are written in this order, so that the same prompt
-/// gives the same bytes.
-#[derive(Serialize)]
-struct Outgoing<'a> {
-    model: &'a str,
-    messages: Vec<Message>,
-    stream: bool,
-}
-
-#[derive(Serialize)]
-struct Message {
-    role: PartRole,
-    content: String,
-}
-
-/// Inspects and masks the parts, writes the outgoing bytes, and inspects those again.
-pub fn build(parts: &[PromptPart], mut header: Header, inspector: &Inspector) -> Envelope {
-    let mut inspection = Inspection::new(inspector);
-=======
 /// Inspects and masks the parts, writes the outgoing bytes in the provider's form, and inspects those again.
-pub fn build(parts: &[PromptPart], header: Header, form: &Form) -> Envelope {
-    let mut inspection = Inspection::default();
->>>>>>> transport
+pub fn build(parts: &[PromptPart], mut header: Header, form: &Form, inspector: &Inspector) -> Envelope {
+    let mut inspection = Inspection::new(inspector);
     parts.iter().for_each(|part| inspection.masker.reserve(&part.text));
     let messages: Vec<(PartRole, String)> =
         parts.iter().enumerate().map(|(i, part)| (part.role, inspection.part(i, &part.text))).collect();
     // Both stay in the record for years: what may not leave may not stand in them either.
-<<<<<<< HEAD
     inspection.note(Where::Purpose, &inspector.scan(&header.purpose));
     inspection.note(Where::LegalBasis, &inspector.scan(&header.legal_basis));
-    let body = serde_json::to_vec(&Outgoing { model: &header.model, messages, stream: false }).unwrap_or_default();
-=======
-    inspection.note(Where::Purpose, &scan(&header.purpose));
-    inspection.note(Where::LegalBasis, &scan(&header.legal_basis));
     let body = form.body(&header.model, &messages);
->>>>>>> transport
     inspection.rescan(&body);
     let tokens = inspection.tokens();
     header.grade = Grade::highest(inspection.raised.iter().map(|r| r.grade).chain([header.grade]));
@@ -302,15 +272,11 @@ mod tests {
     }
 
     fn user(text: &str) -> Envelope {
-<<<<<<< HEAD
         with(text, &Inspector::default())
     }
 
     fn with(text: &str, inspector: &Inspector) -> Envelope {
-        build(&[PromptPart { role: PartRole::User, text: text.into() }], header(Grade::Open), inspector)
-=======
-        build(&[PromptPart { role: PartRole::User, text: text.into() }], header(Grade::Open), &FORM)
->>>>>>> transport
+        build(&[PromptPart { role: PartRole::User, text: text.into() }], header(Grade::Open), &FORM, inspector)
     }
 
     #[test]
@@ -328,11 +294,8 @@ mod tests {
         let envelope = build(
             &[part(PartRole::System, "담당 010-1234-5678"), part(PartRole::User, "010-1234-5678, hong@example.kr")],
             header(Grade::Open),
-<<<<<<< HEAD
-            &Inspector::default(),
-=======
             &FORM,
->>>>>>> transport
+            &Inspector::default(),
         );
         let body = String::from_utf8_lossy(&envelope.body).into_owned();
         assert!(!body.contains("1234") && !body.contains("hong"), "{body}");
@@ -354,19 +317,11 @@ mod tests {
     fn purpose_model_and_grade_are_inspected_too() {
         let none = Inspector::default();
         let purpose = Header { purpose: "900101-1970000의 민원".into(), ..header(Grade::Open) };
-<<<<<<< HEAD
-        assert_eq!(build(&[], purpose, &none).blocked[0].part, Where::Purpose);
+        assert_eq!(build(&[], purpose, &FORM, &none).blocked[0].part, Where::Purpose);
         let model = Header { model: "900101-1970000".into(), ..header(Grade::Open) };
-        assert_eq!(build(&[], model, &none).blocked[0].part, Where::Body);
+        assert_eq!(build(&[], model, &FORM, &none).blocked[0].part, Where::Body);
         for grade in [Grade::Sensitive, Grade::Classified] {
-            assert_eq!(build(&[], header(grade), &none).sendable(), Err(Refusal::Grade(grade)));
-=======
-        assert_eq!(build(&[], purpose, &FORM).blocked[0].part, Where::Purpose);
-        let model = Header { model: "900101-1970000".into(), ..header(Grade::Open) };
-        assert_eq!(build(&[], model, &FORM).blocked[0].part, Where::Body);
-        for grade in [Grade::Sensitive, Grade::Classified] {
-            assert_eq!(build(&[], header(grade), &FORM).sendable(), Err(Refusal::Grade(grade)));
->>>>>>> transport
+            assert_eq!(build(&[], header(grade), &FORM, &none).sendable(), Err(Refusal::Grade(grade)));
         }
         assert!(matches!(user(&"가".repeat(MAX_BODY)).sendable(), Err(Refusal::TooLong(_))));
     }

@@ -3,12 +3,16 @@
 //! people decide in `deciding`, what leaves in `sending`. Rights and states are the store's, bytes the envelope's.
 
 use crate::approval::{ApprovalFault, approval_binding};
+use crate::breaker::Breakers;
+use crate::connect::Proxy;
 use crate::destination::{Destination, DestinationError, Policy};
 use crate::envelope::{Envelope, Header, Refusal, build};
 use crate::inspect::{Inspector, Loaded, Uninspected, marked};
 use crate::prompt::{self, Prompt};
 use crate::ruling::{Asked, Known, Ruling, passes};
 use crate::seal::{MasterKey, SealError};
+use crate::switch::Switch;
+use crate::wire::Form;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
@@ -22,7 +26,7 @@ use madang_policy::facts::AppFacts;
 use madang_store::askers::Asker;
 use madang_store::call_moves::NewCall;
 use madang_store::calls::{Call, CallSource};
-use madang_store::providers::{NewProvider, Provider, SealedProvider};
+use madang_store::providers::{Provider, SealedProvider};
 use madang_store::runs::{Run, RunState};
 use madang_store::{Store, StoreError};
 use serde::Serialize;
@@ -81,6 +85,9 @@ pub struct Gateway {
     pub(crate) policy: Known,
     /// The dictionary that texts are inspected with.
     pub(crate) loaded: Loaded,
+    pub(crate) proxy: Option<Proxy>,
+    pub(crate) breakers: Breakers,
+    pub(crate) switch: Switch,
 }
 
 /// A finding, as the asker sees it beside what leaves in its place.
@@ -146,29 +153,16 @@ pub struct Opened {
 impl Gateway {
     /// `reach`: where calls may go at all.
     pub fn new(store: Store, key: MasterKey, reach: Policy) -> Self {
-        Self { store, key, reach, policy: Known::default(), loaded: Loaded::default() }
-    }
-
-    /// Registers a provider, switched off, with its key sealed under the provider's id.
-    pub async fn add_provider(
-        &self,
-        scope: &Scope,
-        name: &str,
-        base_url: &str,
-        model: &str,
-        api_key: &str,
-    ) -> Flowed<ProviderId> {
-        let destination =
-            Destination::parse(base_url, self.reach).map_err(|e| StoreError::invalid("base_url", e.to_string()))?;
-        let api_key = api_key.trim();
-        if api_key.is_empty() || api_key.len() > MAX_KEY || !api_key.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(StoreError::invalid("api_key", "API 키를 빈칸 없이 영문과 숫자, 기호로 적어 주세요.").into());
+        Self {
+            switch: Switch::new(store.clone()),
+            store,
+            key,
+            reach,
+            policy: Known::default(),
+            loaded: Loaded::default(),
+            proxy: None,
+            breakers: Breakers::default(),
         }
-        let id = ProviderId::new();
-        let sealed_key = self.seal(api_key.as_bytes(), &id.to_string())?;
-        let new = NewProvider { id, name, base_url, host: destination.host(), model, sealed_key: &sealed_key };
-        self.store.create_provider(scope, new).await?;
-        Ok(id)
     }
 
     /// All providers, each with the last letters of its key; empty for a short key or one that does not open.
@@ -238,7 +232,7 @@ impl Gateway {
             grade,
         };
         let inspector = self.inspector().await?;
-        let envelope = build(&prompt.parts, header, &inspector);
+        let envelope = build(&prompt.parts, header, &Form::of(&provider), &inspector);
         let facts = AppFacts { app: Unit::new(app.to_string(), &allowed.sheet.title), version: allowed.digest };
         let regraded_from = self.store.regraded_from(&allowed.sheet.collections()).await?;
         let Asker { department, .. } = asker;
@@ -347,9 +341,8 @@ impl Gateway {
 
     /// What stands in for an approval where the policy asks for none.
     fn bound(&self, preview: &Preview) -> Flowed<(String, i64)> {
-        let destination = Destination::parse(&preview.provider.base_url, self.reach)?;
         let expires_at = self.expiry(APPROVAL_HOURS);
-        let (endpoint, model) = (destination.endpoint(), &preview.provider.model);
+        let (endpoint, model) = (self.endpoint(&preview.provider)?, &preview.provider.model);
         let binding = approval_binding(&self.key, &preview.envelope.body, &endpoint, model, timestamp(expires_at));
         Ok((binding, expires_at))
     }

@@ -131,12 +131,8 @@ mod tests {
             legal_basis: String::new(),
             grade: Grade::Open,
         };
-<<<<<<< HEAD
-        let envelope = build(&prompt.parts, header, &crate::Inspector::default());
-=======
         let form = Form { wire: WireForm::Anthropic, max_output_tokens: 2048, stream: false };
-        let envelope = build(&prompt.parts, header, &form);
->>>>>>> transport
+        let envelope = build(&prompt.parts, header, &form, &crate::Inspector::default());
         assert_eq!(prompt.place(&envelope.blocked[0]), "입력 ‘질문’");
         assert!(prompt.parts[0].text.contains("1. 두 줄로 쓴다"));
     }

@@ -179,14 +179,16 @@ impl Gateway {
 
     /// A security officer or an admin stops everything outside, what is on its way too.
     pub async fn stop_outside(&self, scope: &Scope, reason: &str) -> Flowed<OutsideSwitch> {
-        let reason = self.inspector().await?.masked(&words("reason", reason, 2, "멈추는 까닭을 2~400자로 적어 주세요.")?);
+        let reason =
+            self.inspector().await?.masked(&words("reason", reason, 2, "멈추는 까닭을 2~400자로 적어 주세요.")?);
         self.store.stop_outside(scope, &reason).await?;
         Ok(self.switch.refresh().await?)
     }
 
     /// A security officer opens the way out again.
     pub async fn resume_outside(&self, scope: &Scope, reason: &str) -> Flowed<OutsideSwitch> {
-        let reason = self.inspector().await?.masked(&words("reason", reason, 2, "다시 여는 까닭을 2~400자로 적어 주세요.")?);
+        let reason =
+            self.inspector().await?.masked(&words("reason", reason, 2, "다시 여는 까닭을 2~400자로 적어 주세요.")?);
         self.store.resume_outside(scope, &reason).await?;
         Ok(self.switch.refresh().await?)
     }

@@ -99,7 +99,7 @@ impl Gateway {
             bytes: envelope.body.len() as u64,
         };
         let decision = in_force.policy.decide(&facts);
-        let cost = cost(&in_force.policy, &facts, &envelope.body);
+        let cost = cost(&in_force.policy, &facts, &envelope.body, asked.provider.max_output_tokens);
         Ok(Ruling { in_force, facts, decision, cost })
     }
 
@@ -137,14 +137,12 @@ pub(crate) fn subjects(facts: &Facts) -> Option<Subjects> {
     })
 }
 
-/// Longest reply, in tokens, that a budget reckons with.
-pub(crate) const MAX_OUTPUT_TOKENS: u64 = 2048;
-
-fn cost(policy: &Policy, facts: &Facts, body: &[u8]) -> Cost {
+fn cost(policy: &Policy, facts: &Facts, body: &[u8], max_output_tokens: u32) -> Cost {
+    let output = u64::from(max_output_tokens);
     let tokens = estimate_tokens(&String::from_utf8_lossy(body));
-    let most = policy.cost(&facts.provider, &facts.model, facts.at_ms, tokens.most, MAX_OUTPUT_TOKENS);
+    let most = policy.cost(&facts.provider, &facts.model, facts.at_ms, tokens.most, output);
     Cost {
-        tokens_most: tokens.most.saturating_add(MAX_OUTPUT_TOKENS),
+        tokens_most: tokens.most.saturating_add(output),
         tokens_likely: tokens.likely,
         won_most: most.as_ref().map(|c| c.won),
         price_version: most.map(|c| c.price_version).filter(|v| !v.is_empty()),

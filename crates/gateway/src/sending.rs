@@ -2,12 +2,11 @@
 //! leave or do not, and the outcome is committed. Also the reply that came for the same bytes before.
 
 use crate::approval::approval_holds;
-use crate::destination::Destination;
 use crate::envelope::Refusal;
 use crate::flow::{FlowError, Flowed, Gateway, not_recorded, timestamp};
 use crate::inspect::Inspector;
 use crate::ruling::{InForce, passes, subjects};
-use crate::transport::{Reply, SendError, send};
+use crate::transport::{Reply, SendError};
 use madang_domain::{ExternalCallId, Grade, Scope};
 use madang_policy::money::Amounts;
 use madang_policy::{Decision, Facts};
@@ -37,10 +36,9 @@ impl Gateway {
         }
         let body = self.unseal_bytes(&call.sealed_body, &format!("{id}/body"))?;
         let sealed = self.store.enabled_provider(scope, call.provider).await?;
-        let destination = Destination::parse(&sealed.provider.base_url, self.reach)?;
-        let api_key = self.unseal(&sealed.sealed_key, &call.provider.to_string())?;
+        let line = self.line(&sealed)?;
         let inspector = self.inspector().await?;
-        self.verify(&call, &sealed.provider, &body, &destination)?;
+        self.verify(&call, &sealed.provider, &body, line.endpoint())?;
         // What was clean when it was approved may not be so any more: the dictionary has changed since.
         if !inspector.passes(&String::from_utf8_lossy(&body)) {
             self.store.note_unsendable(scope, &call, json!([{ "by": "detector" }])).await?;
@@ -51,24 +49,23 @@ impl Gateway {
         if self.answered_before(scope, &call, &inspector).await? {
             return Ok(self.store.call(scope, id).await?);
         }
-        self.begin(scope, &call, &destination, &in_force, (&facts, &decision)).await?;
-        let began = self.store.now();
-        let outcome = send(&destination, &api_key, &body).await;
+        let leave = self.leave(&sealed.provider)?;
+        self.begin(scope, &call, line.endpoint(), &in_force, (&facts, &decision)).await?;
+        let outcome = self.transmit(&line, leave, id, &body).await;
         let mut end = self.end(id, outcome, &inspector);
-        end.latency_ms = self.store.now().saturating_sub(began).max(0);
         end.spent = spent(&in_force, &facts, &end);
         self.store.finish_call(scope, id, &end).await?;
         Ok(self.store.call(scope, id).await?)
     }
 
     /// Everything that was approved is still so, and nothing in the bytes keeps them from leaving.
-    fn verify(&self, call: &Call, provider: &Provider, body: &[u8], destination: &Destination) -> Flowed<()> {
+    fn verify(&self, call: &Call, provider: &Provider, body: &[u8], endpoint: &str) -> Flowed<()> {
         let (Some(binding), Some(expires_at), CallState::Approved) = (&call.binding, call.expires_at, call.state)
         else {
             return Err(FlowError::NotAllowed("승인된 외부호출만 보낼 수 있습니다.".to_owned()));
         };
         let (expiry, now) = (timestamp(expires_at), timestamp(self.store.now()));
-        approval_holds(&self.key, binding, body, &destination.endpoint(), &provider.model, expiry, now)?;
+        approval_holds(&self.key, binding, body, endpoint, &provider.model, expiry, now)?;
         if call.grade != Grade::Open {
             return Err(Refusal::Grade(call.grade).into());
         }
@@ -109,7 +106,7 @@ impl Gateway {
         &self,
         scope: &Scope,
         call: &Call,
-        destination: &Destination,
+        endpoint: &str,
         in_force: &InForce,
         (facts, decision): (&Facts, &Decision),
     ) -> Flowed<()> {
@@ -117,7 +114,7 @@ impl Gateway {
             return Err(FlowError::NotAllowed("누구의 예산으로 보낼지 알 수 없습니다. 다시 신청해 주세요.".to_owned()));
         };
         let sending = Sending { policy: &in_force.policy, policy_hash: &in_force.hash, decision, subjects: &subjects };
-        let begun = self.store.begin_sending(scope, call, &destination.endpoint(), &sending).await;
+        let begun = self.store.begin_sending(scope, call, endpoint, &sending).await;
         if let Err(StoreError::Budget(refused)) = &begun {
             let by = json!([{ "by": "budget", "reason": refused.to_string() }]);
             self.store.note_unsendable(scope, call, by).await?;
@@ -147,7 +144,8 @@ impl Gateway {
             tokens_in: None,
             tokens_out: None,
             spent: None,
-            latency_ms: 0,
+            attempts: None,
+            latency_ms: None,
             error: Some(error),
         };
         match outcome {
@@ -161,8 +159,12 @@ impl Gateway {
         let text = reply.text().map(|text| inspector.without_blocked(&text));
         let sealed = text.as_ref().map(|text| self.seal(text.as_bytes(), &format!("{id}/reply")));
         let error = match (&sealed, reply.status) {
+            (Some(Ok(_)), _) if reply.at_limit => {
+                Some("답이 출력 한도에 닿아 끝까지 오지 않았습니다. 필요하면 나누어 다시 신청해 주세요.".to_owned())
+            }
             (Some(Ok(_)), _) => None,
             (Some(Err(e)), _) => Some(e.to_string()),
+            (None, _) if let Some(fault) = reply.fault => Some(format!("보냈으나 {fault}")),
             (None, 200) => Some("보냈으나 돌아온 답을 읽을 수 없습니다.".to_owned()),
             (None, status) => {
                 Some(format!("보냈으나 제공자가 받지 않았습니다(상태 {status}). 운영자에게 알려 주세요."))
@@ -179,7 +181,8 @@ impl Gateway {
             tokens_in: reply.usage.map(|u| tokens(u.prompt_tokens)),
             tokens_out: reply.usage.map(|u| tokens(u.completion_tokens)),
             spent: None,
-            latency_ms: 0,
+            attempts: Some(reply.attempts),
+            latency_ms: Some(reply.latency_ms),
             error,
         }
     }

@@ -82,7 +82,9 @@ pub struct CallEnd {
     pub tokens_out: Option<i64>,
     /// What it cost; `None` where that is not known, and all that was held counts.
     pub spent: Option<Amounts>,
-    pub latency_ms: i64,
+    /// How often it was tried, and how long all of it took; `None` where it did not come to a reply.
+    pub attempts: Option<u32>,
+    pub latency_ms: Option<u64>,
     /// Korean, for the asker.
     pub error: Option<String>,
 }
@@ -190,6 +192,7 @@ impl Store {
         sending: &Sending<'_>,
     ) -> Result<()> {
         let mut tx = self.write().await?;
+        tx.require_outside_open().await?;
         let done = sqlx::query(
             "UPDATE external_calls SET state = 'sending', sent_at = $1 WHERE id = $2 AND person_id = $3 AND state = 'approved' \
              AND expires_at > $1 AND body_hmac = $4 AND EXISTS (SELECT 1 FROM providers p WHERE p.id = external_calls.provider_id \
@@ -242,7 +245,7 @@ impl Store {
         .bind(end.error.clone())
         .bind(tx.now)
         .bind(booked.map(|b| b.won.0))
-        .bind(end.latency_ms)
+        .bind(end.latency_ms.map(|ms| i64::try_from(ms).unwrap_or(i64::MAX)))
         .bind(id.to_string())
         .execute(&mut *tx.tx)
         .await?;
@@ -250,7 +253,7 @@ impl Store {
         let detail = json!({
             "call": id, "outcome": end.state, "status": end.status, "reply_bytes": end.reply_bytes, "reply_hmac": end.reply_hmac,
             "provider_request_id": end.provider_request_id, "tokens_in": end.tokens_in, "tokens_out": end.tokens_out,
-            "won_micro": booked.map(|b| b.won), "latency_ms": end.latency_ms,
+            "won_micro": booked.map(|b| b.won), "attempts": end.attempts, "latency_ms": end.latency_ms, "error": end.error,
         });
         tx.append(Event::new("outside_call_outcome", Some(scope.person()), detail)).await?;
         tx.commit().await

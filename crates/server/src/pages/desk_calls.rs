@@ -50,7 +50,10 @@ async fn list(
         grades: choices(Grade::ALL.map(|g| (g.letter().to_owned(), g.letter().to_owned())).to_vec(), &filters.grade),
         kinds: choices(kinds(), &filters.kind),
         verdicts: choices(Verdict::ALL.map(|v| (verdict_name(v), v.korean().to_owned())).to_vec(), &filters.verdict),
-        states: choices(CallState::ALL.map(|s| (s.as_str().to_owned(), s.korean().to_owned())).to_vec(), &filters.state),
+        states: choices(
+            CallState::ALL.map(|s| (s.as_str().to_owned(), s.korean().to_owned())).to_vec(),
+            &filters.state,
+        ),
         pager: pager(&filters, &kept, listed.total, anchor),
         total: listed.total,
         newest: if newest > 0 { newest } else { app.store.now() },
