@@ -351,7 +351,7 @@ mod tests {
         assert_eq!(raised.sendable(), Err(Refusal::Grade(Grade::Sensitive)));
         assert_eq!(raised.raised[0].word, "등록어");
         let purpose = Header { purpose: "한울신도시 안내문".into(), ..header(Grade::Open) };
-        assert_eq!(build(&[], purpose, &dictionary()).blocked[0].part, Where::Purpose);
+        assert_eq!(build(&[], purpose, &FORM, &dictionary()).blocked[0].part, Where::Purpose);
     }
 
     #[test]

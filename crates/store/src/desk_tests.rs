@@ -4,7 +4,7 @@
 use crate::apps::NewApp;
 use crate::calls_review::ReviewFilter;
 use crate::people::NewPerson;
-use crate::providers::NewProvider;
+use crate::providers::{MAX_OUTPUT_TOKENS, NewProvider, Patience, WireForm};
 use crate::retention::{DEFAULT_DAYS, HoldTarget, NewHold, erasure_digest};
 use crate::reviews::{NewSample, PickVerdict};
 use crate::{Clock, Store, StoreError};
@@ -64,6 +64,14 @@ impl House {
             host: "api.example.kr",
             model: "m",
             sealed_key: "sealed",
+            wire: WireForm::default(),
+            api_version: "",
+            max_output_tokens: MAX_OUTPUT_TOKENS,
+            stream: false,
+            pins: &[],
+            authority: "",
+            sealed_identity: "",
+            patience: Patience::default(),
         };
         store.create_provider(&admin, new).await.expect("provider");
         store.set_provider_enabled(&admin, provider, true).await.expect("enabled");

@@ -17,7 +17,7 @@ use madang_store::calls_review::ReviewedCall;
 
 /// Korean name of a stored state; one that is not known keeps its name.
 pub fn state_korean(state: &str) -> &str {
-    state.parse::<CallState>().map_or(state, CallState::korean)
+    state.parse::<CallState>().map_or(state, |known| known.korean())
 }
 
 /// Stored name of a verdict.
