@@ -1,7 +1,7 @@
 //! A policy in Korean sentences: rule by rule for the admin's screen, and the pieces that `diff` and `lint` speak with.
 
 use crate::evaluate::{Decision, Did, Verdict};
-use crate::kinds::KindName;
+use crate::kinds::{KindName, PERSONAL};
 use crate::model::{Approval, ApproverKind, Budget, Conditions, Effect, ModelPrice, Names, Policy, Preapproval, Rule};
 use crate::money::{MicroWon, grouped};
 use crate::time::{OnHolidays, Window};
@@ -171,10 +171,7 @@ fn when(policy: &Policy, c: &Conditions) -> Vec<String> {
 
 fn risk(c: &Conditions) -> Vec<String> {
     let found_any = c.found_any.as_ref().map(|k| format!("{} 가운데 하나라도 든", kinds(k)));
-    let found_at_most = c.found_at_most.as_ref().map(|k| match k.is_empty() {
-        true => "개인정보가 없는".to_owned(),
-        false => format!("개인정보는 {}까지만 든", kinds(k)),
-    });
+    let found_at_most = c.found_at_most.as_ref().map(found_up_to);
     let regraded = c.regraded.map(|yes| match yes {
         true => "등급을 내린 자료가 든".to_owned(),
         false => "등급을 내린 자료가 없는".to_owned(),
@@ -182,6 +179,17 @@ fn risk(c: &Conditions) -> Vec<String> {
     let over = c.bytes_over.map(|n| format!("{}바이트보다 큰", grouped(n)));
     let up_to = c.bytes_up_to.map(|n| format!("{}바이트 이하인", grouped(n)));
     [found_any, found_at_most, regraded, over, up_to].into_iter().flatten().collect()
+}
+
+/// The most personal data that is let pass.
+fn found_up_to(allowed: &BTreeSet<KindName>) -> String {
+    if allowed.is_empty() {
+        "개인정보가 없는".to_owned()
+    } else if allowed.iter().any(|k| k.as_str() == PERSONAL) {
+        "가릴 수 있는 개인정보까지만 든".to_owned()
+    } else {
+        format!("개인정보는 {}까지만 든", kinds(allowed))
+    }
 }
 
 pub(crate) fn quoted<T: ToString>(names: impl Iterator<Item = T>) -> String {
@@ -250,11 +258,7 @@ pub(crate) fn effect_in_full(e: &Effect) -> String {
 }
 
 pub(crate) fn preapproval(p: &Preapproval) -> String {
-    let found = if p.found_at_most.is_empty() {
-        "개인정보가 없는".to_owned()
-    } else {
-        format!("개인정보는 {}까지만 든", kinds(&p.found_at_most))
-    };
+    let found = found_up_to(&p.found_at_most);
     let mut limits = Vec::new();
     limits.extend(p.bytes_up_to.map(|n| format!("{}바이트까지", grouped(n))));
     limits.extend(p.providers.as_ref().map(|n| format!("제공자 {}", quoted(n.iter()))));

@@ -106,7 +106,7 @@ function show(title, ...parts) {
 
 function findings(list) {
   if (!list.length) return null;
-  return h("div.policy-findings", {}, h("h4", {}, t("살펴볼 것")), h("ul", {}, ...list.map((f) => h(`li.${f.weight}`, {}, h("span.chip", {}, t(WEIGHTS[f.weight])), " ", f.sentence))));
+  return h("div.policy-findings", {}, h("h4", {}, t("살펴볼 것")), h("ul", {}, ...list.map((f) => h(`li.weight-${f.weight}`, {}, h("span.chip", {}, t(WEIGHTS[f.weight])), " ", f.sentence))));
 }
 
 function preview(meaning) {
