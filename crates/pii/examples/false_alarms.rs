@@ -1,5 +1,5 @@
 //! Counts what the detector finds in texts of one sentence a line, by kind and per 1,000 lines:
-//! `cargo run --release -p madang-pii --example survey -- PATH…`. With `--show KIND` it prints the lines too.
+//! `cargo run --release -p madang-pii --example false_alarms -- PATH…`. With `--show KIND` it prints the lines too.
 
 use madang_pii::{Action, scan};
 use std::collections::BTreeMap;

@@ -117,7 +117,8 @@ fn clean(id: &str, body: &str) -> anyhow::Result<()> {
     for never in ["900101", "197000", "12345678", "98765432", "22223333"] {
         ensure!(!digits.contains(never), "{id}: {never} arrived");
     }
-    for never in [SECRET, "한-울", "한울신도시", "대외비", "hunter2", "hong@example", "남궁민수", "M12345678"] {
+    for never in [SECRET, "한-울", "한울신도시", "대외비", "hunter2", "hong@example", "남궁민수", "M12345678"]
+    {
         ensure!(!body.contains(never), "{id}: {never} arrived");
     }
     Ok(())

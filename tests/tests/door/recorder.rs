@@ -150,7 +150,10 @@ async fn answer(socket: &mut TcpStream, manner: usize, elsewhere: &str) -> anyho
         "usage": { "prompt_tokens": 9, "completion_tokens": 7, "total_tokens": 16 } })
     .to_string();
     let full = |status: &str, more: &str, body: &str| {
-        format!("HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{more}content-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+        format!(
+            "HTTP/1.1 {status}\r\ncontent-type: application/json\r\n{more}content-length: {}\r\nconnection: close\r\n\r\n{body}",
+            body.len()
+        )
     };
     let text = match manner {
         2 => return Ok(()),

@@ -27,7 +27,12 @@ pub fn number(name: &str, usual: u64) -> u64 {
 
 /// A purpose, now and then with something in it that must not be kept or sent.
 pub fn purpose(chance: &mut Chance) -> &'static str {
-    chance.pick(&["쉬운 말로 고쳐 쓰기", "번역을 위해 필요함", "담당 010-2222-3333 에게 줄 요약", "900101-1970000 확인"])
+    chance.pick(&[
+        "쉬운 말로 고쳐 쓰기",
+        "번역을 위해 필요함",
+        "담당 010-2222-3333 에게 줄 요약",
+        "900101-1970000 확인",
+    ])
 }
 
 pub struct World {
@@ -86,12 +91,20 @@ impl World {
         let official = self.city.ict_official.client.clone();
         let mut texts: Vec<(String, Option<&'static str>)> = DOORS
             .iter()
-            .map(|word| (format!("# {word} 안내\n\n{word} 예약은 매월 1일에 받는다. 담당 010-1234-5678.\n"), Some(*word)))
+            .map(|word| {
+                (format!("# {word} 안내\n\n{word} 예약은 매월 1일에 받는다. 담당 010-1234-5678.\n"), Some(*word))
+            })
             .collect();
-        texts.push(("# 캠핑장 안내\n\n가람 캠핑장은 매월 1일 오전 9시에 예약을 받는다. 문의 hong@example.kr\n".to_owned(), None));
+        texts.push((
+            "# 캠핑장 안내\n\n가람 캠핑장은 매월 1일 오전 9시에 예약을 받는다. 문의 hong@example.kr\n".to_owned(),
+            None,
+        ));
         texts.push((format!("# 계획 안내\n\n{SECRET} 예약은 매월 1일에 받는다.\n"), None));
         texts.push(("# 점검 안내\n\n[대외비] 점검 예약은 매월 1일에 받는다.\n".to_owned(), None));
-        texts.push(("# 명단 안내\n\n대표 900101-1970000, 여권 M12345678. 명단 예약은 매월 1일에 받는다.\n".to_owned(), None));
+        texts.push((
+            "# 명단 안내\n\n대표 900101-1970000, 여권 M12345678. 명단 예약은 매월 1일에 받는다.\n".to_owned(),
+            None,
+        ));
         for (n, (text, word)) in texts.into_iter().enumerate() {
             let collection = self.city.collection(&format!("자료 {n}"), "O", true).await?;
             official.upload_ready(&collection, "안내.md", &text).await?;
