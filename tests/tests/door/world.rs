@@ -27,12 +27,9 @@ pub fn number(name: &str, usual: u64) -> u64 {
 
 /// A purpose, now and then with something in it that must not be kept or sent.
 pub fn purpose(chance: &mut Chance) -> &'static str {
-    chance.pick(&[
-        "쉬운 말로 고쳐 쓰기",
-        "번역을 위해 필요함",
-        "담당 010-2222-3333 에게 줄 요약",
-        "900101-1970000 확인",
-    ])
+    const PURPOSES: [&str; 4] =
+        ["쉬운 말로 고쳐 쓰기", "번역을 위해 필요함", "담당 010-2222-3333 에게 줄 요약", "900101-1970000 확인"];
+    chance.pick(&PURPOSES)
 }
 
 pub struct World {
@@ -107,7 +104,7 @@ impl World {
         ));
         for (n, (text, word)) in texts.into_iter().enumerate() {
             let collection = self.city.collection(&format!("자료 {n}"), "O", true).await?;
-            official.upload_ready(&collection, "안내.md", &text).await?;
+            official.upload_ready(&collection, "안내.md", text.as_str()).await?;
             let app = app_over(&official, &collection).await?;
             for question in [
                 "예약은 언제 받습니까?",
