@@ -371,38 +371,6 @@ async fn what_broke_off_goes_on_where_it_was() -> Test {
 }
 
 #[tokio::test]
-async fn the_emergency_stop_of_another_process_cuts_it_off() -> Test {
-    let (site, bytes) = (Site::new()?, gguf()?);
-    let (host, go) = faltering(&site, &bytes)?;
-    site.knows_exactly(&host, &bytes)?;
-    site.allow(&host.name())?;
-    let child = site.started()?;
-    half_has_come(&site, &bytes).await?;
-    // As a server beside it commits it.
-    let set = async |stopped: i64| -> Test {
-        let url = format!("sqlite://{}", site.home.path().join("madang.db").display());
-        let pool = sqlx::SqlitePool::connect(&url).await?;
-        sqlx::query("UPDATE outside_switch SET stopped = $1 WHERE id = 1").bind(stopped).execute(&pool).await?;
-        pool.close().await;
-        Ok(())
-    };
-    set(1).await?;
-    let told = child.wait_with_output()?;
-    ensure!(!told.status.success() && said(&told).contains("비상 정지"), "{}", said(&told));
-    drop(go);
-    host.wait_served()?;
-    let cut = &site.outcomes().await?[0];
-    ensure!(cut["outcome"] == "stopped" && cut.to_string().contains("비상 정지"), "{cut}");
-    let refused = site.pull()?;
-    ensure!(!refused.status.success() && said(&refused).contains("비상 정지"), "{}", said(&refused));
-    ensure!(host.connections() == 1 && site.outcomes().await?.len() == 1, "nothing was asked for");
-    set(0).await?;
-    let told = site.pull()?;
-    ensure!(told.status.success() && site.installed(), "{}", said(&told));
-    Ok(())
-}
-
-#[tokio::test]
 async fn a_file_that_changed_meanwhile_comes_from_the_start() -> Test {
     let (site, bytes) = (Site::new()?, gguf()?);
     let sent = Arc::clone(&bytes);
