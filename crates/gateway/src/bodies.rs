@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const BATCH: i64 = 50;
 /// Characters of a text around the first word found.
 const AROUND: usize = 60;
+/// Keys of outgoing JSON whose values nobody wrote.
+const FRAME: [&str; 2] = ["model", "role"];
 /// Longest search, characters.
 pub const MAX_WORDS: usize = 100;
 
@@ -156,7 +158,10 @@ fn spoken(body: &str) -> String {
         match value {
             Value::String(text) => out.push(text.clone()),
             Value::Array(items) => items.iter().for_each(|v| gather(v, out)),
-            Value::Object(map) => map.values().for_each(|v| gather(v, out)),
+            Value::Object(map) => {
+                let said = map.iter().filter(|(key, _)| !FRAME.contains(&key.as_str()));
+                said.for_each(|(_, v)| gather(v, out));
+            }
             _ => {}
         }
     }
@@ -202,7 +207,7 @@ mod tests {
         assert_eq!(found("캠핑장 없는말"), None);
         assert!(terms(" 가 ").is_err() && terms(&"가".repeat(101)).is_err());
         let json = r#"{"messages":[{"role":"user","content":"첫 줄\n둘째 \"줄\""}]}"#;
-        assert!(spoken(json).contains("둘째 \"줄\""));
+        assert!(spoken(json).contains("둘째 \"줄\"") && !spoken(json).contains("user"));
     }
 
     proptest! {
