@@ -437,7 +437,7 @@ async fn a_siem_that_nobody_vouches_for_gets_nothing() -> Test {
     let receiver = SyslogReceiver::start(&stranger)?;
     let server = start(&dir.path().join("home"), &ca, &receiver, "structured")?;
     let city = City::build(&server).await?;
-    let page = eventually("the fault is shown", async || {
+    let page = eventually("the fault is shown", || async {
         let (_, page) = city.security.client.page("/review/evidence").await?;
         Ok(page.contains("멈춰 있습니다").then_some(page))
     });

@@ -18,6 +18,8 @@ use std::time::{Duration, Instant};
 const BATCH: i64 = 50;
 /// Characters of a text around the first word found.
 const AROUND: usize = 60;
+/// Keys of outgoing JSON whose values nobody wrote.
+const FRAME: [&str; 2] = ["model", "role"];
 /// Longest search, characters.
 pub const MAX_WORDS: usize = 100;
 
@@ -156,7 +158,10 @@ fn spoken(body: &str) -> String {
         match value {
             Value::String(text) => out.push(text.clone()),
             Value::Array(items) => items.iter().for_each(|v| gather(v, out)),
-            Value::Object(map) => map.values().for_each(|v| gather(v, out)),
+            Value::Object(map) => {
+                let said = map.iter().filter(|(key, _)| !FRAME.contains(&key.as_str()));
+                said.for_each(|(_, v)| gather(v, out));
+            }
             _ => {}
         }
     }
@@ -202,15 +207,15 @@ mod tests {
         assert_eq!(found("캠핑장 없는말"), None);
         assert!(terms(" 가 ").is_err() && terms(&"가".repeat(101)).is_err());
         let json = r#"{"messages":[{"role":"user","content":"첫 줄\n둘째 \"줄\""}]}"#;
-        assert!(spoken(json).contains("둘째 \"줄\""));
+        assert!(spoken(json).contains("둘째 \"줄\"") && !spoken(json).contains("user"));
     }
 
     proptest! {
         #[test]
         fn no_text_is_too_odd(text: String, words in "[가-힣a-z]{2,10}") {
             let _ = snippet(&text, &[words.clone()]);
-            let whole = [text.as_str(), words.as_str()].join(" ");
-            prop_assert!(snippet(&whole, std::slice::from_ref(&words)).is_some());
+            let longer = format!("{text} {words}");
+            prop_assert!(snippet(&longer, std::slice::from_ref(&words)).is_some());
         }
     }
 }

@@ -7,6 +7,7 @@ use crate::people::NewPerson;
 use crate::providers::{MAX_OUTPUT_TOKENS, NewProvider, Patience, WireForm};
 use crate::retention::{DEFAULT_DAYS, HoldTarget, NewHold, erasure_digest};
 use crate::reviews::{NewSample, PickVerdict};
+use crate::row::RowExt;
 use crate::{Clock, Store, StoreError};
 use madang_domain::{
     AppId, AppVersionId, DepartmentId, DesignSheet, ExternalCallId, Grade, OutputForm, OutsideCalls, ProviderId, Role,
@@ -151,7 +152,6 @@ impl House {
             .fetch_one(&self.store.pool)
             .await
             .expect("row");
-        use crate::row::RowExt;
         let parts = [row.text("sealed_body"), row.text("sealed_tokens")];
         let reply = row.opt_text("sealed_reply").expect("reply").unwrap_or_default();
         parts.into_iter().map(|p| p.expect("text")).chain([reply]).collect()

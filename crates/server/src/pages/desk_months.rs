@@ -15,7 +15,7 @@ use axum::extract::{Path, State};
 use axum::http::Uri;
 use axum::routing::MethodRouter;
 use madang_domain::{Grade, Scope};
-use madang_policy::money::grouped;
+use madang_policy::money::{MICRO_PER_WON, MicroWon, grouped};
 use madang_policy::{Unit, Verdict};
 use madang_store::calls_review::ReviewFilter;
 use madang_store::reviews::{MonthlyReview, PickVerdict, ReviewPick};
@@ -155,7 +155,7 @@ async fn month_figures(
         left: grouped(f.left),
         denied: grouped(f.denied),
         reused: grouped(f.reused),
-        won: f.won.to_string(),
+        won: won(f.won),
         tokens: grouped(f.tokens),
         trigger: trigger(l, &f),
         departments: chart("departments", l.t("부서별 외부호출"), &f.departments),
@@ -166,6 +166,12 @@ async fn month_figures(
         provider_rows: rows(l, &f.providers),
         avoidable: f.avoidable.into_iter().map(avoid).collect(),
     })
+}
+
+/// Whole won, for a page: to the nearest.
+fn won(amount: MicroWon) -> String {
+    let whole = amount.0.saturating_add(MICRO_PER_WON / 2) / MICRO_PER_WON;
+    format!("{}원", grouped(u64::try_from(whole).unwrap_or(0)))
 }
 
 fn trigger(l: Lang, f: &Figures) -> BarChart {
@@ -191,13 +197,8 @@ fn rows(l: Lang, shares: &[Share]) -> Vec<ShareRow> {
         0 => String::new(),
         runs => l.f2("실행 {a}번 가운데 {b}건 나감", grouped(runs), grouped(s.left)),
     };
-    let row = |s: &Share| ShareRow {
-        name: s.name.clone(),
-        asked: s.asked,
-        left: s.left,
-        won: s.won.to_string(),
-        share: share(s),
-    };
+    let row =
+        |s: &Share| ShareRow { name: s.name.clone(), asked: s.asked, left: s.left, won: won(s.won), share: share(s) };
     shares.iter().map(row).collect()
 }
 
