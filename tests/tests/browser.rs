@@ -161,6 +161,15 @@ async fn an_outside_call_is_asked_for_read_approved_and_recorded() -> Test {
     browser.open("/review").await?;
     browser.click("a[href^='/review/outside/']").await?;
     browser.until_at("/review/outside/").await?;
+    browser.type_in("#phrases", "당직").await?;
+    browser.click("form[data-api$='/mask'] button").await?;
+    let masked = "document.querySelector('pre.outgoing')?.innerText.includes('[가림-1]')";
+    browser.until("more is masked", masked).await?;
+    browser.type_in("#reveal-reason", "가림이 맞는지 봄").await?;
+    browser.click("#reveal button").await?;
+    browser
+        .until("the words behind the mask", "document.querySelector('#revealed td + td')?.innerText === '당직'")
+        .await?;
     browser.click(".decide button.primary").await?;
     browser.until("back at the desk", "location.pathname === '/review'").await?;
     browser.sign_in(&city.ict_official.login, PASSWORD).await?;
@@ -180,7 +189,20 @@ async fn an_outside_call_is_asked_for_read_approved_and_recorded() -> Test {
     browser.open("/ledger").await?;
     browser.until("the record lists it", "document.querySelectorAll('table a[href^=\"/ledger/\"]').length > 5").await?;
     let sound = "[...document.querySelectorAll('.note')].some(n => n.classList.contains('info'))";
-    browser.until("the record is sound", sound).await
+    browser.until("the record is sound", sound).await?;
+    review(&browser, &call).await
+}
+
+/// The reviewer finds the call among all others, and draws up what was sent this month.
+async fn review(browser: &Browser, call: &str) -> Test {
+    browser.open("/review/calls").await?;
+    browser.until("the call is listed", &format!("document.querySelector('a[href=\"{call}\"]')")).await?;
+    for path in ["/review/anomalies", "/review/monthly", "/review/policy", "/review/evidence"] {
+        browser.click(&format!("nav.tabs a[href='{path}']")).await?;
+        browser.until_at(path).await?;
+        browser.until("the page stands", "document.querySelector('h1')").await?;
+    }
+    Ok(())
 }
 
 /// An app over open data whose runs may ask for an outside call.
@@ -340,6 +362,8 @@ async fn visitable(city: &City) -> anyhow::Result<Vec<String>> {
         ("/documents/", text(&documents["documents"][0]["id"])),
         ("/submissions/", text(&submission["id"])),
         ("/ledger/", "1".into()),
+        ("/month/", "2026-11".into()),
+        ("/monthly/", "2026-11".into()),
         ("/moves/", city.civil_official.id.clone()),
         ("/people/", city.civil_official.id.clone()),
     ];

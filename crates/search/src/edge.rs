@@ -48,7 +48,7 @@ const MERGED: usize = 8;
 const MOST_DELETED: [f64; 2] = [0.8, 0.2];
 /// Largest segment that merging makes, KiB.
 const MOST_SEGMENT_KIB: usize = 512_000;
-/// Candidates that a search by meaning keeps: at 100, the engine's own, a tenth more of the nearest were missed (docs/search.md).
+/// Candidates that a search by meaning keeps: at 100, the engine's own, a tenth more of the nearest were missed (docs/scale.md).
 const CANDIDATES: usize = 256;
 /// Write-ahead segments that may gather before [`Home::optimise`] removes them.
 const MOST_WRITE_AHEAD_SEGMENTS: usize = 4;

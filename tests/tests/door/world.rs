@@ -29,7 +29,7 @@ pub fn number(name: &str, usual: u64) -> u64 {
 pub fn purpose(chance: &mut Chance) -> &'static str {
     const PURPOSES: [&str; 4] =
         ["쉬운 말로 고쳐 쓰기", "번역을 위해 필요함", "담당 010-2222-3333 에게 줄 요약", "900101-1970000 확인"];
-    chance.pick(&PURPOSES)
+    PURPOSES.get(chance.below(PURPOSES.len())).copied().unwrap_or_default()
 }
 
 pub struct World {
