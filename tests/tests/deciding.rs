@@ -2,6 +2,7 @@
 //! alone, a policy that changes, budgets, replies to the same bytes, masks that an officer adds.
 
 use anyhow::Context;
+use jiff::ToSpan;
 use madang_policy::Policy;
 use madang_tests::outside::{Manner, PHONE, PURPOSE, Stage, approved, run, stage};
 use madang_tests::{Client, Member};
@@ -81,7 +82,9 @@ async fn two_officers_and_those_who_stand_in() -> Test {
     // One of two officers is away: no turn yet. Both are: the manager of the asker's department may.
     let call = ask(&stage, "캠핑장 예약 접수일은?").await?;
     let path = format!("/api/v1/outside/{call}");
-    let (from, until) = ("2026-01-01T00:00", "2099-12-31T00:00");
+    let now = jiff::Zoned::now().with_time_zone(jiff::tz::TimeZone::fixed(jiff::tz::offset(9)));
+    let at = |days: i64| now.saturating_add(days.days()).strftime("%Y-%m-%dT%H:%M").to_string();
+    let (from, until) = (at(-1), at(30));
     for (n, officer) in [&first, &second.client].into_iter().enumerate() {
         officer.ok(Method::POST, "/api/v1/absences", json!({ "from": from, "until": until })).await?;
         let expected = if n == 0 { StatusCode::NOT_FOUND } else { StatusCode::OK };
@@ -101,8 +104,7 @@ async fn what_the_policy_lets_pass_and_what_it_stops() -> Test {
     let second = stage.city.officer(&stage.server.base, "minji").await?;
     // Approved under one policy, refused by the next one.
     let call = approved(&stage, QUESTION).await?;
-    let closed =
-        "[[rule]]\nid = \"closed\"\neffect = \"deny\"\nreason = \"점검 기간입니다. 다음 주에 신청해 주세요.\"\n";
+    let closed = "[[rule]]\nid = \"closed\"\neffect = \"deny\"\nreason = \"점검 기간입니다. 다음 주에 신청해 주세요.\"\n[rule.when]\n";
     policy(&stage, &second, closed).await?;
     let refused = send(&stage, &call).await?;
     assert_eq!(refused.status(), StatusCode::FORBIDDEN);
@@ -152,7 +154,7 @@ async fn the_same_bytes_are_not_sent_twice_and_masks_can_be_added() -> Test {
     // An officer masks more; what was approved before counts for nothing, and the asker reads their own words again.
     let second = stage.city.officer(&stage.server.base, "minji").await?;
     policy(&stage, &second, &needs(2, "")).await?;
-    let call = ask(&stage, "캠핑장 담당자에게 물을 것은?").await?;
+    let call = ask(&stage, QUESTION).await?;
     let path = format!("/api/v1/outside/{call}");
     approve(&officer, &call).await?;
     let missing = second.client.post(&format!("{path}/mask"), json!({ "phrases": ["여기 없는 말"] })).await?;

@@ -33,7 +33,8 @@ async fn nothing_closed_leaves_and_every_send_is_on_record() -> Test {
     }
     world.restart().await?;
     let audit = audit::audit(&world).await?;
-    eprintln!("seed {seed}, {requests} requests: {tally:?}; {audit:?}");
+    let (records, bytes) = (audit.records, audit.bytes);
+    eprintln!("seed {seed}, {requests} requests: {tally:?}; {audit:?}; {records} records, {bytes} bytes arrived");
     anyhow::ensure!(tally.sent > 0 && tally.refused > 0 && tally.killed > 0, "too little happened: {tally:?}");
     Ok(())
 }
@@ -75,7 +76,7 @@ async fn one_request(world: &mut World, chance: &mut Chance, tally: &mut Tally) 
     decide(world, chance, &call, tally).await?;
     send(world, chance, &call, tally).await?;
     // Live calls would stand in the way of the run's next one; one that is being sent waits for the next restart.
-    official.post(&format!("/api/v1/outside/{call}/cancel"), json!({})).await?;
+    world.city.ict_official.client.post(&format!("/api/v1/outside/{call}/cancel"), json!({})).await?;
     Ok(())
 }
 

@@ -167,7 +167,7 @@ impl World {
             3 => passes.to_owned(),
             4 => format!("{passes}{regraded}"),
             // A policy cannot open the floor, whatever it says.
-            _ => "[[rule]]\nid = \"all\"\neffect = \"allow_with_masking\"\n".to_owned(),
+            _ => "[[rule]]\nid = \"all\"\neffect = \"allow_with_masking\"\n[rule.when]\n".to_owned(),
         };
         let officer = &self.city.security.client;
         let revision = officer.json("/api/v1/policy").await?["revision"].as_u64().context("revision")?;
