@@ -58,7 +58,7 @@ struct Tally {
 }
 
 async fn one_request(world: &mut World, chance: &mut Chance, tally: &mut Tally) -> Test {
-    let run = chance.pick(&world.runs).clone();
+    let run = world.some_run(chance).await?;
     let provider = chance.pick(&world.providers).clone();
     let official = world.city.ict_official.client.clone();
     let ask = json!({ "provider": provider, "purpose": world::purpose(chance), "legal_basis": "업무 지침 제3조" });

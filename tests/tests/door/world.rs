@@ -17,6 +17,15 @@ pub const STEPS: [&str; 3] = ["outside_call_intent", "outside_call_outcome", "ou
 
 /// Names of documents whose collections open and close; each stands in its own text alone.
 const DOORS: [&str; 3] = ["은하누리", "달빛나루", "솔향기길"];
+/// What stands before a question.
+const BEFORE: [&str; 6] = [
+    "",
+    "010-9876-5432 로 문의한 ",
+    "9 0 0 1 0 1 1 9 7 0 0 0 0 의 ",
+    "한-울 신도시 ",
+    "비밀번호: hunter2-Sw0rd! ",
+    "신청인: 남궁민수, ",
+];
 /// Never leaves: the dictionary's word.
 pub const SECRET: &str = "한울 신도시";
 
@@ -39,6 +48,7 @@ pub struct World {
     pub recorder: Recorder,
     pub providers: Vec<String>,
     pub runs: Vec<String>,
+    apps: Vec<(String, String)>,
     home: PathBuf,
     /// Collections that open and close, with the word of their document and whether they are closed.
     doors: Vec<(String, &'static str, bool)>,
@@ -53,6 +63,7 @@ impl World {
         let mut world = Self {
             providers: Vec::new(),
             runs: Vec::new(),
+            apps: Vec::new(),
             doors: Vec::new(),
             home: home.to_owned(),
             city,
@@ -106,19 +117,26 @@ impl World {
             let collection = self.city.collection(&format!("자료 {n}"), "O", true).await?;
             official.upload_ready(&collection, "안내.md", text.as_str()).await?;
             let app = app_over(&official, &collection).await?;
-            for question in [
-                "예약은 언제 받습니까?",
-                "010-9876-5432 로 문의한 예약은 언제 받습니까?",
-                "9 0 0 1 0 1 1 9 7 0 0 0 0 의 예약은 언제 받습니까?",
-                "한-울 신도시 예약은 언제 받습니까?",
-                "비밀번호: hunter2-Sw0rd! 예약은 언제 받습니까?",
-                "신청인: 남궁민수, 예약은 언제 받습니까?",
-            ] {
-                self.runs.push(run(&official, &app, question).await?);
+            for before in BEFORE {
+                self.runs.push(run(&official, &app, &format!("{before}예약은 언제 받습니까?")).await?);
             }
+            self.apps.push(app);
             self.doors.extend(word.map(|word| (collection, word, false)));
         }
         Ok(())
+    }
+
+    /// A run that was not there before, or one that was: the same bytes again.
+    pub async fn some_run(&mut self, chance: &mut Chance) -> anyhow::Result<String> {
+        if chance.once_in(3) {
+            return Ok(chance.pick(&self.runs).clone());
+        }
+        let after: String =
+            (0..6).filter_map(|_| "가나다라마바사아자차카타파하".chars().nth(chance.below(14))).collect();
+        // More often clean than not, so that much leaves.
+        let before = BEFORE.get(chance.below(12)).copied().unwrap_or_default();
+        let app = chance.pick(&self.apps).clone();
+        run(&self.city.ict_official.client, &app, &format!("{before}예약은 언제 받습니까? {after}")).await
     }
 
     /// Now and then a policy, a grade or the dictionary's revision changes between two requests.
