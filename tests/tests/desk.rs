@@ -307,7 +307,8 @@ async fn texts_past_their_time_are_gone_and_the_proof_verifies() -> Test {
         assert_eq!(status, StatusCode::OK);
         assert!(page.contains("원문 삭제됨(보존기간 만료)") && !page.contains("캠핑장은"), "{page}");
         let read = client.json(&format!("/api/v1/outside/{call}")).await?;
-        assert_eq!((&read["reply"], &read["body"]), (&Value::Null, &json!("원문 삭제됨(보존기간 만료)")));
+        assert_eq!((&read["reply"], &read["body"]), (&Value::Null, &json!("")));
+        assert!(read["erased_at"].is_i64(), "{read}");
     }
     let search = json!({ "words": "캠핑장은", "reason": "확인" });
     let found = officer.ok(Method::POST, "/api/v1/outside/bodies/search", search).await?;

@@ -224,8 +224,8 @@ const DOORS: [(&str, &[&str]); 12] = [
     ("kernels", &[]),
     ("inference", &["domain", "kernels", "korean"]),
     ("search", &["domain", "korean"]),
-    ("store", &["domain", "korean", "ledger"]),
-    ("gateway", &["domain", "ledger", "pii", "store"]),
+    ("store", &["domain", "korean", "ledger", "policy"]),
+    ("gateway", &["domain", "ledger", "pii", "policy", "store"]),
     ("registry", &["domain", "inference", "korean", "pii", "search", "store"]),
 ];
 

@@ -322,8 +322,8 @@ async fn texts_go_after_their_time_and_the_proof_stays() {
         assert_eq!(house.sealed_body(old).await, "");
         assert_eq!(house.sealed_body(young).await, "youngsealedreply");
         assert_eq!(house.sealed_body(waiting).await, "waitingsealed", "a call under way keeps its texts");
-        assert!(house.store.call_erased_at(&house.asker, old).await.unwrap().is_some());
-        assert_eq!(house.store.call_erased_at(&house.officer, young).await.unwrap(), None);
+        assert!(house.store.call(&house.asker, old).await.unwrap().erased_at.is_some());
+        assert_eq!(house.store.call(&house.officer, young).await.unwrap().erased_at, None);
         assert_eq!(house.store.reviewed_calls_count(&house.officer, &ReviewFilter::default()).await.unwrap(), 3);
         let (seq, record) = house.last_record().await;
         let expected = erasure_digest(&[(old.to_string(), "hmac-old".to_owned())]);

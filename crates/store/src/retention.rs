@@ -394,20 +394,6 @@ impl Store {
         .await?;
         rows.iter().map(|r| Ok((r.text("id")?, r.text("body_hmac")?))).collect()
     }
-
-    /// When the texts of a call that the reader may see were deleted; `None` while they are kept.
-    pub async fn call_erased_at(&self, scope: &Scope, id: madang_domain::ExternalCallId) -> Result<Option<i64>> {
-        let officer = scope.has_role(Role::Security) && scope.token().is_none();
-        let row = sqlx::query(
-            "SELECT erased_at FROM external_calls WHERE id = $1 AND (person_id = $2 OR CAST($3 AS BIGINT) = 1)",
-        )
-        .bind(id.to_string())
-        .bind(scope.person().to_string())
-        .bind(i64::from(officer))
-        .fetch_one(&self.pool)
-        .await?;
-        row.opt_int("erased_at")
-    }
 }
 
 fn hold(r: &AnyRow) -> Result<Hold> {
