@@ -1,8 +1,7 @@
 //! Who may do what: every route, asked by every kind of actor, against a golden table.
 //!
-//! All resources in the paths belong to one department and are closed to others: a collection of grade S, its document
-//! and passage, an app that is not shared, its draft, a run, a submission, an outside call. Requests carry a body that
-//! would be accepted: what is judged is the right. A request that succeeded makes the next cell start from fresh ones.
+//! All resources in the paths belong to one department and are closed to others. Requests carry a body that would be
+//! accepted: what is judged is the right. A request that succeeded makes the next cell start from fresh resources.
 //! `MADANG_BLESS=1` rewrites the table, which is then to be read as an attacker would.
 
 use anyhow::{Context, bail, ensure};
@@ -472,8 +471,8 @@ impl World {
             }
             "POST /api/v1/policy/proposals/{id}/decline" => json!({ "reason": "다시" }),
             name if name.ends_with("/return") || name.ends_with("/reveal") => json!({ "reason": "다시" }),
+            "POST /api/v1/outside/switch/stop" | "POST /api/v1/outside/switch/resume" => json!({ "reason": "점검" }),
             "POST /api/v1/outside/{id}/mask" => json!({ "phrases": ["없는 말"] }),
-            name if name.contains("/outside/switch/") => json!({ "reason": "점검" }),
             "POST /api/v1/runs/{id}/outside" => json!({ "purpose": "글을 다듬기 위함", "legal_basis": "업무 지침" }),
             "POST /api/v1/session" => json!({ "login": "nobody", "password": PASSWORD }),
             "POST /api/v1/setup" => {
