@@ -1,4 +1,4 @@
-//! How long an envelope takes: `cargo run --release --workspace --example envelope [-- FILE]`. Builds one of 8,000
+//! How long an envelope takes: `cargo run --release -p madang-gateway --example envelope [-- FILE]`. Builds one of 8,000
 //! characters of the file (or of made-up official prose) two hundred times and prints the middle and the slowest.
 
 use madang_domain::Grade;
