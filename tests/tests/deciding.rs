@@ -94,6 +94,12 @@ async fn two_officers_and_those_who_stand_in() -> Test {
     assert_eq!(listed[0]["id"], json!(call), "it waits for the manager");
     assert_eq!(approve(&manager, &call).await?, json!({ "given": 1, "asked": 2, "complete": false }));
     assert_eq!(stage.city.civil_manager.client.get(&path).await?.status(), StatusCode::NOT_FOUND, "another department");
+    // Who has moved on reads it no more, though they approved it once.
+    assert_eq!(manager.get(&path).await?.status(), StatusCode::OK);
+    let post = format!("/api/v1/posts/{}", stage.city.ict_manager.post);
+    let changed = json!({ "title": "주무관", "roles": ["official"] });
+    stage.city.admin.client.ok(Method::PATCH, &post, changed).await?;
+    assert_eq!(manager.get(&path).await?.status(), StatusCode::NOT_FOUND, "the right ended with the post");
     Ok(())
 }
 

@@ -3,6 +3,7 @@
 
 use anyhow::{Context, ensure};
 use madang_server::desk::month::Month;
+use madang_tests::outside::app_over;
 use madang_tests::{Authority, City, Client, Madang, PASSWORD, SyslogReceiver, eventually};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -78,7 +79,7 @@ impl Desk {
         let made = city.admin.client.ok(Method::POST, "/api/v1/providers", body).await?;
         let enable = format!("/api/v1/providers/{}/enable", made["id"].as_str().context("provider")?);
         city.admin.client.ok(Method::POST, &enable, json!({})).await?;
-        let second = another_officer(&city, &server.base).await?;
+        let second = city.officer(&server.base, "minho").await?.client;
         Ok(Self { city, second, app, server, _home: home })
     }
 
@@ -120,31 +121,6 @@ impl Desk {
         let found = self.officer().json(&format!("/api/v1/ledger?kind={kind}")).await?;
         Ok(found["records"].as_array().context("records")?.clone())
     }
-}
-
-async fn another_officer(city: &City, base: &str) -> anyhow::Result<Client> {
-    let admin = &city.admin.client;
-    let post = json!({ "department": city.civil, "title": "보안담당 2", "roles": ["security"] });
-    let post = admin.ok(Method::POST, "/api/v1/posts", post).await?["id"].clone();
-    let person = json!({ "login": "minho", "name": "minho", "password": PASSWORD, "posts": [post] });
-    admin.ok(Method::POST, "/api/v1/people", person).await?;
-    let mut client = Client::new(base)?;
-    client.sign_in("minho", PASSWORD).await?;
-    Ok(client)
-}
-
-async fn app_over(client: &Client, collection: &str) -> anyhow::Result<(String, String)> {
-    let prompt = json!({ "prompt": "캠핑장 안내에 대한 질문에 근거를 붙여 답해줘" });
-    let draft = client.ok(Method::POST, "/api/v1/drafts", prompt).await?["id"].as_str().context("draft")?.to_owned();
-    let path = format!("/api/v1/drafts/{draft}");
-    let read = client.json(&path).await?;
-    let mut sheet = read["sheet"].clone();
-    sheet["outside"] = json!("ask");
-    sheet["sources"] = json!([{ "type": "collection", "id": collection, "name": "자료" }]);
-    let put = client.ok(Method::PUT, &path, json!({ "revision": read["revision"], "sheet": sheet })).await?;
-    let saved = client.ok(Method::POST, &format!("{path}/versions"), json!({ "revision": put["revision"] })).await?;
-    let key = sheet["inputs"][0]["key"].as_str().context("field")?.to_owned();
-    Ok((saved["app"].as_str().context("app")?.to_owned(), key))
 }
 
 #[tokio::test]

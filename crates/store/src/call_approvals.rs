@@ -68,6 +68,37 @@ impl Pending {
     }
 }
 
+/// The reader's posts, and who is away: what rights to decide rest on, read once for all calls of a page.
+struct Desk {
+    reader: Approver,
+    away: HashSet<PersonId>,
+    /// Everybody, while somebody is away.
+    officers: Vec<Approver>,
+}
+
+impl Desk {
+    /// The best that any need of a call says to the reader.
+    fn eligibility(&self, call: &Pending, now: i64) -> Eligibility {
+        if call.asker == self.reader.person {
+            return Eligibility::Asker;
+        }
+        let said = call
+            .needs
+            .iter()
+            .map(|need| need.eligibility(&self.reader, &call.waiting(self.all_away(need, call, now)), now));
+        said.min_by_key(|found| rank(*found)).unwrap_or(Eligibility::Stranger)
+    }
+
+    /// Are all who regularly meet a need away?
+    fn all_away(&self, need: &Need, call: &Pending, now: i64) -> bool {
+        let waiting = call.waiting(false);
+        let regular = |officer: &&Approver| need.eligibility(officer, &waiting, now) == Eligibility::Regular;
+        !self.away.is_empty()
+            && !need.substitutes.is_empty()
+            && self.officers.iter().filter(regular).all(|officer| self.away.contains(&officer.person))
+    }
+}
+
 impl Call {
     /// Approvals that are still asked for; none where it was allowed, or is older than policies.
     pub fn needs(&self) -> &[Need] {
@@ -114,31 +145,45 @@ impl Store {
     }
 
     async fn eligible(&self, scope: &Scope, call: &Pending) -> Result<Eligibility> {
-        if scope.token().is_some() {
-            return Ok(Eligibility::Stranger);
-        }
-        if call.asker == scope.person() {
-            return Ok(Eligibility::Asker);
-        }
-        let approver = approver(scope.person(), self.held_posts(scope.person()).await?);
-        let mut best = Eligibility::Stranger;
-        for need in &call.needs {
-            let away = self.all_away(need, call).await?;
-            let found = need.eligibility(&approver, &call.waiting(away), self.now());
-            if rank(found) < rank(best) {
-                best = found;
-            }
-        }
-        Ok(best)
+        let Some(desk) = self.desk(scope).await? else { return Ok(Eligibility::Stranger) };
+        Ok(desk.eligibility(call, self.now()))
     }
 
-    /// Does the reader decide on this call, or did they?
-    pub(crate) async fn decides(&self, scope: &Scope, call: &Call) -> Result<bool> {
+    /// What the reader's rights to decide rest on; `None` for a token, which never decides.
+    async fn desk(&self, scope: &Scope) -> Result<Option<Desk>> {
         if scope.token().is_some() {
-            return Ok(false);
+            return Ok(None);
         }
-        if self.eligibility(scope, call).await?.may() {
+        let rows = sqlx::query("SELECT person_id FROM officer_absences WHERE from_at <= $1 AND until_at > $1")
+            .bind(self.now())
+            .fetch_all(&self.pool)
+            .await?;
+        let away = rows.iter().map(|r| r.parsed("person_id")).collect::<Result<HashSet<PersonId>>>()?;
+        // Who else could decide matters only while somebody is away.
+        let officers = if away.is_empty() { Vec::new() } else { self.active_approvers().await? };
+        let reader = approver(scope.person(), self.held_posts(scope.person()).await?);
+        Ok(Some(Desk { reader, away, officers }))
+    }
+
+    /// Everybody who is active, with their posts.
+    async fn active_approvers(&self) -> Result<Vec<Approver>> {
+        let rows = sqlx::query("SELECT id FROM people WHERE active = 1").fetch_all(&self.pool).await?;
+        let active = rows.iter().map(|r| r.parsed("id")).collect::<Result<HashSet<PersonId>>>()?;
+        let posts = self.posts_by_person().await?.into_iter();
+        Ok(posts.filter(|(person, _)| active.contains(person)).map(|(person, posts)| approver(person, posts)).collect())
+    }
+
+    /// Does the reader decide on this call, or did they, holding a post still that may?
+    pub(crate) async fn decides(&self, scope: &Scope, call: &Call) -> Result<bool> {
+        let Some(desk) = self.desk(scope).await? else { return Ok(false) };
+        let pending = call.pending();
+        if call.state == CallState::Waiting && desk.eligibility(&pending, self.now()).may() {
             return Ok(true);
+        }
+        // Asked as of when it was asked for, and as whoever stands in: what was seen once ends with the post.
+        let waiting = pending.waiting(true);
+        if !pending.needs.iter().any(|need| need.eligibility(&desk.reader, &waiting, pending.since).may()) {
+            return Ok(false);
         }
         let row = sqlx::query("SELECT person_id FROM call_approvals WHERE call_id = $1 AND person_id = $2")
             .bind(call.id.to_string())
@@ -158,9 +203,6 @@ impl Store {
     }
 
     pub(crate) async fn decidable(&self, scope: &Scope) -> Result<Vec<ExternalCallId>> {
-        if scope.token().is_some() {
-            return Ok(Vec::new());
-        }
         let rows = sqlx::query(
             "SELECT c.id, c.person_id, c.department_id, d.name AS department_name, c.created_at, c.needs \
              FROM external_calls c LEFT JOIN departments d ON d.id = c.department_id WHERE c.state = 'waiting' AND c.person_id <> $1 \
@@ -170,14 +212,11 @@ impl Store {
         .bind(scope.person().to_string())
         .fetch_all(&self.pool)
         .await?;
-        let mut out = Vec::new();
-        for row in &rows {
-            let pending = Pending::from_row(row)?;
-            if self.eligible(scope, &pending).await?.may() {
-                out.push(pending.id);
-            }
-        }
-        Ok(out)
+        // On most pages nothing waits.
+        let Some(desk) = (if rows.is_empty() { None } else { self.desk(scope).await? }) else { return Ok(Vec::new()) };
+        let pending = rows.iter().map(Pending::from_row).collect::<Result<Vec<_>>>()?;
+        let now = self.now();
+        Ok(pending.iter().filter(|call| desk.eligibility(call, now).may()).map(|call| call.id).collect())
     }
 
     /// Who opened and decided on a call that the reader may see, in the order of time.
@@ -189,32 +228,6 @@ impl Store {
     async fn given(&self, id: ExternalCallId) -> Result<Vec<Given>> {
         let rows = sqlx::query(GIVEN).bind(id.to_string()).fetch_all(&self.pool).await?;
         rows.iter().map(given).collect()
-    }
-
-    /// Are all who regularly meet a need away? Asked only where somebody could stand in for them.
-    async fn all_away(&self, need: &Need, call: &Pending) -> Result<bool> {
-        if need.substitutes.is_empty() {
-            return Ok(false);
-        }
-        let now = self.now();
-        let rows = sqlx::query("SELECT person_id FROM officer_absences WHERE from_at <= $1 AND until_at > $1")
-            .bind(now)
-            .fetch_all(&self.pool)
-            .await?;
-        let away = rows.iter().map(|r| r.parsed("person_id")).collect::<Result<HashSet<PersonId>>>()?;
-        if away.is_empty() {
-            return Ok(false);
-        }
-        let active = sqlx::query("SELECT id FROM people WHERE active = 1").fetch_all(&self.pool).await?;
-        let active = active.iter().map(|r| r.parsed("id")).collect::<Result<HashSet<PersonId>>>()?;
-        let waiting = call.waiting(false);
-        let mut regular =
-            self.posts_by_person().await?.into_iter().filter(|(person, _)| active.contains(person)).filter(
-                |(person, posts)| {
-                    need.eligibility(&approver(*person, posts.clone()), &waiting, now) == Eligibility::Regular
-                },
-            );
-        Ok(regular.all(|(person, _)| away.contains(&person)))
     }
 
     /// Notes, once for these bytes, that somebody who may decide has opened the envelope.

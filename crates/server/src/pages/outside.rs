@@ -124,8 +124,8 @@ async fn envelope(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Pa
     let officer = scope.has_role(Role::Security) && reader.session().is_some();
     let records = if officer { app.store.call_records(scope, id).await? } else { Vec::new() };
     let approved = call.state == CallState::Approved && call.expires_at.is_some_and(|at| at > app.store.now());
-    let can_decide = app.store.eligibility(scope, &call).await?.may() && !reader_decided(&app, scope, &call).await?;
     let decisions = app.store.decisions_on(scope, id).await?;
+    let can_decide = app.store.eligibility(scope, &call).await?.may() && !decided(&decisions, scope, &call);
     let progress = call.progress(&decisions);
     render(EnvelopePage {
         frame: frame(&app, &reader, &uri).await?,
@@ -187,9 +187,8 @@ fn may_ask_again(state: CallState) -> bool {
 }
 
 /// The reader decided on these bytes already, and another approval is still owed.
-async fn reader_decided(app: &App, scope: &Scope, call: &Call) -> Handled<bool> {
-    let decisions = app.store.decisions_on(scope, call.id).await?;
-    Ok(decisions.iter().any(|d| d.person == scope.person() && d.approved.is_some() && d.body_hmac == call.body_hmac))
+fn decided(decisions: &[Given], scope: &Scope, call: &Call) -> bool {
+    decisions.iter().any(|d| d.person == scope.person() && d.approved.is_some() && d.body_hmac == call.body_hmac)
 }
 
 fn decision_row(given: &Given, call: &Call) -> DecisionRow {
