@@ -96,7 +96,7 @@ impl Signer {
     /// # Errors
     /// [`SignError::Refused`] where the record contradicts what was signed: said aloud and kept for the screens.
     pub async fn sign(&self) -> Result<Option<StoredCheckpoint>, SignError> {
-        let mut tx = self.store.write().await?;
+        let mut tx = self.store.write_alone().await?;
         let key = self.key(&mut tx).await?;
         match tx.due_checkpoint(key.verifier()).await? {
             Due::Nothing => drop(tx),
@@ -141,7 +141,7 @@ impl Signer {
     /// # Errors
     /// As [`Signer::sign`]; nothing changed then.
     pub async fn rotate(&self, who: impl FnOnce(Value) -> Value) -> Result<VerifierKey, SignError> {
-        let mut tx = self.store.write().await?;
+        let mut tx = self.store.write_alone().await?;
         let old = self.key(&mut tx).await?;
         let new = SigningKey::generate(old.verifier().name(), Purpose::Log)?;
         let detail = json!({ "old_key": old.verifier().to_string(), "key": new.verifier().to_string() });

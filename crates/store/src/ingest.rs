@@ -121,7 +121,7 @@ impl Store {
     /// Stores text and passages of a claimed document, all or nothing; nobody sees them before [`Store::make_ready`].
     /// Returns the passages' ids in order; `None` if the document was cancelled or deleted meanwhile.
     pub async fn store_read_document(&self, id: DocumentId, read: &ReadDocument) -> Result<Option<Vec<PassageId>>> {
-        let mut tx = self.write().await?;
+        let mut tx = self.write_alone().await?;
         let characters = i64::try_from(read.text.chars().count()).map_err(|_| StoreError::Corrupt("characters"))?;
         let done = sqlx::query(
             "UPDATE documents SET stage = 'indexing', format = $2, warnings = $3, pages = $4, pages_estimated = $5, \

@@ -10,15 +10,15 @@ use madang_ledger::tree::{MemoryTiles, verify_consistency, verify_inclusion};
 use serde_json::json;
 use sqlx::AssertSqlSafe;
 
-struct House {
-    store: Store,
-    url: String,
+pub(crate) struct House {
+    pub store: Store,
+    pub url: String,
     key: SigningKey,
     _home: tempfile::TempDir,
 }
 
 /// Databases to run on.
-async fn houses() -> Vec<House> {
+pub(crate) async fn houses() -> Vec<House> {
     let home = tempfile::tempdir().expect("temporary folder");
     let url = format!("sqlite://{}?mode=rwc", home.path().join("house.db").display());
     let mut out = vec![House::open(url, home).await];

@@ -145,7 +145,7 @@ impl Store {
             if records <= size {
                 break;
             }
-            let mut tx = self.write().await?;
+            let mut tx = self.write_alone().await?;
             let more = tx.catch_up().await?;
             tx.commit().await?;
             if more == 0 {

@@ -11,6 +11,7 @@ mod ledger_tree;
 mod originals;
 mod rights;
 mod row;
+mod write;
 
 pub mod absences;
 pub mod apps;
@@ -57,18 +58,19 @@ mod ledger_tests;
 mod policy_tests;
 #[cfg(test)]
 mod sharing_tests;
+#[cfg(test)]
+mod write_tests;
 
 pub use clock::Clock;
 pub use error::StoreError;
 pub use originals::{Incoming, Originals};
+pub use write::WriteTx;
 
 use row::RowExt;
 use sqlx::any::{AnyPoolOptions, AnyRow};
 use sqlx::migrate::Migrator;
-use sqlx::{Any, AnyPool, Executor};
+use sqlx::{AnyPool, Executor};
 use std::path::Path;
-use std::sync::Arc;
-use tokio::sync::{Mutex, OwnedMutexGuard};
 
 /// Result of a store call.
 pub type Result<T, E = StoreError> = std::result::Result<T, E>;
@@ -88,31 +90,7 @@ pub struct Store {
     pool: AnyPool,
     dialect: Dialect,
     clock: Clock,
-    /// SQLite has one writer: queue for it here rather than fail with "database is locked".
-    writer: Arc<Mutex<()>>,
-}
-
-/// A write transaction. Dropped without [`WriteTx::commit`], nothing of it remains.
-pub struct WriteTx {
-    tx: sqlx::Transaction<'static, Any>,
-    dialect: Dialect,
-    now: i64,
-    _turn: Option<OwnedMutexGuard<()>>,
-}
-
-impl WriteTx {
-    /// Makes everything written durable: SQLite commits with `synchronous=FULL`.
-    ///
-    /// # Errors
-    /// [`StoreError::Full`] on a full disk; the transaction is then gone.
-    pub async fn commit(self) -> Result<()> {
-        Ok(self.tx.commit().await?)
-    }
-
-    /// Time of the transaction, Unix milliseconds.
-    pub fn now(&self) -> i64 {
-        self.now
-    }
+    writer: write::Writer,
 }
 
 impl Store {
@@ -148,7 +126,7 @@ impl Store {
             })
             .connect(url)
             .await?;
-        let store = Self { pool, dialect, clock, writer: Arc::default() };
+        let store = Self { pool, dialect, clock, writer: write::Writer::default() };
         match dialect {
             Dialect::Sqlite => SQLITE.run(&store.pool).await?,
             Dialect::Postgres => POSTGRES.run(&store.pool).await?,
@@ -172,19 +150,6 @@ impl Store {
             Dialect::Sqlite => "SQLite",
             Dialect::Postgres => "PostgreSQL",
         }
-    }
-
-    /// Begins a write transaction.
-    pub async fn write(&self) -> Result<WriteTx> {
-        let (tx, turn) = match self.dialect {
-            // IMMEDIATE: a transaction that read first would fail when it comes to write.
-            Dialect::Sqlite => {
-                let turn = self.writer.clone().lock_owned().await;
-                (self.pool.begin_with("BEGIN IMMEDIATE").await?, Some(turn))
-            }
-            Dialect::Postgres => (self.pool.begin().await?, None),
-        };
-        Ok(WriteTx { tx, dialect: self.dialect, now: self.now(), _turn: turn })
     }
 
     /// Answers when the database does.

@@ -300,7 +300,7 @@ impl Store {
     /// Deletes the sealed texts of calls past their time, [`BATCH`] at most, with the record that proves it; how many.
     pub async fn erase_due_texts(&self) -> Result<usize> {
         let days = self.retention_days().await?;
-        let mut tx = self.write().await?;
+        let mut tx = self.write_alone().await?;
         let cutoff = tx.now.saturating_sub(days.saturating_mul(DAY_MS));
         let rows = sqlx::query(concat!(
             "SELECT c.id, c.body_hmac, c.created_at FROM external_calls c WHERE ",
