@@ -20,17 +20,17 @@ use std::sync::atomic::{AtomicI64, Ordering};
 const DAY: i64 = 86_400_000;
 const BEGIN: i64 = 1_795_328_400_000;
 
-struct House {
-    store: Store,
-    now: Arc<AtomicI64>,
-    here: DepartmentId,
-    asker: Scope,
-    officer: Scope,
-    second: Scope,
-    admin: Scope,
-    app: AppId,
-    version: AppVersionId,
-    provider: ProviderId,
+pub(crate) struct House {
+    pub store: Store,
+    pub now: Arc<AtomicI64>,
+    pub here: DepartmentId,
+    pub asker: Scope,
+    pub officer: Scope,
+    pub second: Scope,
+    pub admin: Scope,
+    pub app: AppId,
+    pub version: AppVersionId,
+    pub provider: ProviderId,
     _home: tempfile::TempDir,
 }
 
@@ -79,12 +79,12 @@ impl House {
         Self { store, now, here, asker, officer, second, admin, app, version, provider, _home: home }
     }
 
-    fn later(&self, ms: i64) {
+    pub fn later(&self, ms: i64) {
         self.now.fetch_add(ms, Ordering::SeqCst);
     }
 
     /// A call that waits.
-    async fn asked(&self, body: &str) -> ExternalCallId {
+    pub async fn asked(&self, body: &str) -> ExternalCallId {
         let (id, run) = (ExternalCallId::new(), RunId::new());
         sqlx::query(
             "INSERT INTO runs (id, app_id, version_id, title, person_id, department_id, inputs, state, answer, answered, unfilled, \
@@ -122,7 +122,7 @@ impl House {
         id
     }
 
-    async fn move_to(&self, id: ExternalCallId, state: &str) {
+    pub async fn move_to(&self, id: ExternalCallId, state: &str) {
         sqlx::query("UPDATE external_calls SET state = $1, sealed_reply = 'reply', sent_at = $2, ended_at = $2, approver = $3 WHERE id = $4")
             .bind(state.to_owned())
             .bind(self.store.now())
@@ -157,7 +157,7 @@ impl House {
         parts.into_iter().map(|p| p.expect("text")).chain([reply]).collect()
     }
 
-    async fn last_record(&self) -> (i64, serde_json::Value) {
+    pub async fn last_record(&self) -> (i64, serde_json::Value) {
         let end = self.store.ledger_end().await.expect("end");
         let entry = self.store.ledger_chain(end, 1).await.expect("chain").remove(0);
         (end, serde_json::from_str(&entry.payload).expect("payload"))
@@ -191,7 +191,7 @@ async fn app(store: &Store, by: &Scope, department: DepartmentId) -> (AppId, App
     (app, version)
 }
 
-async fn houses() -> Vec<House> {
+pub(crate) async fn houses() -> Vec<House> {
     let mut out = vec![House::open(None).await];
     match std::env::var("MADANG_TEST_POSTGRES") {
         Ok(url) => {

@@ -51,6 +51,8 @@ pub mod watched;
 pub mod words;
 
 #[cfg(test)]
+mod deciding_tests;
+#[cfg(test)]
 mod desk_tests;
 #[cfg(test)]
 mod ledger_tests;
