@@ -5,7 +5,7 @@ use anyhow::{Context, ensure};
 use madang_store::{Clock, Store};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -65,7 +65,7 @@ impl Provider {
 
 async fn answer(
     mut socket: tokio::net::TcpStream,
-    database: &PathBuf,
+    database: &Path,
     tell: &mpsc::UnboundedSender<Seen>,
     manner: Manner,
 ) -> anyhow::Result<()> {

@@ -153,7 +153,7 @@ async fn a_pin_is_asked_beside_the_usual_verification() -> Test {
         Settings { pins, authority, identity: "" }
     }
     host.takes(&host.line(&settings(&[], &ca))?, "verified").await?;
-    host.takes(&host.line(&settings(&[pin.clone()], &ca))?, "verified and pinned").await?;
+    host.takes(&host.line(&settings(std::slice::from_ref(&pin), &ca))?, "verified and pinned").await?;
     host.takes(&host.line(&settings(&[other.clone(), pin.clone()], &ca))?, "one of two pins").await?;
     host.refuses(&host.line(&settings(&[other], &ca))?, "another key of the same authority").await?;
     host.refuses(&host.line(&settings(&[pin], &strange_ca))?, "the pin alone is not enough").await?;

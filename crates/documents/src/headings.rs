@@ -303,8 +303,7 @@ mod tests {
         assert_eq!(kind("가. 대상"), Some(Kind::Syllable));
         assert_eq!(kind("【정보통신과】"), Some(Kind::Bracketed));
         assert_eq!(kind("**1. 목적**"), Some(Kind::Number));
-        let inner =
-            ["○ 추진 배경", "1) 신청 방법", "가) 온라인 신청", "(1) 준비", "(가) 서류", "① 접수"].map(|l| kind(l));
+        let inner = ["○ 추진 배경", "1) 신청 방법", "가) 온라인 신청", "(1) 준비", "(가) 서류", "① 접수"].map(kind);
         let deep = [0, 1, 2, 3, 4].map(|d| Some(Kind::Deep(d)));
         assert_eq!((inner[0], &inner[1..]), (Some(Kind::Circle), &deep[..]));
         for body in [

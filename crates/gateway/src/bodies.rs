@@ -213,7 +213,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_is_too_odd(text: String, words in "[가-힣a-z]{2,10}") {
-            let _ = snippet(&text, &[words.clone()]);
+            let _ = snippet(&text, std::slice::from_ref(&words));
             let longer = format!("{text} {words}");
             prop_assert!(snippet(&longer, std::slice::from_ref(&words)).is_some());
         }

@@ -189,7 +189,7 @@ mod tests {
                     Step::Admit => {
                         let open = opened.is_some_and(|at| now < at + OPEN_MS);
                         let half = opened.is_some() && !open;
-                        let expected = !open && !(half && probing);
+                        let expected = !(open || half && probing);
                         prop_assert_eq!(b.admit(now), expected);
                         if expected {
                             under_way += 1;

@@ -154,7 +154,7 @@ fn tokens(text: &str, query: bool) -> Vec<Token> {
                 let stem = stem(run.text);
                 let stop = is_stop_word(run.text, stem);
                 let particle = run.glued && is_particle(run.text);
-                if !particle && !(query && stop) {
+                if !(particle || query && stop) {
                     if let (Some(before), false) = (previous_stem, run.glued) {
                         join(&mut out, before, run.text);
                     }

@@ -43,10 +43,10 @@ pub fn judge(question: &Question, outcome: &Outcome) -> Vec<String> {
         Some(false) if outcome.answered => faults.push("자료에 없는 것을 답했습니다.".to_owned()),
         _ => {}
     }
-    if let Some(title) = &question.expect_citation_document {
-        if !outcome.documents.iter().any(|d| comparable(d) == comparable(title)) {
-            faults.push(format!("‘{title}’을(를) 근거로 들지 않았습니다."));
-        }
+    if let Some(title) = &question.expect_citation_document
+        && !outcome.documents.iter().any(|d| comparable(d) == comparable(title))
+    {
+        faults.push(format!("‘{title}’을(를) 근거로 들지 않았습니다."));
     }
     faults
 }

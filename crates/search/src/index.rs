@@ -126,6 +126,9 @@ impl Sides {
     }
 }
 
+/// A home with what is noted of it, and the documents at whose change it was cut off.
+type Opened = (Box<dyn Home>, Meta, Vec<DocumentId>);
+
 impl Index {
     /// Opens the embedded index in `dir`, creating it where nothing is there.
     ///
@@ -156,7 +159,7 @@ impl Index {
     }
 
     /// What is there, brought in step with what the folder notes.
-    fn read(folder: &Folder, place: &Place) -> Result<(Box<dyn Home>, Meta, Vec<DocumentId>), SearchError> {
+    fn read(folder: &Folder, place: &Place) -> Result<Opened, SearchError> {
         let mut meta = folder.read_meta()?;
         let unsettled = folder.read_unsettled()?;
         let home = load(folder, &meta, place).map_err(damaged)?;

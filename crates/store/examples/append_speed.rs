@@ -2,6 +2,8 @@
 //! Prints a table: writers that ask at the same time and share commits, the same with a commit for each record, and,
 //! as what the disk allows, lines appended to a file with an fsync for each.
 
+#![allow(clippy::print_stdout)] // the table
+
 use madang_store::ledger::Event;
 use madang_store::{Clock, Store};
 use serde_json::json;

@@ -6,6 +6,7 @@ use crate::call_approvals::Bound;
 use crate::calls::{Call, CallState};
 use crate::desk_tests::{House, houses};
 use crate::row::to_json;
+use crate::test_house::signed_in;
 use madang_domain::{ExternalCallId, Grade, Role, Scope};
 use madang_policy::approval::Eligibility;
 use madang_policy::{Facts, Policy, Unit};
@@ -69,12 +70,7 @@ async fn state(house: &House, id: ExternalCallId) -> CallState {
 }
 
 async fn manager(house: &House) -> Scope {
-    let post = house.store.create_post_locally(house.here, "과장", &[Role::Manager]).await.expect("post");
-    let (login, name) = ("manager".to_owned(), "manager".to_owned());
-    let new = crate::people::NewPerson { login, name, password_hash: String::new(), posts: vec![post] };
-    let id = house.store.create_person_locally(new).await.expect("person");
-    let secret = house.store.open_session(id, "127.0.0.1", "test").await.expect("session");
-    house.store.authenticate_session(&secret).await.expect("authentication").expect("signed in").scope
+    signed_in(&house.store, house.here, "manager", &[Role::Manager]).await
 }
 
 fn bound(call: &Call, now: i64, hours: i64) -> Bound<'_> {

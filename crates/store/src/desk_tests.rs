@@ -3,12 +3,12 @@
 
 use crate::apps::NewApp;
 use crate::calls_review::ReviewFilter;
-use crate::people::NewPerson;
 use crate::providers::{MAX_OUTPUT_TOKENS, NewProvider, Patience, WireForm};
 use crate::retention::{DEFAULT_DAYS, HoldTarget, NewHold, erasure_digest};
 use crate::reviews::{NewSample, PickVerdict};
 use crate::row::RowExt;
-use crate::{Clock, Store, StoreError};
+use crate::test_house::{BEGIN, Database, databases, signed_in};
+use crate::{Store, StoreError};
 use madang_domain::{
     AppId, AppVersionId, DepartmentId, DesignSheet, ExternalCallId, Grade, OutputForm, OutsideCalls, ProviderId, Role,
     RunId, Scope, Sentence, TaskKind,
@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 const DAY: i64 = 86_400_000;
-const BEGIN: i64 = 1_795_328_400_000;
 
 pub(crate) struct House {
     pub store: Store,
@@ -31,27 +30,15 @@ pub(crate) struct House {
     pub app: AppId,
     pub version: AppVersionId,
     pub provider: ProviderId,
-    _home: tempfile::TempDir,
+    _database: Database,
 }
 
 impl House {
-    async fn open(url: Option<String>) -> Self {
-        let home = tempfile::tempdir().expect("temporary folder");
+    async fn open(database: Database) -> Self {
         let now = Arc::new(AtomicI64::new(BEGIN));
-        let clock = Clock::Manual(now.clone());
-        let store = match url {
-            Some(url) => Store::open(&url, clock).await.expect("PostgreSQL opens"),
-            None => Store::open_sqlite(&home.path().join("house.db"), clock).await.expect("SQLite opens"),
-        };
+        let store = database.open_at(&now).await;
         let here = store.create_department_locally("정보통신과", None).await.expect("department");
-        let person = async |login: &str, roles: &[Role]| {
-            let post = store.create_post_locally(here, login, roles).await.expect("post");
-            let new =
-                NewPerson { login: login.into(), name: login.into(), password_hash: String::new(), posts: vec![post] };
-            let id = store.create_person_locally(new).await.expect("person");
-            let secret = store.open_session(id, "127.0.0.1", "test").await.expect("session");
-            store.authenticate_session(&secret).await.expect("authentication").expect("signed in").scope
-        };
+        let person = async |login: &str, roles: &[Role]| signed_in(&store, here, login, roles).await;
         let asker = person("asker", &[Role::Official]).await;
         let admin = person("admin", &[Role::Admin]).await;
         let officer = person("officer", &[Role::Security]).await;
@@ -76,7 +63,7 @@ impl House {
         };
         store.create_provider(&admin, new).await.expect("provider");
         store.set_provider_enabled(&admin, provider, true).await.expect("enabled");
-        Self { store, now, here, asker, officer, second, admin, app, version, provider, _home: home }
+        Self { store, now, here, asker, officer, second, admin, app, version, provider, _database: database }
     }
 
     pub fn later(&self, ms: i64) {
@@ -192,17 +179,9 @@ async fn app(store: &Store, by: &Scope, department: DepartmentId) -> (AppId, App
 }
 
 pub(crate) async fn houses() -> Vec<House> {
-    let mut out = vec![House::open(None).await];
-    match std::env::var("MADANG_TEST_POSTGRES") {
-        Ok(url) => {
-            sqlx::any::install_default_drivers();
-            let pool = sqlx::AnyPool::connect(&url).await.expect("PostgreSQL answers");
-            let name = format!("t{}", uuid::Uuid::now_v7().simple());
-            sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&pool).await.expect("schema");
-            let mark = if url.contains('?') { '&' } else { '?' };
-            out.push(House::open(Some(format!("{url}{mark}options=-c%20search_path%3D{name}"))).await);
-        }
-        Err(_) => eprintln!("skipped: PostgreSQL, MADANG_TEST_POSTGRES is not set"),
+    let mut out = Vec::new();
+    for database in databases().await {
+        out.push(House::open(database).await);
     }
     out
 }

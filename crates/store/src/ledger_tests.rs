@@ -3,6 +3,7 @@
 
 use crate::checkpoints::Due;
 use crate::ledger::Event;
+use crate::test_house::{Database, databases};
 use crate::{Clock, Dialect, Store};
 use madang_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
 use madang_ledger::keys::{Purpose, SigningKey};
@@ -12,36 +13,23 @@ use sqlx::AssertSqlSafe;
 
 pub(crate) struct House {
     pub store: Store,
-    pub url: String,
+    pub database: Database,
     key: SigningKey,
-    _home: tempfile::TempDir,
 }
 
 /// Databases to run on.
 pub(crate) async fn houses() -> Vec<House> {
-    let home = tempfile::tempdir().expect("temporary folder");
-    let url = format!("sqlite://{}?mode=rwc", home.path().join("house.db").display());
-    let mut out = vec![House::open(url, home).await];
-    match std::env::var("MADANG_TEST_POSTGRES") {
-        Ok(url) => {
-            sqlx::any::install_default_drivers();
-            let pool = sqlx::AnyPool::connect(&url).await.expect("PostgreSQL answers");
-            let name = format!("t{}", uuid::Uuid::now_v7().simple());
-            sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&pool).await.expect("schema");
-            let mark = if url.contains('?') { '&' } else { '?' };
-            let url = format!("{url}{mark}options=-c%20search_path%3D{name}");
-            out.push(House::open(url, tempfile::tempdir().expect("temporary folder")).await);
-        }
-        Err(_) => eprintln!("skipped: PostgreSQL, MADANG_TEST_POSTGRES is not set"),
+    let mut out = Vec::new();
+    for database in databases().await {
+        out.push(House::open(database).await);
     }
     out
 }
 
 impl House {
-    async fn open(url: String, home: tempfile::TempDir) -> Self {
-        let store = Store::open(&url, Clock::System).await.expect("the database opens");
+    async fn open(database: Database) -> Self {
         let key = SigningKey::generate("city/ledger", Purpose::Log).expect("a key");
-        House { store, url, key, _home: home }
+        House { store: database.open(Clock::System).await, database, key }
     }
 
     async fn append(&self, records: usize) {
@@ -149,7 +137,7 @@ async fn records_of_an_older_database_are_taken_in_at_start() {
             .await;
         house.append(1).await;
         assert_eq!(house.store.tree_size().await.unwrap(), 0, "nothing is put behind a gap");
-        let again = Store::open(&house.url, Clock::System).await.unwrap();
+        let again = Store::open(&house.database.url, Clock::System).await.unwrap();
         assert_eq!(again.tree_size().await.unwrap(), 701);
         assert_eq!(house.sign().await.checkpoint().size, 701);
         let proof = again.consistency_proof(700, 701).await.unwrap();

@@ -61,6 +61,8 @@ mod policy_tests;
 #[cfg(test)]
 mod sharing_tests;
 #[cfg(test)]
+mod test_house;
+#[cfg(test)]
 mod write_tests;
 
 pub use clock::Clock;

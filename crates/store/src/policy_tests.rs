@@ -1,62 +1,46 @@
 //! Policies, proposals and absences, on SQLite and, where `MADANG_TEST_POSTGRES` names a database, in a schema of its
 //! own there: who may change what, who is the second person, and what two people at once do to each other.
 
-use crate::people::NewPerson;
 use crate::policies::NewPolicy;
 use crate::policy_proposals::ProposalState;
-use crate::{Clock, Store, StoreError};
+use crate::test_house::{BEGIN, Database, databases, signed_in};
+use crate::{Store, StoreError};
 use madang_domain::{DepartmentId, PersonId, Role, Scope};
-use sqlx::AssertSqlSafe;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-const START: i64 = 1_795_328_400_000;
 const HOUR: i64 = 3_600_000;
 
 struct House {
     store: Store,
     now: Arc<AtomicI64>,
     department: DepartmentId,
-    _home: tempfile::TempDir,
+    _database: Database,
 }
 
 /// Databases to run on, each with the first policy.
 async fn houses() -> Vec<House> {
-    let home = tempfile::tempdir().expect("temporary folder");
-    let url = format!("sqlite://{}?mode=rwc", home.path().join("house.db").display());
-    let mut out = vec![House::open(&url, home).await];
-    match std::env::var("MADANG_TEST_POSTGRES") {
-        Ok(url) => {
-            sqlx::any::install_default_drivers();
-            let pool = sqlx::AnyPool::connect(&url).await.expect("PostgreSQL answers");
-            let name = format!("t{}", uuid::Uuid::now_v7().simple());
-            sqlx::query(AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&pool).await.expect("schema");
-            let mark = if url.contains('?') { '&' } else { '?' };
-            let url = format!("{url}{mark}options=-c%20search_path%3D{name}");
-            out.push(House::open(&url, tempfile::tempdir().expect("temporary folder")).await);
-        }
-        Err(_) => eprintln!("skipped: PostgreSQL, MADANG_TEST_POSTGRES is not set"),
+    let mut out = Vec::new();
+    for database in databases().await {
+        out.push(House::open(database).await);
     }
     out
 }
 
 impl House {
-    async fn open(url: &str, home: tempfile::TempDir) -> Self {
-        let now = Arc::new(AtomicI64::new(START));
-        let store = Store::open(url, Clock::Manual(now.clone())).await.expect("the database opens");
+    async fn open(database: Database) -> Self {
+        let now = Arc::new(AtomicI64::new(BEGIN));
+        let store = database.open_at(&now).await;
         let department = store.create_department_locally("정보통신과", None).await.expect("department");
         store.ensure_policy("first", "h1", 1).await.expect("first policy");
-        Self { store, now, department, _home: home }
+        Self { store, now, department, _database: database }
     }
 
     async fn person(&self, login: &str, roles: &[Role]) -> (Scope, PersonId) {
-        let post = self.store.create_post_locally(self.department, login, roles).await.expect("post");
-        let new =
-            NewPerson { login: login.into(), name: login.into(), password_hash: String::new(), posts: vec![post] };
-        let id = self.store.create_person_locally(new).await.expect("person");
-        let secret = self.store.open_session(id, "127.0.0.1", "test").await.expect("session");
-        (self.store.authenticate_session(&secret).await.expect("known").expect("signed in").scope, id)
+        let scope = signed_in(&self.store, self.department, login, roles).await;
+        let id = scope.person();
+        (scope, id)
     }
 
     async fn records(&self, action: &str) -> usize {
@@ -108,7 +92,7 @@ async fn only_officers_change_it_from_the_revision_they_saw_with_a_reason() {
             assert!(matches!(refused, Err(StoreError::Denied(_))), "{refused:?}");
         }
         assert!(house.store.policy_revisions(&official, None, 9).await.is_err());
-        assert!(house.store.past_calls(&official, 0, START).await.is_err());
+        assert!(house.store.past_calls(&official, 0, BEGIN).await.is_err());
         assert!(house.store.policy_revision(&admin, 1).await.is_ok());
         let (_, secret) = {
             let rights = madang_domain::TokenScope::Write;
@@ -217,22 +201,22 @@ async fn officers_say_when_they_are_away_and_take_it_back() {
         let (manager, _) = house.person("taeho", &[Role::Manager]).await;
         let (official, _) = house.person("jihun", &[Role::Official]).await;
         let store = &house.store;
-        assert!(matches!(store.add_absence(&official, START, START + HOUR).await, Err(StoreError::Denied(_))));
-        for (from, until) in [(START + 2, START + 1), (START - 2 * HOUR, START), (START, START + 400 * 24 * HOUR)] {
+        assert!(matches!(store.add_absence(&official, BEGIN, BEGIN + HOUR).await, Err(StoreError::Denied(_))));
+        for (from, until) in [(BEGIN + 2, BEGIN + 1), (BEGIN - 2 * HOUR, BEGIN), (BEGIN, BEGIN + 400 * 24 * HOUR)] {
             let refused = store.add_absence(&officer, from, until).await;
             assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{refused:?}");
         }
-        let absence = store.add_absence(&officer, START + HOUR, START + 3 * HOUR).await.unwrap();
+        let absence = store.add_absence(&officer, BEGIN + HOUR, BEGIN + 3 * HOUR).await.unwrap();
         let away = async |at| store.officers_away(at).await.unwrap();
-        assert_eq!(away(START + HOUR - 1).await, BTreeSet::new());
-        assert_eq!(away(START + HOUR).await, BTreeSet::from([id]));
-        assert_eq!(away(START + 3 * HOUR).await, BTreeSet::new());
+        assert_eq!(away(BEGIN + HOUR - 1).await, BTreeSet::new());
+        assert_eq!(away(BEGIN + HOUR).await, BTreeSet::from([id]));
+        assert_eq!(away(BEGIN + 3 * HOUR).await, BTreeSet::new());
         let seen = store.absences(&manager).await.unwrap();
         assert!(seen.len() == 1 && !seen[0].own && seen[0].name == "sujin", "{seen:?}");
         assert!(matches!(store.remove_absence(&manager, absence).await, Err(StoreError::NotFound)));
-        house.now.store(START + 2 * HOUR, Ordering::SeqCst);
+        house.now.store(BEGIN + 2 * HOUR, Ordering::SeqCst);
         store.remove_absence(&officer, absence).await.unwrap();
-        assert_eq!(away(START + 2 * HOUR).await, BTreeSet::new());
+        assert_eq!(away(BEGIN + 2 * HOUR).await, BTreeSet::new());
         let recorded = (house.records("officer_absence_added").await, house.records("officer_absence_removed").await);
         assert_eq!(recorded, (1, 1));
     }

@@ -2,9 +2,9 @@
 //! PostgreSQL: submit, return, approve, use, rate, fork, roll back, hand over, and who may do none of it.
 
 use crate::apps::{BundledSheet, NewApp};
-use crate::people::NewPerson;
 use crate::sharing::{Readers, SubmissionState};
-use crate::{Clock, Store, StoreError};
+use crate::test_house::{BEGIN, Database, databases, signed_in};
+use crate::{Store, StoreError};
 use madang_domain::{
     AppId, AppVersionId, CollectionId, DepartmentId, DesignSheet, Grade, OutputForm, OutsideCalls, Role, Scope,
     Sentence, Source, TaskKind,
@@ -24,28 +24,16 @@ struct House {
     reader: Scope,
     other_manager: Scope,
     admin: Scope,
-    _home: tempfile::TempDir,
+    _database: Database,
 }
 
 impl House {
-    async fn open(url: Option<String>) -> Self {
-        let home = tempfile::tempdir().expect("temporary folder");
-        let now = Arc::new(AtomicI64::new(1_795_328_400_000));
-        let clock = Clock::Manual(now.clone());
-        let store = match url {
-            Some(url) => Store::open(&url, clock).await.expect("PostgreSQL opens"),
-            None => Store::open_sqlite(&home.path().join("house.db"), clock).await.expect("SQLite opens"),
-        };
+    async fn open(database: Database) -> Self {
+        let now = Arc::new(AtomicI64::new(BEGIN));
+        let store = database.open_at(&now).await;
         let here = store.create_department_locally("정보통신과", None).await.expect("department");
         let there = store.create_department_locally("민원과", None).await.expect("department");
-        let person = async |login: &str, department, roles: &[Role]| {
-            let post = store.create_post_locally(department, login, roles).await.expect("post");
-            let new =
-                NewPerson { login: login.into(), name: login.into(), password_hash: String::new(), posts: vec![post] };
-            let id = store.create_person_locally(new).await.expect("person");
-            let secret = store.open_session(id, "127.0.0.1", "test").await.expect("session");
-            store.authenticate_session(&secret).await.expect("authentication").expect("signed in").scope
-        };
+        let person = async |login: &str, department, roles: &[Role]| signed_in(&store, department, login, roles).await;
         Self {
             writer: person("writer", here, &[Role::Official]).await,
             manager: person("manager", here, &[Role::Official, Role::Manager]).await,
@@ -56,7 +44,7 @@ impl House {
             here,
             there,
             now,
-            _home: home,
+            _database: database,
             store,
         }
     }
@@ -144,17 +132,9 @@ impl House {
 
 /// An empty schema of its own on the PostgreSQL server that the environment names.
 async fn houses() -> Vec<House> {
-    let mut out = vec![House::open(None).await];
-    match std::env::var("MADANG_TEST_POSTGRES") {
-        Ok(url) => {
-            sqlx::any::install_default_drivers();
-            let pool = sqlx::AnyPool::connect(&url).await.expect("PostgreSQL answers");
-            let name = format!("t{}", uuid::Uuid::now_v7().simple());
-            sqlx::query(sqlx::AssertSqlSafe(format!("CREATE SCHEMA {name}"))).execute(&pool).await.expect("schema");
-            let mark = if url.contains('?') { '&' } else { '?' };
-            out.push(House::open(Some(format!("{url}{mark}options=-c%20search_path%3D{name}"))).await);
-        }
-        Err(_) => eprintln!("skipped: PostgreSQL, MADANG_TEST_POSTGRES is not set"),
+    let mut out = Vec::new();
+    for database in databases().await {
+        out.push(House::open(database).await);
     }
     out
 }

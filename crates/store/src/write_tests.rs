@@ -155,7 +155,7 @@ async fn a_transaction_that_nobody_ended_frees_the_writer_by_itself() {
     dropped.append(event(0)).await.expect("appended");
     drop(dropped);
     // Another process: it would wait for SQLite's lock and fail.
-    let other = Store::open(&house.url, crate::Clock::System).await.expect("opens");
+    let other = house.database.open(crate::Clock::System).await;
     other.record(event(1)).await.expect("the lock is free");
     assert_eq!(chain(&other).await, 1);
 }

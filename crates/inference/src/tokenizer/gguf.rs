@@ -116,7 +116,7 @@ fn sentence_piece(metadata: &Keys<'_>) -> Result<Tokenizer, ModelError> {
     let prefix = metadata.0.flag("tokenizer.ggml.add_space_prefix")?.unwrap_or(true);
     let merges = ScoreMerges::new(&entries, &scores, prefix)?;
     let vocabulary = Vocabulary::new(entries, metadata.ends(true)?)?;
-    Ok(Tokenizer { encoder: Encoder::Scores(merges), vocabulary })
+    Ok(Tokenizer { encoder: Encoder::Scores(Box::new(merges)), vocabulary })
 }
 
 /// Bytes of a token that is written in the letters of byte-level BPE; added tokens are written plainly.

@@ -39,7 +39,7 @@ enum Encoder {
     /// the prompt gets a space before it (Metaspace with `prepend_scheme: first`).
     Pipeline { pipeline: Box<tokenizers::Tokenizer>, first_prefix: bool },
     /// SentencePiece merges by score.
-    Scores(spm::ScoreMerges),
+    Scores(Box<spm::ScoreMerges>),
 }
 
 /// A model's tokenizer. Cheap to share, safe from many threads.

@@ -236,7 +236,8 @@ mod tests {
             .to_string()
         };
         let named = json!([{ "type": "collection", "id": c.id, "name": "다른 이름" }]);
-        let read = read_sheet(&format!("```json\n{}\n```", sheet(named.clone(), "이름")), &[c.clone()]).unwrap();
+        let read =
+            read_sheet(&format!("```json\n{}\n```", sheet(named.clone(), "이름")), std::slice::from_ref(&c)).unwrap();
         assert_eq!(read.inputs.iter().map(|i| i.key.as_str()).collect::<Vec<_>>(), ["a", "a_2"]);
         assert_eq!((read.sentences.len(), read.schedule, read.outside), (1, None, OutsideCalls::Never));
         assert!(matches!(&read.sources[0], Source::Collection { name, .. } if name == "자치법규"));

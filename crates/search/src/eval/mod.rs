@@ -59,13 +59,16 @@ pub enum EvalError {
     Search(#[from] SearchError),
 }
 
+/// Vectors of texts, or why there are none.
+pub type MakeVectors = dyn Fn(bool, &[&str]) -> Result<Vec<Vec<f32>>, String>;
+
 /// A model that turns texts into vectors, for what the words do not say.
 pub struct Meaning<'a> {
     pub model: VectorModel,
     /// As [`QueryVector::least_similarity`].
     pub least_similarity: f32,
     /// Vectors of passages (title, a line break, text) or, where the first is true, of questions.
-    pub make: &'a dyn Fn(bool, &[&str]) -> Result<Vec<Vec<f32>>, String>,
+    pub make: &'a MakeVectors,
 }
 
 /// What is searched by.
