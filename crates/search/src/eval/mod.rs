@@ -60,7 +60,7 @@ pub enum EvalError {
 }
 
 /// Vectors of texts, or why there are none.
-pub type MakeVectors = dyn Fn(bool, &[&str]) -> Result<Vec<Vec<f32>>, String>;
+pub type MakeVectors<'a> = dyn Fn(bool, &[&str]) -> Result<Vec<Vec<f32>>, String> + 'a;
 
 /// A model that turns texts into vectors, for what the words do not say.
 pub struct Meaning<'a> {
@@ -68,7 +68,7 @@ pub struct Meaning<'a> {
     /// As [`QueryVector::least_similarity`].
     pub least_similarity: f32,
     /// Vectors of passages (title, a line break, text) or, where the first is true, of questions.
-    pub make: &'a MakeVectors,
+    pub make: &'a MakeVectors<'a>,
 }
 
 /// What is searched by.
