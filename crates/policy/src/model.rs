@@ -235,9 +235,10 @@ pub struct Preapproval {
     pub version: Name,
     /// Last day.
     pub until: CalendarDay,
-    /// The officers who gave it: as many as the covered rules ask for, none of them the asker.
+    /// The officers who gave it: as many as the covered rules ask for, none of them the asker. Nobody gives one in
+    /// another's name: they are those who put the policy into force that has it first.
     pub by: BTreeSet<PersonId>,
-    /// The ledger record in which they gave it.
+    /// Number of the document or record in which they gave it.
     pub record: Name,
     /// Rules whose approval it stands for.
     pub covers: BTreeSet<Name>,
@@ -369,6 +370,11 @@ impl Policy {
 
     pub fn title(&self) -> &str {
         &self.title
+    }
+
+    /// Pre-approvals that another policy does not have just so.
+    pub fn preapprovals_since<'a>(&'a self, before: &'a Policy) -> impl Iterator<Item = &'a Preapproval> {
+        self.preapprovals.iter().filter(|p| !before.preapprovals.contains(p))
     }
 
     pub fn note(&self) -> &str {

@@ -89,7 +89,7 @@ impl Decision {
             format!("{} 규칙에 따라 {}이 필요합니다.", quoted(n.rules.iter()), approval_of(n.officers, &n.from))
         }));
         out.extend(self.preapprovals.iter().map(|p| match &p.why {
-            None => format!("'{}' 사전승인(원장 기록 {})이 승인을 갈음합니다.", p.id, p.record),
+            None => format!("'{}' 사전승인(근거 {})이 승인을 갈음합니다.", p.id, p.record),
             Some(why) => format!("'{}' 사전승인은 쓰지 못합니다: {why}.", p.id),
         }));
         let told = self.hit().map(|l| {
@@ -266,7 +266,7 @@ pub(crate) fn preapproval(p: &Preapproval) -> String {
     let limits = if limits.is_empty() { String::new() } else { format!(" 한도: {}.", limits.join(", ")) };
     let short: String = p.version.as_str().chars().take(12).collect();
     format!(
-        "'{}' 앱의 판 {short}에서 {found} 요청은 {}까지 {} 규칙의 승인을 받은 것으로 봅니다(담당관 {}명이 승인, 원장 기록 {}).{limits} 앱의 판이 바뀌면 효력이 없습니다.",
+        "'{}' 앱의 판 {short}에서 {found} 요청은 {}까지 {} 규칙의 승인을 받은 것으로 봅니다(담당관 {}명이 승인, 근거 {}).{limits} 앱의 판이 바뀌면 효력이 없습니다.",
         p.app,
         p.until,
         quoted(p.covers.iter()),

@@ -7,7 +7,7 @@ use crate::blocking;
 use crate::error::{Failure, Handled};
 use crate::pages::when;
 use axum::http::Uri;
-use madang_domain::{ExternalCallId, Scope};
+use madang_domain::{ExternalCallId, PersonId, Role, Scope};
 use madang_policy::diff::{Change, diff};
 use madang_policy::lint::{Directory, Finding, KnownApp, KnownPerson, KnownProvider, lint};
 use madang_policy::money::{Amounts, MicroWon};
@@ -97,6 +97,29 @@ pub async fn check(app: &App, scope: &Scope, text: String) -> Handled<Checked> {
     })
     .await
     .map_err(Failure::internal)?
+}
+
+/// Nobody gives a pre-approval in another's name: those whom a new one names are officers who put it into force, the
+/// proposer and whoever confirms.
+///
+/// # Errors
+/// [`Failure`] that names the first pre-approval which neither of the two gave. `second`: `None` before there is one.
+pub fn require_given(policy: &Policy, in_force: &Policy, proposer: PersonId, second: Option<&Scope>) -> Handled<()> {
+    for new in policy.preapprovals_since(in_force) {
+        let mut others = new.by.iter().filter(|by| **by != proposer);
+        let given = match second {
+            None => others.count() <= 1,
+            Some(second) => others.all(|by| *by == second.person() && second.has_role(Role::Security)),
+        };
+        if !given {
+            let words = format!(
+                "사전승인 '{}'의 by에는 이 정책을 올린 담당관과 확인하는 담당관만 적을 수 있습니다. 남의 이름으로 승인할 수 없습니다.",
+                new.id
+            );
+            return Err(if second.is_none() { Failure::invalid("text", words) } else { Failure::conflict(words) });
+        }
+    }
+    Ok(())
 }
 
 /// What there is that a policy may name.

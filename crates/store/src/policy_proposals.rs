@@ -72,6 +72,8 @@ pub struct PolicyProposal {
     pub changes: Vec<String>,
     pub reason: String,
     pub by: String,
+    #[serde(skip)]
+    pub proposer: PersonId,
     /// Unix milliseconds.
     pub created_at: i64,
     pub state: ProposalState,
@@ -126,6 +128,7 @@ fn proposal(row: &AnyRow) -> Result<PolicyProposal> {
         changes: row.json("changes")?,
         reason: row.text("reason")?,
         by: row.text("by_name")?,
+        proposer: row.parsed("proposer")?,
         created_at: row.int("created_at")?,
         state: row.parsed("state")?,
         decided_by: row.opt_text("decided_name")?,

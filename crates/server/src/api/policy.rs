@@ -205,8 +205,12 @@ async fn proposal(State(app): State<App>, reader: Reader, Path(id): Path<String>
 async fn confirm(State(app): State<App>, reader: Reader, Path(id): Path<String>) -> Handled<StatusCode> {
     let (scope, id) = (reader.scope(), parse_id::<PolicyProposalId>(&id)?);
     let proposal = app.store.policy_proposal(scope, id).await?;
-    if Policy::parse(&proposal.text).is_err() {
+    let Ok(policy) = Policy::parse(&proposal.text) else {
         return Err(Failure::conflict("제안된 정책을 더는 읽을 수 없습니다. 반려하고 다시 제안하도록 알려 주세요."));
+    };
+    let in_force = policies::read_stored(&app.store.policy_in_force().await?)?;
+    if proposal.may_decide {
+        policies::require_given(&policy, &in_force, proposal.proposer, Some(scope))?;
     }
     app.store.confirm_policy(scope, id).await?;
     Ok(StatusCode::NO_CONTENT)
