@@ -25,6 +25,26 @@ const CONTEXT: usize = 128;
 /// Escapes of quoted-printable are single signs of equality as often as not: only so many in a row count.
 const MIN_QUOTED: usize = 3;
 
+/// Longest name of a tag that is looked for, and longest tag.
+const LONGEST_TAG_NAME: usize = 8;
+const LONGEST_TAG: usize = 200;
+const INLINE_TAGS: [&str; 21] = [
+    "b", "i", "u", "s", "em", "strong", "span", "font", "sub", "sup", "small", "big", "mark", "del", "ins", "a", "code",
+    "wbr", "tt", "label", "nobr",
+];
+const CELL_TAGS: [&str; 10] = ["td", "th", "tr", "li", "p", "div", "dd", "dt", "hp", "cell"];
+
+/// Bytes that an escape begins with.
+const ESCAPES: [bool; 256] = {
+    let mut table = [false; 256];
+    let (signs, mut i) = (b"%&\\=<+", 0);
+    while i < signs.len() {
+        table[signs[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
+
 /// One round of decoding entities and escapes: the parts of the text that hold any, decoded, with what stands around.
 pub(crate) fn unescape<'v>(view: &'v View<'v>) -> Vec<View<'static>> {
     let text = view.text();
@@ -72,7 +92,7 @@ fn whole_words(text: &str, window: Range<usize>) -> Range<usize> {
 
 fn next_escape(text: &str, from: usize) -> Option<usize> {
     let rest = text.as_bytes().get(from..)?;
-    rest.iter().position(|b| matches!(b, b'%' | b'&' | b'\\' | b'=')).map(|at| from + at)
+    rest.iter().position(|b| ESCAPES[usize::from(*b)]).map(|at| from + at)
 }
 
 /// Decodes what stands at byte `at` into `out`; returns how many bytes it took, 0 for no escape.
@@ -80,11 +100,56 @@ fn escape(view: &View, at: usize, out: Option<&mut Builder>) -> usize {
     let text = view.text();
     match text.as_bytes().get(at) {
         Some(b'%') => octets(text, at, b'%', 1, out),
-        Some(b'=') => octets(text, at, b'=', MIN_QUOTED, out),
+        Some(b'=') => octets(text, at, b'=', least_quoted(text, at), out),
+        Some(b'<') => tag(text, at, out),
+        Some(b'+') => plus(text, at, out),
         Some(b'&') => put(at, entity(text, at), out),
         Some(b'\\') => put(at, backslash(text, at), out),
         _ => 0,
     }
+}
+
+/// Single escapes of signs count: an address or a number is torn by them ("010=2D1234").
+fn least_quoted(text: &str, at: usize) -> usize {
+    let sign = hex_pair(text, at + 1).is_some_and(|b| b == b' ' || b.is_ascii_punctuation() && b != b'=');
+    let upper = text.as_bytes().get(at + 2).is_some_and(|b| !b.is_ascii_lowercase());
+    if sign && upper { 1 } else { MIN_QUOTED }
+}
+
+/// The `+` of a form beside an escape is a blank.
+fn plus(text: &str, at: usize, out: Option<&mut Builder>) -> usize {
+    let bytes = text.as_bytes();
+    let escaped = |from: Option<usize>| from.is_some_and(|i| bytes.get(i) == Some(&b'%') && hex_pair(text, i + 1).is_some());
+    if !escaped(Some(at + 1)) && !escaped(at.checked_sub(3)) {
+        return 0;
+    }
+    if let Some(out) = out {
+        out.replace(at..at + 1, " ");
+    }
+    1
+}
+
+/// Tags that change how a text looks vanish; those of a table or a form end a cell. Returns the bytes of the tag.
+fn tag(text: &str, start: usize, out: Option<&mut Builder>) -> usize {
+    let rest = text.as_bytes().get(start + 1..).unwrap_or_default();
+    let closing = rest.first() == Some(&b'/');
+    let name_at = start + 1 + usize::from(closing);
+    let name = leading(text.get(name_at..).unwrap_or_default(), |c| c.is_ascii_alphanumeric());
+    if name.is_empty() || name.len() > LONGEST_TAG_NAME {
+        return 0;
+    }
+    let Some(length) = rest.iter().take(LONGEST_TAG).position(|b| matches!(b, b'>' | b'<' | b'\n')) else { return 0 };
+    let known = |list: &[&str]| list.iter().any(|t| t.eq_ignore_ascii_case(name));
+    let (inline, cell) = (known(&INLINE_TAGS), known(&CELL_TAGS));
+    if rest.get(length) != Some(&b'>') || !inline && !cell {
+        return 0;
+    }
+    let used = length + 2;
+    if let Some(out) = out {
+        // A cell is divided once, where the next one begins.
+        out.replace(start..start + used, if cell && !closing { "|" } else { "" });
+    }
+    used
 }
 
 fn put(at: usize, decoded: Option<(char, usize)>, out: Option<&mut Builder>) -> usize {

@@ -61,7 +61,7 @@ pub(crate) const CUES: &[(Cue, &str)] = &[
     (
         Cue::Label(Label::Resident),
         "주민등록|주민 등록|주민번호|주민 번호|주민등록번호|주민등록 번호|주민No|주민 No|민증|외국인등록|외국인 등록|외국인번호|등록외국인|국내거소|거소신고|생년월일|RRN|ARC|\
-         실명번호|주민등록증|신분증번호|resident registration|앞자리|개인식별번호",
+         실명번호|jumin|juminno|jumin_no|juminnum|ssn|residentno|resident_no|resident number|resident no|외등번호|주민등록증|신분증번호|resident registration|앞자리|개인식별번호",
     ),
     (
         Cue::Label(Label::Account),
@@ -79,7 +79,7 @@ pub(crate) const CUES: &[(Cue, &str)] = &[
     (Cue::Label(Label::Corporate), "법인|법인등록|법인번호|법인등록번호|법인 등록|등기번호|회사번호"),
     (
         Cue::Label(Label::Phone),
-        "전화|연락처|휴대폰|핸드폰|휴대 전화|휴대전화|전화번호|팩스|tel|phone|fax|mobile|HP|H.P|☎|☏|비상연락|연락 처|연락가능|휴대번호|자택전화",
+        "전화|연락처|휴대폰|핸드폰|휴대 전화|휴대전화|전화번호|팩스|tel|phone|fax|mobile|HP|H.P|☎|☏|비상연락|연락 처|연락가능|휴대번호|자택전화|자택|집전화|직통|발신번호|수신번호|발신|착신|통화|문자|call|cell|contact|M)|T)|H)|(휴)|(자)|callback",
     ),
     (
         Cue::Label(Label::Agency),
@@ -87,12 +87,12 @@ pub(crate) const CUES: &[(Cue, &str)] = &[
          신고전화|관리사무소|행정복지센터|지원센터|상담센터|안내데스크|고객지원|접수처|공단|공사|재단|도서관|박물관|복지관|체육관|문화원|대표 전화|대표 번호|문의전화|홈페이지|상황실|종합상황실",
     ),
     (Cue::Label(Label::Ip), "IP|아이피|서버|host|호스트|IP주소|IP 주소|접속지|게이트웨이|DNS|방화벽|client"),
-    (Cue::Label(Label::Vehicle), "차량|번호판|차번호|자동차|주차|차량번호|등록차량|견인|승용차|화물차|운행"),
+    (Cue::Label(Label::Vehicle), "차량|차번호|자동차|주차|차량번호|등록차량|승용차|화물차|운행"),
     (Cue::Label(Label::Court), "대법원|법원|선고|판결|고법|지법|헌법재판소|헌재"),
     (
         Cue::Label(Label::Reference),
         "접수번호|접수|문서번호|물품|관리번호|고지번호|납부번호|영수증|일련번호|제품|모델|상품|송장|주문번호|승인번호|공고|예산|입찰|사건번호|허가번호|전자납부번호|바코드|식별번호|물품분류|\
-         세부품명|품목|운송장|고객번호|등기우편|공고번호|인허가번호|시리얼|serial|ISBN|ISSN|좌표|위도|경도|수용가번호|계약번호|증권번호|회원번호|필지|PNU",
+         세부품명|품목|운송장|고객번호|등기우편|공고번호|인허가번호|시리얼|serial|ISBN|ISSN|좌표|위도|경도|수용가번호|계약번호|증권번호|회원번호|필지|PNU|버전|version|펌웨어|빌드|릴리스|프로그램",
     ),
     (
         Cue::BackPart,

@@ -40,6 +40,11 @@ const REGIONS: [&str; 22] = [
     "강원도",
 ];
 
+/// Signs in a row between the letters of a region's name, and between it and the digits: "**경기**  12".
+const MAX_SIGNS: usize = 4;
+/// Syllables of the longest region.
+const LONGEST_REGION: usize = 4;
+
 impl Window<'_> {
     fn resident_label(&self) -> bool {
         self.labelled(LABEL_REACH, Label::Resident)
@@ -74,7 +79,7 @@ impl Window<'_> {
     fn as_a_resident_would(&self, d: &[u8], checked: bool, labelled: bool) -> bool {
         let sure = checked || labelled;
         let strange = self.inner_gaps(13).any(|g| g.is_strange());
-        let cells = self.inner_gaps(13).any(|g| g.is_cell());
+        let cells = self.in_cells(13);
         if self.inner_gaps(13).any(|g| g.has_plus()) && !labelled || self.holds_a_date(13) && !(checked && labelled) {
             return false;
         }
@@ -83,7 +88,9 @@ impl Window<'_> {
             let numbered = self.label(6) == Some(Label::Reference);
             let dated = checks::dated_serial(d) && (!checked || checks::hardly_a_birth(d));
             let account = self.labelled(15, Label::Account);
-            return labelled || !dated && (checked || !numbered && !account);
+            // The bar code of goods has a check digit of its own.
+            let goods = numbered && checks::goods(d);
+            return labelled || !dated && !goods && !self.is_an_amount(13) && (checked || !numbered && !account);
         }
         if gaps == gaps_at(&[6]) {
             return sure || self.alone(13) || !cells && !self.in_a_row_of_figures();
@@ -97,7 +104,15 @@ impl Window<'_> {
             return false;
         }
         let account = self.labelled(15, Label::Account) && !checked;
-        labelled || self.alone(13) && !cells && !account && (checked || !strange)
+        let numbered = self.label(10) == Some(Label::Reference) && !checked;
+        let fits = self.alone(13) && !cells && !account && !numbered && (checked || !strange);
+        labelled || fits && (checked || !self.holds_a_telephone())
+    }
+
+    /// A telephone stands whole among the digits, with the number of a list's item before or behind it.
+    fn holds_a_telephone(&self) -> bool {
+        let phone = |k: usize| Window { start: self.start + k, ..*self }.phone().filter(|p| p.confidence > 0.9);
+        [1, 2].into_iter().any(|k| self.digit(k).is_some_and(|d| !d.gap.is_none() || d.soft()) && phone(k).is_some())
     }
 
     /// Blanks divide it, and another long number follows behind a blank: a row of a table.
@@ -145,7 +160,7 @@ impl Window<'_> {
         }
         let full = gaps_at(&[2, 4, 10]);
         let labelled = self.labelled(LABEL_REACH, Label::License);
-        let cells = self.inner_gaps(12).any(|g| g.is_cell() || g.has_plus());
+        let cells = self.in_cells(12) || self.inner_gaps(12).any(|g| g.has_plus());
         let gaps = self.gaps(12);
         let other = matches!(
             self.label(LABEL_REACH),
@@ -153,7 +168,7 @@ impl Window<'_> {
         ) || self.text.has_label_near(self.at(0), self.end(12), 10, Label::Account);
         let plain = gaps == full && !self.joined(12) && (!cells || self.alone(12)) || self.disguised(12);
         let path = self.text.before(self.at(0)).is_some_and(|c| c.is_ascii_alphanumeric() || "/=&?#_-.".contains(c));
-        let bare = (gaps == 0 || self.spaced(12)) && self.alone(12) && !other && !cells && !path && !is_moment(&d);
+        let bare = (gaps == 0 || self.spaced(12)) && self.alone(12) && !other && !cells && !path && !is_moment(&d) && !self.is_an_amount(12);
         let fits = plain || bare || labelled && (gaps & !full == 0 || self.alone(12) || self.spaced(12));
         let confidence = match (plain, labelled) {
             (_, true) => 0.95,
@@ -181,7 +196,7 @@ impl Window<'_> {
         let gaps = self.gaps(10);
         let full = gaps_at(&[2, 8]);
         let labelled = self.labelled(LABEL_REACH, Label::License);
-        let cells = self.inner_gaps(10).any(|g| g.is_cell() || g.has_plus());
+        let cells = self.in_cells(10) || self.inner_gaps(10).any(|g| g.has_plus());
         let other = matches!(
             self.label(LABEL_REACH),
             Some(Label::Account | Label::Reference | Label::Business | Label::Corporate | Label::Phone | Label::Agency)
@@ -193,16 +208,23 @@ impl Window<'_> {
         (fits && self.believable(10)).then_some(found)
     }
 
-    /// Start of the region's name that stands before, no more than three separators away.
+    /// Start of the region's name that stands before; no more than three separators stand between, or inside it.
     fn region_before(&self) -> Option<usize> {
         let at = self.at(0);
-        let before = self.text.slice(self.text.back(at, 9)..at);
-        let name = before.trim_end_matches(|c: char| !c.is_alphanumeric());
-        if before.chars().count() - name.chars().count() > 3 {
-            return None;
+        let before = self.text.slice(self.text.back(at, 16)..at);
+        let mut letters: Vec<(usize, char)> = Vec::new();
+        let mut signs = 0;
+        for (i, c) in before.char_indices().rev() {
+            signs = if c.is_alphanumeric() { 0 } else { signs + 1 };
+            if signs > MAX_SIGNS || letters.len() == LONGEST_REGION {
+                break;
+            }
+            letters.extend(c.is_alphanumeric().then_some((i, c)));
         }
+        let name: String = letters.iter().rev().map(|(_, c)| c).collect();
         let region = REGIONS.iter().filter(|r| name.ends_with(**r)).max_by_key(|r| r.len())?;
-        Some(at - (before.len() - name.len()) - region.len())
+        let (first, _) = letters.get(region.chars().count().checked_sub(1)?)?;
+        Some(at - (before.len() - first))
     }
 }
 

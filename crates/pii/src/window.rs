@@ -100,6 +100,20 @@ impl<'a> Window<'a> {
         self.gaps(n).count_ones() as usize == n - 1
     }
 
+    /// A cell of a table ends somewhere inside; numerals spelt out with commas between are no table.
+    pub fn in_cells(&self, n: usize) -> bool {
+        self.inner_gaps(n).any(|g| g.is_cell()) && !(self.spaced(n) && self.of_sort(n, Sort::Numeral) == n)
+    }
+
+    /// What follows the first `n` digits is what they count: won, square metres, pieces.
+    pub fn is_an_amount(&self, n: usize) -> bool {
+        let after = self.text.str().get(self.end(n)..).unwrap_or_default();
+        let after = after.strip_prefix(' ').unwrap_or(after);
+        ["원", "천원", "만원", "백만", "억", "㎡", "명", "건", "개", "톤", "kWh", "KRW"].iter().any(|unit| {
+            after.strip_prefix(unit).is_some_and(|rest| !rest.starts_with(['장', '본', '인', '단', '의', '별']))
+        })
+    }
+
     pub fn of_sort(&self, n: usize, sort: Sort) -> usize {
         self.run.get(self.start..self.start + n).unwrap_or_default().iter().filter(|d| d.sort == sort).count()
     }
