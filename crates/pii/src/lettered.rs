@@ -176,7 +176,7 @@ fn plate(text: &Text, first: &[Digit], second: &[Digit]) -> Option<Candidate> {
     let apart = between.chars().count() > 1 || front.gaps(n) != 0 || back.gaps(4) != 0;
     let spelt = front.soft(n) + back.soft(4) > 0;
     // "12조 3456억", "101호 1203호": an amount or a room, not a plate.
-    let counted = text.after(end).is_some_and(|c| COUNTERS.contains(c));
+    let counted = text.after(end).is_some_and(|c| COUNTERS.contains(c) && !(labelled && matches!(c, '번' | '호')));
     let case = text.label_before(start, VEHICLE_REACH) == Some(Label::Court);
     let numbered = matches!(text.before(start), Some(',' | '제' | '.' | '-'));
     // "12 가 3456", "123-가-4567"; a year behind is none of a car.

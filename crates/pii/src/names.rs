@@ -16,7 +16,7 @@ const REACH: usize = 120;
 
 /// What stands between a label and a name, and the name with what follows it.
 static BEHIND_LABEL: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = r"^(?:명|자|인)?(?: ?\([^()\n]{1,10}\))?(?: {0,2}[:=|\t>] {0,3}\n? ?| ?\n ?|( {1,3})|([은는이가]) )['‘“]?([가-힣](?: {1,2}[가-힣]){1,3}|[가-힣]{2,8}|[A-Z][a-z]{1,14}[ -][A-Z][a-z]{1,14}(?:[ -][A-Z][a-z]{1,14})?)";
+    let pattern = r#"^(?:명|자|인)?(?: ?\([^()\n]{1,10}\))?["'”’]?(?: {0,2}[:=|\t>-] {0,3}\n? ?["'‘“]?| ?\n ?|( {1,3})|([은는이가] ))["'‘“]?([가-힣](?: {1,2}[가-힣]){1,3}|[가-힣]{2,8}|[\u{4E00}-\u{9FFF}]{2,4}|[A-Z][A-Za-z'.-]{1,19}(?:,? [A-Z][A-Za-z'.-]{0,19}){1,4})"#;
     Regex::new(pattern).expect("tested below")
 });
 
@@ -49,6 +49,17 @@ const ENDINGS: [&str; 27] = [
     "으로",
     "로",
     "이라",
+];
+
+/// Syllables that foreign names are written with, and Korean names hardly.
+const FOREIGN_SYLLABLES: [char; 45] = [
+    '응', '옌', '웬', '쩐', '쭝', '티', '칸', '즈', '샤', '쉬', '쑨', '쥔', '췬', '뤄', '흐', '므', '르', '트', '스', '크', '프', '드', '브',
+    '그', '쿠', '투', '푸', '누', '루', '카', '타', '파', '차', '라', '마', '바', '나', '아', '레', '로', '리', '니', '토', '코', '케',
+];
+
+/// Last syllables of bodies and their parts.
+const OFFICES: [char; 24] = [
+    '과', '팀', '국', '청', '시', '군', '구', '동', '읍', '면', '관', '회', '사', '소', '터', '교', '합', '단', '인', '조', '음', '략', '기', '함',
 ];
 
 /// Syllables that make another word of a word, so that "정보란" is none of a name where "정도현" is.
@@ -87,16 +98,52 @@ fn behind_label(text: &Text, label: &Range<usize>) -> Option<Range<usize>> {
     let latin = word.as_str().starts_with(|c: char| c.is_ascii_uppercase());
     let length = match (blank || particle, spaced) {
         (weak, _) if latin => (!weak).then_some(word.as_str().len()),
+        _ if is_han(word.as_str()) => ends_field(text, end).then_some(word.as_str().len()),
         (false, true) => spaced_name(word.as_str(), text.after(end)),
-        (false, false) => name_length(word.as_str()),
+        (false, false) => {
+            let foreign = || foreign_name(text, label, start, word.as_str());
+            name_length(word.as_str()).or_else(foreign)
+        }
         // A blank or a particle between label and word is weak: the word must be a whole name, and after a blank
         // it must end like a field.
+        (true, false) if speaks_of_self(text, label) => stated_name(word.as_str()),
         (true, false) if particle && is_called(text, label) || blank && ends_field(text, end) => {
             weak_name(word.as_str())
         }
         (true, _) => None,
     };
     length.map(|n| start..start + n)
+}
+
+/// "저는 홍길동입니다": who writes gives the own name.
+fn speaks_of_self(text: &Text, label: &Range<usize>) -> bool {
+    matches!(text.slice(label.clone()), "저는" | "저 는" | "본인은")
+}
+
+/// A whole name, and then the ending that states it.
+fn stated_name(word: &str) -> Option<usize> {
+    let name = ["입니다", "이라고", "라고", "이며", "이고"].iter().find_map(|e| word.strip_suffix(e))?;
+    let double = DOUBLE_SURNAMES.iter().any(|s| name.starts_with(s)) && is_name(name);
+    (name.chars().count() >= 3 && (is_sure_name(name) || double)).then_some(name.len())
+}
+
+fn is_han(word: &str) -> bool {
+    word.starts_with(|c: char| matches!(c, '\u{4E00}'..='\u{9FFF}'))
+}
+
+/// A foreign name in Korean letters fills the whole field behind the word for a name: "성명: 응우옌티란".
+fn foreign_name(text: &Text, label: &Range<usize>, start: usize, word: &str) -> Option<usize> {
+    let personal = ["성명", "이름", "성함", "외국인", "체류자"].iter().any(|w| text.slice(label.clone()).starts_with(w));
+    let line = text.line_after(start, 24);
+    let field = line.split(['|', ',', '"', '(', '/', '\'', '<', ';']).next().unwrap_or_default();
+    let field = field.split("  ").next().unwrap_or_default().trim_end();
+    let syllables = field.chars().filter(|c| *c != ' ').count();
+    let hangul = field.chars().all(|c| is_hangul(c) || c == ' ');
+    let known = field.split(' ').any(|part| is_known_word(part, part.chars().count()));
+    let office = field.ends_with(OFFICES);
+    let foreign = field.contains(FOREIGN_SYLLABLES);
+    let fits = personal && hangul && foreign && (3..=10).contains(&syllables) && !known && !office;
+    (fits && field.starts_with(word)).then_some(field.len())
 }
 
 /// "이름은", "성명이": what follows a particle is the name itself.
@@ -123,7 +170,7 @@ fn honoured(text: &Text, honorific: &Range<usize>) -> Option<Range<usize>> {
             follows,
             &[
                 "의", "이", "가", "은", "는", "을", "를", "께", "과", "와", "도", "에게", "라고", "입", "하고", "한테",
-                "로", "만", "처럼",
+                "로", "만", "처럼", "서", "측", "댁", "네", "등", "외", "및", "포함",
             ],
         );
     let starts_word = begin > 0 || text.before(start).is_none_or(|c| !is_hangul(c));
@@ -231,10 +278,11 @@ fn is_known_word(word: &str, n: usize) -> bool {
     let known = |part: Option<&str>| part.is_some_and(|p| KNOWN_WORDS.contains(p));
     let cut = |k: usize| word.char_indices().nth(k).map_or(word.len(), |(i, _)| i);
     let goes_on = word.chars().next_back().is_some_and(|c| SUFFIXES.contains(c));
+    let double = n > 2 && DOUBLE_SURNAMES.iter().any(|s| word.starts_with(s));
     known(Some(word))
         || known(word.get(..cut(2))) && (n != 3 || goes_on)
         || n > 3 && known(word.get(..cut(3)))
-        || n == 3 && known(word.get(cut(1)..))
+        || n == 3 && !double && known(word.get(cut(1)..))
 }
 
 /// Given names of two syllables without surname are too much like other words: only the most usual surnames count.

@@ -84,9 +84,10 @@ impl Window<'_> {
             let tidy = self.shaped(n, split) && !cells;
             let numbered = self.gaps(n) == 0 && self.label(8) == Some(Label::Reference);
             // Numbers of the old codes are as long as others: only as nothing else is written.
+            let account = self.labelled(15, Label::Account);
             let old = self.spaced(n) && !cells
                 || self.soft(n) == n
-                || self.inner_gaps(n).any(|g| g.has_dash()) && self.gaps(n).count_ones() <= 3;
+                || !account && self.inner_gaps(n).any(|g| g.has_dash()) && self.gaps(n).count_ones() <= 3;
             let loose = labelled || (area.mobile_eleven || old) && self.alone(n) && !self.holds_a_date(n);
             let fits = !numbered && (loose || tidy && !self.spaced(n));
             return fits.then(|| self.candidate(Kind::Phone, n, if tidy { 0.95 } else { 0.6 }))?;
@@ -164,7 +165,7 @@ impl Window<'_> {
             let shaped = self.shaped(n, split);
             let cells = self.inner_gaps(n).any(|g| g.is_cell() || g.has_plus()) && !self.alone(n);
             let dashed = n == 16 && self.gaps(n) == split && self.inner_gaps(n).all(|g| g.is_none() || g.has_dash());
-            let usual = passes && shaped && !cells && !(numbered && !dashed) && !self.is_an_amount(n);
+            let usual = passes && shaped && (!cells || labelled) && !(numbered && !dashed) && !self.is_an_amount(n);
             let loose = passes && self.alone(n) && !(cells || numbered) || labelled && self.alone(n) && n == 16;
             if usual || loose || dashed && !self.joined(n) && !numbered {
                 return self.candidate(Kind::Card, n, if passes { 0.9 } else { 0.5 });

@@ -105,7 +105,8 @@ impl Window<'_> {
         }
         let account = self.labelled(15, Label::Account) && !checked;
         let numbered = self.label(10) == Some(Label::Reference) && !checked;
-        let fits = self.alone(13) && !cells && !account && !numbered && (checked || !strange);
+        let titled = self.text.before(self.at(0)) == Some('제') && self.text.after(self.end(13)) == Some('호');
+        let fits = self.alone(13) && !cells && !account && !numbered && !titled && (checked || !strange);
         labelled || fits && (checked || !self.holds_a_telephone())
     }
 
@@ -166,7 +167,7 @@ impl Window<'_> {
             self.label(LABEL_REACH),
             Some(Label::Account | Label::Reference | Label::Business | Label::Corporate | Label::Phone | Label::Card)
         ) || self.text.has_label_near(self.at(0), self.end(12), 10, Label::Account);
-        let plain = gaps == full && !self.joined(12) && (!cells || self.alone(12)) || self.disguised(12);
+        let plain = gaps == full && !self.joined(12) && (!cells || self.alone(12)) || self.disguised(12) && !other;
         let path = self.text.before(self.at(0)).is_some_and(|c| c.is_ascii_alphanumeric() || "/=&?#_-.".contains(c));
         let bare = (gaps == 0 || self.spaced(12)) && self.alone(12) && !other && !cells && !path && !is_moment(&d) && !self.is_an_amount(12);
         let fits = plain || bare || labelled && (gaps & !full == 0 || self.alone(12) || self.spaced(12));

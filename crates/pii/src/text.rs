@@ -125,8 +125,12 @@ impl<'v> Text<'v> {
     fn is_whole_word(&self, range: &Range<usize>) -> bool {
         let bytes = self.str().as_bytes();
         let letter = |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_alphabetic);
-        let word_starts = letter(Some(range.start)) && letter(range.start.checked_sub(1));
-        let word_goes_on = letter(range.end.checked_sub(1)) && letter(Some(range.end));
+        let (small, capital) = (|i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_lowercase), |i: usize| bytes.get(i).is_some_and(u8::is_ascii_uppercase));
+        // "clientSecret", "phoneNumber": a capital behind a small letter begins a word.
+        let before = range.start.checked_sub(1);
+        let word_starts = letter(Some(range.start)) && letter(before) && !(small(before) && capital(range.start));
+        let last = range.end.checked_sub(1);
+        let word_goes_on = letter(last) && letter(Some(range.end)) && !(small(last) && capital(range.end));
         // Heads of keys end in letters and go on in letters.
         let head = word_goes_on && !bytes.get(range.clone()).is_some_and(is_key_head);
         !(word_starts || head)

@@ -18,6 +18,8 @@ pub(crate) struct Candidate {
 
 /// Longest identifier, with country code.
 pub(crate) const LONGEST: usize = 16;
+/// Digits beside a number that is alone.
+const MAX_BESIDE: usize = 2;
 /// How far a label reaches, in characters.
 pub(crate) const LABEL_REACH: usize = 30;
 
@@ -148,11 +150,15 @@ impl<'a> Window<'a> {
         self.digit(n).is_some_and(|d| d.gap.is_dash())
     }
 
-    /// Nothing else is in the run but particles and endings that read as numerals ("…0000이고").
+    /// Nothing else is in the run but particles and endings that read as numerals ("…0000이고") and numbers of items.
     pub fn alone(&self, n: usize) -> bool {
         let rest = self.run.len().saturating_sub(n);
-        let numerals = |digits: Option<&[Digit]>| digits.unwrap_or_default().iter().all(|d| d.sort == Sort::Numeral);
-        rest <= 2 && numerals(self.run.get(..self.start)) && numerals(self.run.get(self.start + n..))
+        // "1) 010-1234-5678 2) 미상"
+        let item = |d: &Digit| self.text.after(d.end()) == Some(')') && self.text.before(d.at) != Some('(');
+        let numerals = |digits: Option<&[Digit]>| {
+            digits.unwrap_or_default().iter().all(|d| d.sort == Sort::Numeral || item(d))
+        };
+        rest <= MAX_BESIDE && numerals(self.run.get(..self.start)) && numerals(self.run.get(self.start + n..))
     }
 
     pub fn at(&self, offset: usize) -> usize {
