@@ -3,7 +3,7 @@
 //! ```text
 //! text ─► normal form (NFKC, nothing invisible, one dash, loose jamo joined), with a map to the bytes of the original
 //!      ─► one pass for digit runs, up to three separators, O/l and 공일이… read as digits ─► registration, numbers, lettered
-//!      ─► one automaton for all cues (labels, honorifics, heads of keys, @) ─► names, address, mail, secrets, markings
+//!      ─► one automaton for all cues (labels, also those at the head of a table's column, honorifics, heads of keys, @) ─► names, address, mail, secrets, markings
 //!      ─► the body's own dictionary (rules)
 //!      ─► encoded parts (URL, HTML, string escapes, quoted-printable, base64, hex) ─► the same again, bounded in depth
 //!                                    └─► one list without overlaps, in characters of the original
@@ -36,6 +36,7 @@ mod report;
 mod rules;
 mod secrets;
 mod stream;
+mod tables;
 mod text;
 mod tokens;
 mod view;

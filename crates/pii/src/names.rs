@@ -73,6 +73,7 @@ pub(crate) fn find(text: &Text) -> Vec<Candidate> {
     for found in &text.cues {
         let candidate = match found.cue {
             Cue::NameLabel => behind_label(text, &found.range).map(|range| name(range, 0.75)),
+            Cue::NameCell => in_cell(text, found.range.start).map(|range| name(range, 0.7)),
             Cue::Honorific => honoured(text, &found.range).map(|range| name(range, 0.7)),
             Cue::Title => titled(text, &found.range).map(|range| name(range, 0.6)),
             _ => None,
@@ -144,6 +145,15 @@ fn foreign_name(text: &Text, label: &Range<usize>, start: usize, word: &str) -> 
     let foreign = field.contains(FOREIGN_SYLLABLES);
     let fits = personal && hangul && foreign && (3..=10).contains(&syllables) && !known && !office;
     (fits && field.starts_with(word)).then_some(field.len())
+}
+
+/// The cell at byte `at` of a column of names holds a name and nothing else.
+fn in_cell(text: &Text, at: usize) -> Option<Range<usize>> {
+    let line = text.line_after(at, 24);
+    let cell = line.split(['|', ',', '\t', '"', '(', '<']).next().unwrap_or_default().trim_end();
+    let joined: String = cell.chars().filter(|c| *c != ' ').collect();
+    let hangul = !cell.is_empty() && cell.chars().all(|c| is_hangul(c) || c == ' ');
+    (hangul && is_name(&joined)).then_some(at..at + cell.len())
 }
 
 /// "이름은", "성명이": what follows a particle is the name itself.

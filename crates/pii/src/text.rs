@@ -1,6 +1,7 @@
 //! A normalised view with the cues in it: what every detector reads.
 
 use crate::labels::{CUES, Cue, Label};
+use crate::tables;
 use crate::tokens;
 use crate::view::View;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
@@ -69,6 +70,11 @@ impl<'v> Text<'v> {
                 }
             }
         }
+        let cells = tables::find(text.view.text(), &labels, &cues);
+        labels.extend(cells.labels);
+        cues.extend(cells.cues);
+        labels.sort_by_key(|(range, _)| (range.start, range.end));
+        cues.sort_by_key(|found| found.range.start);
         (text.labels, text.cues) = (labels, cues);
         text
     }
