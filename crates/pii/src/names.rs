@@ -153,7 +153,8 @@ fn in_cell(text: &Text, at: usize) -> Option<Range<usize>> {
     let cell = line.split(['|', ',', '\t', '"', '(', '<']).next().unwrap_or_default().trim_end();
     let joined: String = cell.chars().filter(|c| *c != ' ').collect();
     let hangul = !cell.is_empty() && cell.chars().all(|c| is_hangul(c) || c == ' ');
-    (hangul && is_name(&joined)).then_some(at..at + cell.len())
+    let short = joined.chars().count() == 2;
+    (hangul && is_name(&joined) && (!short || is_given_like(&joined))).then_some(at..at + cell.len())
 }
 
 /// "이름은", "성명이": what follows a particle is the name itself.

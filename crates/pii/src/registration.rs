@@ -147,7 +147,7 @@ impl Window<'_> {
         };
         let tidy = [gaps_at(&[8]), gaps_at(&[4, 6, 8])].contains(&self.gaps(15));
         let sure = checked || self.resident_label();
-        let fits = born_then && self.believable(15) && (tidy || sure && self.gaps(15) == 0);
+        let fits = (born_then || self.resident_label()) && self.believable(15) && (tidy || sure && self.gaps(15) == 0);
         let cells = self.inner_gaps(15).any(|g| g.is_cell() || g.has_plus());
         (fits && (sure || !cells)).then(|| self.candidate(kind, 15, if sure { 0.95 } else { 0.7 }))?
     }
@@ -189,7 +189,8 @@ impl Window<'_> {
 
     /// 운전면허번호 of the old form: a region and ten digits, "서울 00-123456-78".
     pub fn old_license(&self) -> Option<Candidate> {
-        if self.start > 0 {
+        // The last syllable of 대구 reads as a numeral.
+        if self.run.get(..self.start)?.iter().any(|d| d.sort != Sort::Numeral) {
             return None;
         }
         self.values(10)?;
@@ -212,11 +213,12 @@ impl Window<'_> {
     /// Start of the region's name that stands before; no more than three separators stand between, or inside it.
     fn region_before(&self) -> Option<usize> {
         let at = self.at(0);
-        let before = self.text.slice(self.text.back(at, 16)..at);
+        let before = self.text.slice(self.text.back(at, 20)..at);
         let mut letters: Vec<(usize, char)> = Vec::new();
         let mut signs = 0;
         for (i, c) in before.char_indices().rev() {
-            signs = if c.is_alphanumeric() { 0 } else { signs + 1 };
+            let goes_on = c.is_whitespace() && before.get(i + c.len_utf8()..).is_some_and(|b| b.starts_with(char::is_whitespace));
+            signs = if c.is_alphanumeric() { 0 } else { signs + usize::from(!goes_on) };
             if signs > MAX_SIGNS || letters.len() == LONGEST_REGION {
                 break;
             }
@@ -265,11 +267,16 @@ pub(crate) fn halves(text: &Text, digits: &Digits) -> Vec<Candidate> {
     let mut out = Vec::new();
     for reading in [digits.written().collect::<Vec<_>>(), digits.folded().collect()] {
         for (i, run) in reading.iter().enumerate() {
-            let back = Window { run, start: 0, text };
-            if back.values(7).is_none() || run.len() > 8 || !matches!(run.first().map(|d| d.value), Some(1..=8)) {
+            // "jumin2: 1970000": the name of the field ends in a figure.
+            let start = usize::from(run.len() == 8 && run.get(1).is_some_and(|d| !d.gap.is_none()));
+            let back = Window { run, start, text };
+            if run.len() > 8 || back.values(7).is_none() || !matches!(back.digit(0).map(|d| d.value), Some(1..=8)) {
                 continue;
             }
-            let before = i.checked_sub(1).and_then(|i| reading.get(i)).and_then(|front| front_half(front, &back));
+            let field = reading.get(i.saturating_sub(1)).is_some_and(|run| run.len() <= 2);
+            let fronts = [Some(1), field.then_some(2)].into_iter().flatten();
+            let fronts = fronts.filter_map(|k| i.checked_sub(k).and_then(|i| reading.get(i)));
+            let before = fronts.filter_map(|front| front_half(front, &back)).next();
             out.extend(before.or_else(|| labelled_back(&back)));
         }
     }
@@ -289,10 +296,13 @@ fn front_half(run: &[crate::digits::Digit], back: &Window) -> Option<Candidate> 
     let number: Vec<u8> = d.iter().chain(b.iter()).copied().collect();
     let between = back.text.slice(front.end(6)..back.at(0));
     let (kind, checked) = resident_kind(&number, false)?;
-    if !front.opens() || between.chars().nth(BETWEEN_HALVES).is_some() {
+    let resident = front.labelled(LABEL_REACH, Label::Resident);
+    let reach = if resident { 2 * BETWEEN_HALVES } else { BETWEEN_HALVES };
+    if !front.opens() || between.chars().nth(reach).is_some() {
         return None;
     }
-    let labelled = front.labelled(LABEL_REACH, Label::Resident)
+    let labelled = resident
+        || front.labelled(LABEL_REACH, Label::Resident)
         || back.text.has_label_near(front.at(0), back.end(7), LABEL_BEHIND, Label::Resident)
         || back_label(back, front.end(6));
     // "제2003-12호, 고시 제2027-820호": numbers with gaps of their own are others.

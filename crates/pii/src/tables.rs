@@ -75,14 +75,13 @@ fn column_cue(cue: Cue) -> Option<Cue> {
 
 /// The line around byte `at`, without its end.
 fn line_at(text: &str, at: usize) -> Range<usize> {
-    let bytes = text.as_bytes();
-    let back = bytes.get(..at).unwrap_or_default().iter().rev().take(LONGEST_LINE).take_while(|b| **b != b'\n').count();
-    at - back..line_end(bytes, at)
+    let before = text.get(..at).unwrap_or_default();
+    let start = before.rfind('\n').map_or(0, |end| end + 1);
+    start..line_end(text, at)
 }
 
-fn line_end(bytes: &[u8], at: usize) -> usize {
-    let rest = bytes.get(at..).unwrap_or_default();
-    at + rest.iter().position(|b| *b == b'\n').unwrap_or(rest.len())
+fn line_end(text: &str, at: usize) -> usize {
+    text.get(at..).and_then(|rest| rest.find('\n')).map_or(text.len(), |length| at + length)
 }
 
 /// The cells of a line, without the blanks and quotes around.
@@ -122,7 +121,7 @@ fn head(text: &str, line: Range<usize>, labels: &[(Range<usize>, Label)], cues: 
 fn row(text: &str, from: usize, head: &Head) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
     bytes.get(from)?;
-    let line = from..line_end(bytes, from);
+    let line = from..line_end(text, from);
     let signs = bytes.get(line.clone())?.iter().filter(|b| **b == head.sign).count();
     (signs + 1 == head.columns.len()).then_some(line)
 }

@@ -71,10 +71,14 @@ impl<'v> Text<'v> {
             }
         }
         let cells = tables::find(text.view.text(), &labels, &cues);
-        labels.extend(cells.labels);
-        cues.extend(cells.cues);
-        labels.sort_by_key(|(range, _)| (range.start, range.end));
-        cues.sort_by_key(|found| found.range.start);
+        if !cells.labels.is_empty() {
+            labels.extend(cells.labels);
+            labels.sort_by_key(|(range, _)| (range.start, range.end));
+        }
+        if !cells.cues.is_empty() {
+            cues.extend(cells.cues);
+            cues.sort_by_key(|found| found.range.start);
+        }
         (text.labels, text.cues) = (labels, cues);
         text
     }
