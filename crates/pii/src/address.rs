@@ -38,7 +38,7 @@ patterns! {
     HOUSING_UNIT = r"[가-힣A-Za-z0-9]{1,20}(?:아파트|빌라|오피스텔|맨션|연립|APT|apt)[ ,]{0,3}(?:[0-9]{1,2}(?:차|단지) ?)?(?:[0-9]{2,4} ?[-/] ?[0-9]{3,4}|[0-9]{2,5} ?호)";
     POST_BOX = r"(?:[가-힣]{1,10}우체국 ?)?사서함 ?(?:제 ?)?[0-9]{1,5}(?:-[0-9]{1,5})? ?호";
     PLACE = format!("{REGION}(?:{ROAD}|{LOT})");
-    LABELLED_PLACE = format!(r"^(?:지)? ?(?:\([^()\n]{{1,12}}\) ?)?[:=|는은\t]? ?(?:[(\[]?[0-9]{{5}}[)\]]? ?)?({REGION}(?:{ROAD}|{LOT})(?:{BETWEEN}{UNIT})?)");
+    LABELLED_PLACE = format!(r"^(?:지)? ?(?:\([^()\n]{{1,12}}\) ?)?(?:입니다)? ?[:=|는은\t>)-]? ?(?:[(\[]?[0-9]{{5}}[)\]]? ?)?({REGION}(?:{ROAD}|{LOT})(?:{BETWEEN}{UNIT})?)");
 }
 
 /// Every personal address; `people` are the names found in the text, in order.

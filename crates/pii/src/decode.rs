@@ -28,6 +28,8 @@ const MIN_QUOTED: usize = 3;
 /// Longest name of a tag that is looked for, and longest tag.
 const LONGEST_TAG_NAME: usize = 8;
 const LONGEST_TAG: usize = 200;
+/// Longest joint of two strings of source text.
+const LONGEST_JOINT: usize = 8;
 const INLINE_TAGS: [&str; 21] = [
     "b", "i", "u", "s", "em", "strong", "span", "font", "sub", "sup", "small", "big", "mark", "del", "ins", "a", "code",
     "wbr", "tt", "label", "nobr",
@@ -37,7 +39,7 @@ const CELL_TAGS: [&str; 10] = ["td", "th", "tr", "li", "p", "div", "dd", "dt", "
 /// Bytes that an escape begins with.
 const ESCAPES: [bool; 256] = {
     let mut table = [false; 256];
-    let (signs, mut i) = (b"%&\\=<+", 0);
+    let (signs, mut i) = (b"%&\\=<+\"", 0);
     while i < signs.len() {
         table[signs[i] as usize] = true;
         i += 1;
@@ -99,7 +101,9 @@ fn next_escape(text: &str, from: usize) -> Option<usize> {
 fn escape(view: &View, at: usize, out: Option<&mut Builder>) -> usize {
     let text = view.text();
     match text.as_bytes().get(at) {
+        Some(b'%') if text.as_bytes().get(at + 1) == Some(&b'u') => put(at, unicode_escape(text, at), out),
         Some(b'%') => octets(text, at, b'%', 1, out),
+        Some(b'"') => joint(text, at, out),
         Some(b'=') => octets(text, at, b'=', least_quoted(text, at), out),
         Some(b'<') => tag(text, at, out),
         Some(b'+') => plus(text, at, out),
@@ -129,9 +133,32 @@ fn plus(text: &str, at: usize, out: Option<&mut Builder>) -> usize {
     1
 }
 
-/// Tags that change how a text looks vanish; those of a table or a form end a cell. Returns the bytes of the tag.
+/// Two strings of source text that are joined into one: `"900101" + "-" + "1970000"`.
+fn joint(text: &str, at: usize, out: Option<&mut Builder>) -> usize {
+    let rest = text.get(at + 1..).unwrap_or_default();
+    let sign = rest.trim_start_matches(' ').strip_prefix('+').map(|r| r.trim_start_matches(' '));
+    let Some(behind) = sign.and_then(|r| r.strip_prefix('"')) else { return 0 };
+    let used = 1 + rest.len() - behind.len();
+    if used > LONGEST_JOINT {
+        return 0;
+    }
+    if let Some(out) = out {
+        out.replace(at..at + used, "");
+    }
+    used
+}
+
+/// Comments and tags that change how a text looks vanish; those of a table or a form end a cell. Returns the bytes of the tag.
 fn tag(text: &str, start: usize, out: Option<&mut Builder>) -> usize {
     let rest = text.as_bytes().get(start + 1..).unwrap_or_default();
+    if rest.starts_with(b"!--") {
+        let end = rest.iter().take(LONGEST_TAG).position(|b| *b == b'>').filter(|end| rest.get(..*end).is_some_and(|r| r.ends_with(b"--")));
+        let used = end.map_or(0, |end| end + 2);
+        if let Some(out) = out.filter(|_| used > 0) {
+            out.replace(start..start + used, "");
+        }
+        return used;
+    }
     let closing = rest.first() == Some(&b'/');
     let name_at = start + 1 + usize::from(closing);
     let name = leading(text.get(name_at..).unwrap_or_default(), |c| c.is_ascii_alphanumeric());

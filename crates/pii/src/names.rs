@@ -109,7 +109,7 @@ fn behind_label(text: &Text, label: &Range<usize>) -> Option<Range<usize>> {
         // it must end like a field.
         (true, false) if speaks_of_self(text, label) => stated_name(word.as_str()),
         (true, false) if particle && is_called(text, label) || blank && ends_field(text, end) => {
-            weak_name(word.as_str())
+            weak_name(word.as_str(), blank && ends_line(text, end))
         }
         (true, _) => None,
     };
@@ -181,7 +181,7 @@ fn honoured(text: &Text, honorific: &Range<usize>) -> Option<Range<usize>> {
             follows,
             &[
                 "의", "이", "가", "은", "는", "을", "를", "께", "과", "와", "도", "에게", "라고", "입", "하고", "한테",
-                "로", "만", "처럼", "서", "측", "댁", "네", "등", "외", "및", "포함",
+                "로", "만", "처럼", "에 ", "서", "측", "댁", "네", "등", "외", "및", "포함",
             ],
         );
     let starts_word = begin > 0 || text.before(start).is_none_or(|c| !is_hangul(c));
@@ -236,6 +236,12 @@ fn is_hangul(c: char) -> bool {
     matches!(c, '가'..='힣')
 }
 
+/// The line ends at byte `at`, or a bracket or a number follows.
+fn ends_line(text: &Text, at: usize) -> bool {
+    let rest = text.line_after(at, 3).trim_start_matches(' ');
+    rest.is_empty() || rest.starts_with(['(', '☎', '/', '|']) || rest.starts_with(|c: char| c.is_ascii_digit())
+}
+
 /// The line, or a cell or list item, ends at `at`.
 fn ends_field(text: &Text, at: usize) -> bool {
     let mut chars = text.str().get(at..).unwrap_or_default().chars();
@@ -260,10 +266,12 @@ fn name_length(word: &str) -> Option<usize> {
 
 /// A word of three syllables, or four with a surname of two, that does not end like an inflected noun or verb; the
 /// ending of a sentence may follow.
-fn weak_name(word: &str) -> Option<usize> {
+fn weak_name(word: &str, closed: bool) -> Option<usize> {
     let bare = ["입니다", "이며", "이고", "이다", "인"].iter().find_map(|e| word.strip_suffix(e)).unwrap_or(word);
     let n = bare.chars().count();
-    let inflected = bare.ends_with([
+    // "담당자 조하은 (031-…": what ends a field is no particle.
+    let given = closed && bare.ends_with(['은', '이', '한', '도']);
+    let inflected = !given && bare.ends_with([
         '의', '이', '가', '은', '는', '을', '를', '에', '로', '도', '와', '과', '한', '할', '된', '음', '함', '고',
     ]);
     let double = DOUBLE_SURNAMES.iter().any(|s| bare.starts_with(s)) && is_name(bare);

@@ -71,7 +71,11 @@ impl Window<'_> {
         }
         self.values(n)?;
         let cells = self.in_cells(n) && !self.alone(n);
-        if !self.believable(n) || self.redacted(n, 4) || self.of_sort(n, Sort::Doubtful) > 0 {
+        if !self.believable(n) || self.redacted(n, 4) {
+            return None;
+        }
+        let labelled = matches!(self.label(LABEL_REACH), Some(Label::Phone));
+        if self.of_sort(n, Sort::Doubtful) > 0 && !labelled {
             return None;
         }
         if prefix > 0 {
@@ -79,7 +83,7 @@ impl Window<'_> {
         }
         let split = gaps_at(&[area.digits as u32, (total - 4) as u32]);
         let behind = || self.text.has_label_near(self.end(n), self.end(n), PHONE_BEHIND, Label::Phone);
-        let labelled = matches!(self.label(LABEL_REACH), Some(Label::Phone)) || self.alone(n) && behind();
+        let labelled = labelled || self.alone(n) && behind();
         if area.mobile {
             let tidy = self.shaped(n, split) && !cells;
             let numbered = self.gaps(n) == 0 && self.label(8) == Some(Label::Reference);
