@@ -74,7 +74,9 @@ fn whole(text: &Text, range: Range<usize>) -> Option<Range<usize>> {
     let line = matches!(text.after(range.end), Some('선' | '봉' | '관' | '기'));
     let office =
         text.slice(range.clone()).contains('층') && text.has_label_near(range.start, range.end, 10, Label::Agency);
-    (!cut && !line && !office && !text.touches_token(&range)).then_some(range)
+    // "A동 5층 136호실에서": a room of an office, where no road and no house is named.
+    let hall = text.after(range.end) == Some('실') && !text.slice(range.clone()).contains(['로', '길', '원', '아']);
+    (!cut && !line && !hall && !office && !text.touches_token(&range)).then_some(range)
 }
 
 /// Places of numbers that may be of a room: before 호, or behind a dash as in "101-1203".

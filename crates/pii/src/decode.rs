@@ -18,6 +18,8 @@ const MIN_BASE64: usize = 12;
 const MIN_HEX: usize = 18;
 /// Shorter stretches of decoded text are chance.
 const MIN_READABLE: usize = 8;
+/// … unless so many of its characters are Korean.
+const MIN_SYLLABLES: usize = 4;
 /// A line of base64 at least this long may go on in the next line (MIME breaks at 76, PEM at 64).
 const WRAPPED_LINE: usize = 40;
 /// Bytes around an escape that are read with it: as far as labels reach.
@@ -113,11 +115,11 @@ fn escape(view: &View, at: usize, out: Option<&mut Builder>) -> usize {
     }
 }
 
-/// Single escapes of signs count: an address or a number is torn by them ("010=2D1234").
+/// Single escapes of signs count: an address or a number is torn by them ("010=2D1234"). "id=2026" is none.
 fn least_quoted(text: &str, at: usize) -> usize {
-    let sign = hex_pair(text, at + 1).is_some_and(|b| b == b' ' || b.is_ascii_punctuation() && b != b'=');
-    let upper = text.as_bytes().get(at + 2).is_some_and(|b| !b.is_ascii_lowercase());
-    if sign && upper { 1 } else { MIN_QUOTED }
+    let sign = hex_pair(text, at + 1).is_some_and(|b| b.is_ascii_punctuation());
+    let letter = text.as_bytes().get(at + 2).is_some_and(u8::is_ascii_uppercase);
+    if sign && letter { 1 } else { MIN_QUOTED }
 }
 
 /// The `+` of a form beside an escape is a blank.
@@ -378,7 +380,11 @@ fn readable(bytes: &[u8]) -> Option<String> {
     // UTF-16 of digits is every other byte zero: drop them and read on.
     let text = String::from_utf8_lossy(bytes).replace('\0', "");
     let strange = |c: char| c == char::REPLACEMENT_CHARACTER || c.is_control() && !c.is_whitespace();
-    let stretches: Vec<&str> = text.split(strange).filter(|s| s.chars().nth(MIN_READABLE - 1).is_some()).collect();
+    // Syllables of Korean hardly come by chance.
+    let long = |s: &&str| {
+        s.chars().nth(MIN_READABLE - 1).is_some() || s.chars().filter(|c| matches!(c, '가'..='힣')).count() >= MIN_SYLLABLES
+    };
+    let stretches: Vec<&str> = text.split(strange).filter(long).collect();
     (!stretches.is_empty()).then(|| stretches.join("\u{FFFD}"))
 }
 

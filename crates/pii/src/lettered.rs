@@ -122,11 +122,15 @@ fn eight_digits(window: &Window) -> Option<Candidate> {
     let tidy = window.shaped(8, gaps_at(&[3, 4])) && !window.spaced(8);
     // "DOI 10.4594": letters of a word are no digits; "T. 0 1 1 2" is a telephone.
     let written = compact || window.of_sort(8, Sort::Letter) == 0 && window.label(PASSPORT_REACH) != Some(Label::Phone);
+    // "R-R-445-36566": the number of a thing, in parts.
+    let parts = !compact && text.before(from).is_some_and(|c| c.is_ascii_punctuation() && !"([{\"'<>|*`:,=".contains(c));
+    let other = parts || text.after(from).is_some_and(|c| matches!(c.to_ascii_uppercase(), 'G' | 'T'));
     let telephone = letter_is_zero(text, from) && window.label(PASSPORT_REACH) == Some(Label::Phone);
     let fits = labelled
         || !followed
             && !cells
             && !telephone
+            && !other
             && written
             && !window.goes_on(8)
             && (compact || !dated && (tidy || window.alone(8)));
@@ -176,7 +180,8 @@ fn plate(text: &Text, first: &[Digit], second: &[Digit]) -> Option<Candidate> {
     let apart = between.chars().count() > 1 || front.gaps(n) != 0 || back.gaps(4) != 0;
     let spelt = front.soft(n) + back.soft(4) > 0;
     // "12조 3456억", "101호 1203호": an amount or a room, not a plate.
-    let counted = text.after(end).is_some_and(|c| COUNTERS.contains(c) && !(labelled && matches!(c, '번' | '호')));
+    let figure = text.str().as_bytes().get(end + 1).is_some_and(u8::is_ascii_digit);
+    let counted = text.after(end).is_some_and(|c| COUNTERS.contains(c) && (figure || !matches!(c, ',' | '.')) && !(labelled && matches!(c, '번' | '호')));
     let case = text.label_before(start, VEHICLE_REACH) == Some(Label::Court);
     let numbered = matches!(text.before(start), Some(',' | '제' | '.' | '-'));
     // "12 가 3456", "123-가-4567"; a year behind is none of a car.
@@ -187,7 +192,7 @@ fn plate(text: &Text, first: &[Digit], second: &[Digit]) -> Option<Candidate> {
     // "12가 3456" is how plates are read out; behind a particle or a counter the next number is another.
     let usual = between.chars().count() == 2
         && between.ends_with(' ')
-        && !year
+        && !(year && LIKE_PARTICLES.contains(one))
         && front.gaps(n) == 0
         && back.gaps(4) == 0
         && (!LIKE_PARTICLES.contains(one) || ends_alone(text, start, end));

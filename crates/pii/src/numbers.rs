@@ -85,6 +85,10 @@ impl Window<'_> {
         let behind = || self.text.has_label_near(self.end(n), self.end(n), PHONE_BEHIND, Label::Phone);
         let labelled = labelled || self.alone(n) && behind();
         if area.mobile {
+            // "016-7677-4721-04": the account goes on.
+            if self.goes_on(n) && self.labelled(LABEL_REACH, Label::Account) {
+                return None;
+            }
             let tidy = self.shaped(n, split) && !cells;
             let numbered = self.gaps(n) == 0 && self.label(8) == Some(Label::Reference);
             // Numbers of the old codes are as long as others: only as nothing else is written.
@@ -170,7 +174,7 @@ impl Window<'_> {
             let cells = self.inner_gaps(n).any(|g| g.is_cell() || g.has_plus()) && !self.alone(n);
             let dashed = n == 16 && self.gaps(n) == split && self.inner_gaps(n).all(|g| g.is_none() || g.has_dash());
             let usual = passes && shaped && (!cells || labelled) && !(numbered && !dashed) && !self.is_an_amount(n);
-            let loose = passes && self.alone(n) && !(cells || numbered) || labelled && self.alone(n) && n == 16;
+            let loose = passes && self.alone(n) && !(self.in_cells(n) || numbered) || labelled && self.alone(n) && n == 16;
             if usual || loose || dashed && !self.joined(n) && !numbered {
                 return self.candidate(Kind::Card, n, if passes { 0.9 } else { 0.5 });
             }

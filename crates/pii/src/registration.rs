@@ -85,7 +85,7 @@ impl Window<'_> {
         }
         let gaps = self.gaps(13);
         if gaps == 0 {
-            let numbered = self.label(6) == Some(Label::Reference);
+            let numbered = matches!(self.label(6), Some(Label::Reference | Label::Corporate));
             let dated = checks::dated_serial(d) && (!checked || checks::hardly_a_birth(d));
             let account = self.labelled(15, Label::Account);
             // The bar code of goods has a check digit of its own.
@@ -169,7 +169,7 @@ impl Window<'_> {
         ) || self.text.has_label_near(self.at(0), self.end(12), 10, Label::Account);
         let plain = gaps == full && !self.joined(12) && (!cells || self.alone(12)) || self.disguised(12) && !other;
         let path = self.text.before(self.at(0)).is_some_and(|c| c.is_ascii_alphanumeric() || "/=&?#_-.".contains(c));
-        let bare = (gaps == 0 || self.spaced(12)) && self.alone(12) && !other && !cells && !path && !is_moment(&d) && !self.is_an_amount(12);
+        let bare = (gaps == 0 || self.spaced(12)) && self.alone(12) && !other && !cells && !path && !is_moment(&d) && !is_a_year(&d) && !self.is_an_amount(12);
         let fits = plain || bare || labelled && (gaps & !full == 0 || self.alone(12) || self.spaced(12));
         let confidence = match (plain, labelled) {
             (_, true) => 0.95,
@@ -249,6 +249,11 @@ fn resident_kind(d: &[u8], labelled: bool) -> Option<(Kind, bool)> {
 /// its own check digit and without a resident's is it a company's number.
 fn is_seoul_company(d: &[u8]) -> bool {
     matches!(d, [1, 1, 0, 1, 1..=3, 1..=9, 0..=2, ..]) && !checks::resident(d)
+}
+
+/// Begins with a year of our times, as the numbers of papers do: "202690007197".
+fn is_a_year(d: &[u8]) -> bool {
+    matches!(d, [2, 0, 1, 5..=9, ..] | [2, 0, 2, ..])
 }
 
 /// `YYMMDDhhmm` and seconds: twelve digits that say when.

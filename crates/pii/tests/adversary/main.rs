@@ -227,7 +227,7 @@ fn harmless_lines() {
     let (mut n, mut block, mut masked) = (0, 0, 0);
     let mut shown: BTreeMap<(Action, &str), Vec<String>> = BTreeMap::new();
     for _ in 0..30 {
-        for &t in harmless::TEMPLATES {
+        for &t in harmless::TEMPLATES.iter().chain(harmless::AGAIN) {
             let text = harmless::filled(t, &mut dice);
             let report = scan(&text);
             n += 1;
