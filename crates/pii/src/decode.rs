@@ -30,11 +30,15 @@ const MIN_QUOTED: usize = 3;
 /// Longest name of a tag that is looked for, and longest tag.
 const LONGEST_TAG_NAME: usize = 8;
 const LONGEST_TAG: usize = 200;
+/// Bytes around an escape of quoted-printable in which another makes it one.
+const QUOTED_REACH: usize = 24;
+/// Bytes before a `+` in which an escape makes it a blank.
+const FORM_REACH: usize = 16;
 /// Longest joint of two strings of source text.
 const LONGEST_JOINT: usize = 8;
 const INLINE_TAGS: [&str; 21] = [
-    "b", "i", "u", "s", "em", "strong", "span", "font", "sub", "sup", "small", "big", "mark", "del", "ins", "a", "code",
-    "wbr", "tt", "label", "nobr",
+    "b", "i", "u", "s", "em", "strong", "span", "font", "sub", "sup", "small", "big", "mark", "del", "ins", "a",
+    "code", "wbr", "tt", "label", "nobr",
 ];
 const CELL_TAGS: [&str; 10] = ["td", "th", "tr", "li", "p", "div", "dd", "dt", "hp", "cell"];
 
@@ -119,14 +123,23 @@ fn escape(view: &View, at: usize, out: Option<&mut Builder>) -> usize {
 fn least_quoted(text: &str, at: usize) -> usize {
     let sign = hex_pair(text, at + 1).is_some_and(|b| b.is_ascii_punctuation());
     let letter = text.as_bytes().get(at + 2).is_some_and(u8::is_ascii_uppercase);
-    if sign && letter { 1 } else { MIN_QUOTED }
+    // Beside such an escape a blank is one too.
+    let from = at.saturating_sub(QUOTED_REACH);
+    let around = text.as_bytes().get(from..text.len().min(at + QUOTED_REACH)).unwrap_or_default();
+    let beside = || around.windows(3).any(|w| matches!(w, [b'=', b'2' | b'3' | b'5', b'A'..=b'F']));
+    if sign && letter || text.as_bytes().get(at + 1..at + 3) == Some(b"20") && beside() { 1 } else { MIN_QUOTED }
 }
 
 /// The `+` of a form beside an escape is a blank.
 fn plus(text: &str, at: usize, out: Option<&mut Builder>) -> usize {
     let bytes = text.as_bytes();
-    let escaped = |from: Option<usize>| from.is_some_and(|i| bytes.get(i) == Some(&b'%') && hex_pair(text, i + 1).is_some());
-    if !escaped(Some(at + 1)) && !escaped(at.checked_sub(3)) {
+    let escaped =
+        |from: Option<usize>| from.is_some_and(|i| bytes.get(i) == Some(&b'%') && hex_pair(text, i + 1).is_some());
+    let near = || {
+        bytes.get(at.saturating_sub(FORM_REACH)..at).unwrap_or_default().contains(&b'%')
+            && (1..FORM_REACH).any(|k| escaped(at.checked_sub(k)))
+    };
+    if !escaped(Some(at + 1)) && !near() {
         return 0;
     }
     if let Some(out) = out {
@@ -154,7 +167,11 @@ fn joint(text: &str, at: usize, out: Option<&mut Builder>) -> usize {
 fn tag(text: &str, start: usize, out: Option<&mut Builder>) -> usize {
     let rest = text.as_bytes().get(start + 1..).unwrap_or_default();
     if rest.starts_with(b"!--") {
-        let end = rest.iter().take(LONGEST_TAG).position(|b| *b == b'>').filter(|end| rest.get(..*end).is_some_and(|r| r.ends_with(b"--")));
+        let end = rest
+            .iter()
+            .take(LONGEST_TAG)
+            .position(|b| *b == b'>')
+            .filter(|end| rest.get(..*end).is_some_and(|r| r.ends_with(b"--")));
         let used = end.map_or(0, |end| end + 2);
         if let Some(out) = out.filter(|_| used > 0) {
             out.replace(start..start + used, "");
@@ -382,7 +399,8 @@ fn readable(bytes: &[u8]) -> Option<String> {
     let strange = |c: char| c == char::REPLACEMENT_CHARACTER || c.is_control() && !c.is_whitespace();
     // Syllables of Korean hardly come by chance.
     let long = |s: &&str| {
-        s.chars().nth(MIN_READABLE - 1).is_some() || s.chars().filter(|c| matches!(c, '가'..='힣')).count() >= MIN_SYLLABLES
+        s.chars().nth(MIN_READABLE - 1).is_some()
+            || s.chars().filter(|c| matches!(c, '가'..='힣')).count() >= MIN_SYLLABLES
     };
     let stretches: Vec<&str> = text.split(strange).filter(long).collect();
     (!stretches.is_empty()).then(|| stretches.join("\u{FFFD}"))

@@ -68,7 +68,7 @@ fn letter_before(text: &Text, at: usize) -> Option<(usize, usize)> {
     let at = if text.before(at - indent) == Some('\n') { at - indent } else { at };
     let from = text.back(at, 4);
     let before = text.slice(from..at);
-    let trimmed = before.trim_end_matches(|c: char| c.is_whitespace() || "-._/:·*`~,".contains(c));
+    let trimmed = before.trim_end_matches(|c: char| c.is_whitespace() || "-._/:·*`~,()".contains(c));
     let separators = before.chars().count() - trimmed.chars().count();
     let letter = trimmed.chars().next_back()?;
     let start = from + trimmed.len() - letter.len_utf8();
@@ -92,7 +92,7 @@ fn passports(text: &Text, run: &[Digit], next: Option<&[Digit]>, out: &mut Vec<C
         return;
     }
     let between = text.slice(first.end(3)..second.at(0));
-    let letter = between.trim_matches(|c: char| c.is_whitespace() || "-._/:·*`~,".contains(c));
+    let letter = between.trim_matches(|c: char| c.is_whitespace() || "-._/:·*`~,()".contains(c));
     let one_letter = letter.len() == 1 && letter.bytes().all(|b| b.is_ascii_alphabetic());
     if !one_letter || between.chars().count() > 7 {
         return;
@@ -101,7 +101,8 @@ fn passports(text: &Text, run: &[Digit], next: Option<&[Digit]>, out: &mut Vec<C
     let labelled = text.has_label_before(from, PASSPORT_REACH, Label::Passport);
     let followed = text.after(second.end(4)).is_some_and(|c| c.is_ascii_alphanumeric());
     let compact = separators == 0 && between.len() == 1 && first.gaps(3) == 0 && second.gaps(4) == 0;
-    if labelled || !followed && (compact || first.at(0) - from <= 4) {
+    let bracketed = text.slice(from..second.at(0)).contains(['(', ')']);
+    if labelled || !followed && !bracketed && (compact || first.at(0) - from <= 4) {
         let confidence = if labelled { 0.95 } else { 0.7 };
         out.push(Candidate { kind: Kind::Passport, range: from..second.end(4), confidence });
     }
@@ -123,9 +124,12 @@ fn eight_digits(window: &Window) -> Option<Candidate> {
     // "DOI 10.4594": letters of a word are no digits; "T. 0 1 1 2" is a telephone.
     let written = compact || window.of_sort(8, Sort::Letter) == 0 && window.label(PASSPORT_REACH) != Some(Label::Phone);
     // "R-R-445-36566": the number of a thing, in parts.
-    let parts = !compact && text.before(from).is_some_and(|c| c.is_ascii_punctuation() && !"([{\"'<>|*`:,=".contains(c));
+    let parts =
+        !compact && text.before(from).is_some_and(|c| c.is_ascii_punctuation() && !"([{\"'<>|*`:,=".contains(c));
     let other = parts || text.after(from).is_some_and(|c| matches!(c.to_ascii_uppercase(), 'G' | 'T'));
     let telephone = letter_is_zero(text, from) && window.label(PASSPORT_REACH) == Some(Label::Phone);
+    let bracketed = text.slice(from..window.at(0)).contains(['(', ')']);
+    let other = other || bracketed;
     let fits = labelled
         || !followed
             && !cells
@@ -181,7 +185,9 @@ fn plate(text: &Text, first: &[Digit], second: &[Digit]) -> Option<Candidate> {
     let spelt = front.soft(n) + back.soft(4) > 0;
     // "12조 3456억", "101호 1203호": an amount or a room, not a plate.
     let figure = text.str().as_bytes().get(end + 1).is_some_and(u8::is_ascii_digit);
-    let counted = text.after(end).is_some_and(|c| COUNTERS.contains(c) && (figure || !matches!(c, ',' | '.')) && !(labelled && matches!(c, '번' | '호')));
+    let counted = text.after(end).is_some_and(|c| {
+        COUNTERS.contains(c) && (figure || !matches!(c, ',' | '.')) && !(labelled && matches!(c, '번' | '호'))
+    });
     let case = text.label_before(start, VEHICLE_REACH) == Some(Label::Court);
     let numbered = matches!(text.before(start), Some(',' | '제' | '.' | '-'));
     // "12 가 3456", "123-가-4567"; a year behind is none of a car.
@@ -207,10 +213,12 @@ fn plate(text: &Text, first: &[Digit], second: &[Digit]) -> Option<Candidate> {
 
 /// Nothing but a field's border, or a word for a number of a car, stands around the bytes.
 fn ends_alone(text: &Text, start: usize, end: usize) -> bool {
-    let border = |c: Option<char>| c.is_none_or(|c| matches!(c, '\n' | '|' | '\t' | ',' | '(' | ')' | '"' | '\'' | ':' | ';'));
+    let border =
+        |c: Option<char>| c.is_none_or(|c| matches!(c, '\n' | '|' | '\t' | ',' | '(' | ')' | '"' | '\'' | ':' | ';'));
     let before = text.slice(text.back(start, 2)..start).trim_end_matches(' ').chars().next_back();
     let after = text.slice(end..text.forth(end, 2)).trim_start_matches(' ').chars().next();
-    border(before) && (border(after) || after.is_some_and(|c| c == '번' || c == '차')) || border(after) && text.before(start).is_none()
+    border(before) && (border(after) || after.is_some_and(|c| c == '번' || c == '차'))
+        || border(after) && text.before(start).is_none()
 }
 
 /// Start of the region's name right before a plate of the old form.
@@ -264,8 +272,8 @@ fn host(text: &Text, quad: &[&[Digit]]) -> Option<Candidate> {
     let goes_on = text.after(end) == Some('.') && text.str().as_bytes().get(end + 1).is_some_and(u8::is_ascii_digit);
     let beside = text.before(start) == Some('.') || goes_on;
     let labelled = text.has_label_before(start, 20, Label::Ip);
-    let section = text.has_label_before(start, 10, Label::Reference)
-        || matches!(text.before(start), Some('제' | 'v' | 'V'));
+    let section =
+        text.has_label_before(start, 10, Label::Reference) || matches!(text.before(start), Some('제' | 'v' | 'V'));
     // "2026. 1. 2. 3"; sections and versions have small numbers.
     let private = octets.first() == Some(&10) && octets.iter().skip(1).any(|&p| p >= 20 || p == 0);
     let usual = !section && !spaced && (private || octets.iter().any(|&p| p >= 32));

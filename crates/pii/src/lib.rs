@@ -50,7 +50,7 @@ pub use rules::{Dictionary, Entry, Rule, RuleAction, Rules, RulesError};
 pub use stream::{StreamFinding, StreamMarking, StreamPart, StreamScanner, StreamSummary, scan_reader};
 
 /// Version of the detector, stored with what it inspected.
-pub const DETECTOR_VERSION: &str = concat!("madang-pii ", env!("CARGO_PKG_VERSION"), " rules 2");
+pub const DETECTOR_VERSION: &str = concat!("madang-pii ", env!("CARGO_PKG_VERSION"), " rules 3");
 
 /// Everything found in `text`, with character offsets in it.
 pub fn scan(text: &str) -> Report {

@@ -53,13 +53,15 @@ const ENDINGS: [&str; 27] = [
 
 /// Syllables that foreign names are written with, and Korean names hardly.
 const FOREIGN_SYLLABLES: [char; 45] = [
-    '응', '옌', '웬', '쩐', '쭝', '티', '칸', '즈', '샤', '쉬', '쑨', '쥔', '췬', '뤄', '흐', '므', '르', '트', '스', '크', '프', '드', '브',
-    '그', '쿠', '투', '푸', '누', '루', '카', '타', '파', '차', '라', '마', '바', '나', '아', '레', '로', '리', '니', '토', '코', '케',
+    '응', '옌', '웬', '쩐', '쭝', '티', '칸', '즈', '샤', '쉬', '쑨', '쥔', '췬', '뤄', '흐', '므', '르', '트', '스',
+    '크', '프', '드', '브', '그', '쿠', '투', '푸', '누', '루', '카', '타', '파', '차', '라', '마', '바', '나', '아',
+    '레', '로', '리', '니', '토', '코', '케',
 ];
 
 /// Last syllables of bodies and their parts.
 const OFFICES: [char; 24] = [
-    '과', '팀', '국', '청', '시', '군', '구', '동', '읍', '면', '관', '회', '사', '소', '터', '교', '합', '단', '인', '조', '음', '략', '기', '함',
+    '과', '팀', '국', '청', '시', '군', '구', '동', '읍', '면', '관', '회', '사', '소', '터', '교', '합', '단', '인',
+    '조', '음', '략', '기', '함',
 ];
 
 /// Syllables that make another word of a word, so that "정보란" is none of a name where "정도현" is.
@@ -108,12 +110,22 @@ fn behind_label(text: &Text, label: &Range<usize>) -> Option<Range<usize>> {
         // A blank or a particle between label and word is weak: the word must be a whole name, and after a blank
         // it must end like a field.
         (true, false) if speaks_of_self(text, label) => stated_name(word.as_str()),
-        (true, false) if particle && is_called(text, label) || blank && ends_field(text, end) => {
+        (true, false)
+            if particle && is_called(text, label) || blank && (ends_field(text, end) || is_kin(text, label)) =>
+        {
             weak_name(word.as_str(), blank && ends_line(text, end))
         }
         (true, _) => None,
     };
     length.map(|n| start..start + n)
+}
+
+/// "남편 홍길동 명의": the name follows at once.
+fn is_kin(text: &Text, label: &Range<usize>) -> bool {
+    matches!(
+        text.slice(label.clone()),
+        "남편" | "아내" | "아들" | "장남" | "장녀" | "세입자" | "집주인" | "故" | "고(故)"
+    )
 }
 
 /// "저는 홍길동입니다": who writes gives the own name.
@@ -134,7 +146,8 @@ fn is_han(word: &str) -> bool {
 
 /// A foreign name in Korean letters fills the whole field behind the word for a name: "성명: 응우옌티란".
 fn foreign_name(text: &Text, label: &Range<usize>, start: usize, word: &str) -> Option<usize> {
-    let personal = ["성명", "이름", "성함", "외국인", "체류자"].iter().any(|w| text.slice(label.clone()).starts_with(w));
+    let personal =
+        ["성명", "이름", "성함", "외국인", "체류자"].iter().any(|w| text.slice(label.clone()).starts_with(w));
     let line = text.line_after(start, 24);
     let field = line.split(['|', ',', '"', '(', '/', '\'', '<', ';']).next().unwrap_or_default();
     let field = field.split("  ").next().unwrap_or_default().trim_end();
@@ -202,12 +215,12 @@ fn starts_with_any(text: &str, heads: &[&str]) -> bool {
 /// "홍길동 주무관", "주무관 홍길동": beside a title a word must look like a name in every syllable.
 fn titled(text: &Text, title: &Range<usize>) -> Option<Range<usize>> {
     let after = text.after(title.end);
-    let before = text.slice(text.back(title.start, 5)..title.start);
+    let before = text.slice(text.back(title.start, 6)..title.start);
     let word = before.strip_suffix(' ').unwrap_or(before);
     let begin = word
         .rfind(|c| !is_hangul(c))
         .map_or(0, |at| at + word.get(at..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8));
-    let apart = begin > 0 || before.chars().count() < 5;
+    let apart = begin > 0 || before.chars().count() < 6;
     let candidate = word.get(begin..).unwrap_or_default();
     let ends = after.is_none_or(|c| !is_hangul(c) || "이가은는을를의과와도님께에".contains(c));
     if apart && ends && is_sure_name(candidate) {
@@ -271,9 +284,10 @@ fn weak_name(word: &str, closed: bool) -> Option<usize> {
     let n = bare.chars().count();
     // "담당자 조하은 (031-…": what ends a field is no particle.
     let given = closed && bare.ends_with(['은', '이', '한', '도']);
-    let inflected = !given && bare.ends_with([
-        '의', '이', '가', '은', '는', '을', '를', '에', '로', '도', '와', '과', '한', '할', '된', '음', '함', '고',
-    ]);
+    let inflected = !given
+        && bare.ends_with([
+            '의', '이', '가', '은', '는', '을', '를', '에', '로', '도', '와', '과', '한', '할', '된', '음', '함', '고',
+        ]);
     let double = DOUBLE_SURNAMES.iter().any(|s| bare.starts_with(s)) && is_name(bare);
     (n >= 3 && !inflected && (is_sure_name(bare) || double)).then_some(bare.len())
 }

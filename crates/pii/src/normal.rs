@@ -22,8 +22,9 @@ pub(crate) fn normalise<'v>(view: &'v View<'v>) -> View<'v> {
         let mut folded: String = compose_jamo(group).nfkc().filter_map(fold).collect();
         // The number of an item in its ring is no digit of the number that it touches: "①900101-1970000②…".
         if group.chars().next().is_some_and(is_ringed) {
-            let figure = |byte: Option<usize>| byte.and_then(|i| text.as_bytes().get(i)).is_some_and(u8::is_ascii_digit);
-            if figure(Some(end)) || figure(start.checked_sub(1)) {
+            let figure = |c: Option<char>| c.is_some_and(|c| c.is_numeric() && !is_ringed(c));
+            let (before, after) = (text.get(..start).unwrap_or_default(), text.get(end..).unwrap_or_default());
+            if figure(before.chars().next_back()) || figure(after.chars().next()) {
                 folded = format!(" {folded})");
             }
         }
@@ -118,7 +119,7 @@ fn compose_jamo(group: &str) -> impl Iterator<Item = char> {
     let at = |i: usize| chars.get(i).copied();
     let vowel = |i: usize| at(i).filter(|c| matches!(c, 'ㅏ'..='ㅣ')).map(|c| u32::from(c) - u32::from('ㅏ'));
     // "ㅇㅣㅇ" is how 010 is written by eye.
-    let figures = chars.len() > 1 && chars.iter().all(|c| matches!(c, 'ㅇ' | 'ㅣ'));
+    let figures = !chars.is_empty() && chars.iter().all(|c| matches!(c, 'ㅇ' | 'ㅣ'));
     let mut i = 0;
     while let Some(c) = at(i).filter(|_| !figures) {
         let syllable = place(INITIALS, c).zip(vowel(i + 1)).map(|(initial, v)| {
@@ -137,7 +138,8 @@ fn compose_jamo(group: &str) -> impl Iterator<Item = char> {
         }
     }
     if figures {
-        out = chars;
+        // As letters of another script, since NFKC would put the jamo together.
+        out = chars.iter().map(|c| if *c == 'ㅇ' { 'O' } else { 'I' }).collect();
     }
     out.into_iter()
 }

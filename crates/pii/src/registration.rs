@@ -96,7 +96,9 @@ impl Window<'_> {
             return sure || self.alone(13) || !cells && !self.in_a_row_of_figures();
         }
         if gaps == gaps_at(&[2, 4, 6]) || self.spaced(13) {
-            return labelled || !cells && (sure || self.alone(13) || gaps == gaps_at(&[2, 4, 6]));
+            // A form with a box for each digit leaves cells of one digit.
+            let boxes = checked && self.spaced(13) && self.alone(13);
+            return labelled || boxes || !cells && (sure || self.alone(13) || gaps == gaps_at(&[2, 4, 6]));
         }
         // "2018.09.04 ~ 2018.12.04일": syllables read as digits must not make a number of dates.
         let numerals = self.of_sort(13, Sort::Numeral);
@@ -169,7 +171,14 @@ impl Window<'_> {
         ) || self.text.has_label_near(self.at(0), self.end(12), 10, Label::Account);
         let plain = gaps == full && !self.joined(12) && (!cells || self.alone(12)) || self.disguised(12) && !other;
         let path = self.text.before(self.at(0)).is_some_and(|c| c.is_ascii_alphanumeric() || "/=&?#_-.".contains(c));
-        let bare = (gaps == 0 || self.spaced(12)) && self.alone(12) && !other && !cells && !path && !is_moment(&d) && !is_a_year(&d) && !self.is_an_amount(12);
+        let bare = (gaps == 0 || self.spaced(12))
+            && self.alone(12)
+            && !other
+            && !cells
+            && !path
+            && !is_moment(&d)
+            && !is_a_year(&d)
+            && !self.is_an_amount(12);
         let fits = plain || bare || labelled && (gaps & !full == 0 || self.alone(12) || self.spaced(12));
         let confidence = match (plain, labelled) {
             (_, true) => 0.95,
@@ -217,7 +226,8 @@ impl Window<'_> {
         let mut letters: Vec<(usize, char)> = Vec::new();
         let mut signs = 0;
         for (i, c) in before.char_indices().rev() {
-            let goes_on = c.is_whitespace() && before.get(i + c.len_utf8()..).is_some_and(|b| b.starts_with(char::is_whitespace));
+            let goes_on =
+                c.is_whitespace() && before.get(i + c.len_utf8()..).is_some_and(|b| b.starts_with(char::is_whitespace));
             signs = if c.is_alphanumeric() { 0 } else { signs + usize::from(!goes_on) };
             if signs > MAX_SIGNS || letters.len() == LONGEST_REGION {
                 break;

@@ -156,8 +156,11 @@ fn labelled(text: &Text, label: Range<usize>) -> Option<Range<usize>> {
 
 /// What follows says that the word before was named: "비밀번호는 1234입니다".
 fn is_stated(after: &str) -> bool {
-    let after = after.trim_start_matches(['"', '\'', '`', ')', '!', '.']);
-    after.is_empty() || ["입니다", "이다", "이고", "이며", "이에요", "예요", "임", "으로", "로", "\n"].iter().any(|e| after.starts_with(e))
+    let after = after.trim_start_matches(['"', ' ', '\'', '`', ')', '!', '.']);
+    after.is_empty()
+        || ["입니다", "이다", "이고", "이며", "이에요", "예요", "임", "으로", "로", "\n"]
+            .iter()
+            .any(|e| after.starts_with(e))
 }
 
 /// End of the second value of a pair as in "ID/PW: admin / secret"; `end` where there is none.

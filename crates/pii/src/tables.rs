@@ -46,7 +46,8 @@ pub(crate) fn find(text: &str, labels: &[(Range<usize>, Label)], cues: &[Found])
         let Some(at) = next.into_iter().flatten().min() else { return out };
         let line = line_at(text, at);
         read = line.end + 1;
-        let Some(head) = head(text, line, labels.get(label..).unwrap_or_default(), cues.get(cue..).unwrap_or_default()) else {
+        let Some(head) = head(text, line, labels.get(label..).unwrap_or_default(), cues.get(cue..).unwrap_or_default())
+        else {
             continue;
         };
         while let Some(row) = row(text, read, &head) {

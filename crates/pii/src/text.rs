@@ -135,7 +135,10 @@ impl<'v> Text<'v> {
     fn is_whole_word(&self, range: &Range<usize>) -> bool {
         let bytes = self.str().as_bytes();
         let letter = |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_alphabetic);
-        let (small, capital) = (|i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_lowercase), |i: usize| bytes.get(i).is_some_and(u8::is_ascii_uppercase));
+        let (small, capital) = (
+            |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_lowercase),
+            |i: usize| bytes.get(i).is_some_and(u8::is_ascii_uppercase),
+        );
         // "clientSecret", "phoneNumber": a capital behind a small letter begins a word.
         let before = range.start.checked_sub(1);
         let word_starts = letter(Some(range.start)) && letter(before) && !(small(before) && capital(range.start));

@@ -154,10 +154,14 @@ impl<'a> Window<'a> {
     pub fn alone(&self, n: usize) -> bool {
         let rest = self.run.len().saturating_sub(n);
         // "1) 010-1234-5678 2) 미상"
-        let item = |d: &Digit| self.text.after(d.end()) == Some(')') && self.text.before(d.at) != Some('(');
-        let numerals = |digits: Option<&[Digit]>| {
-            digits.unwrap_or_default().iter().all(|d| d.sort == Sort::Numeral || item(d))
+        let item = |d: &Digit| {
+            let before = self.text.slice(self.text.back(d.at, 2)..d.at);
+            let listed = self.text.after(d.end()) == Some(')') && !before.ends_with('(');
+            // "H-2", "F-6": a code of its own.
+            listed || before.ends_with('-') && before.starts_with(|c: char| c.is_ascii_alphabetic())
         };
+        let numerals =
+            |digits: Option<&[Digit]>| digits.unwrap_or_default().iter().all(|d| d.sort == Sort::Numeral || item(d));
         rest <= MAX_BESIDE && numerals(self.run.get(..self.start)) && numerals(self.run.get(self.start + n..))
     }
 

@@ -262,12 +262,24 @@ pub const NAMES: &[&str] = &[
 ];
 
 pub const DIGITS: &[(&str, Change)] = &[
-    ("raised", |v, _| v.chars().map(|c| c.to_digit(10).map_or(c, |d| ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][d as usize])).collect()),
+    ("raised", |v, _| {
+        v.chars()
+            .map(|c| c.to_digit(10).map_or(c, |d| ['⁰', '¹', '²', '³', '⁴', '⁵', '⁶', '⁷', '⁸', '⁹'][d as usize]))
+            .collect()
+    }),
     ("Bengali", |v, _| shift(v, 0x9E6)),
     ("Khmer", |v, _| shift(v, 0x17E0)),
     ("sans bold", |v, _| shift(v, 0x1D7EC)),
-    ("in brackets", |v, _| v.chars().map(|c| if c.is_ascii_digit() && c != '0' { format!("({c})") } else { c.into() }).collect()),
-    ("formal Han", |v, _| v.chars().map(|c| c.to_digit(10).map_or(c, |d| ['零', '壹', '貳', '參', '四', '五', '六', '七', '八', '九'][d as usize])).collect()),
+    ("in brackets", |v, _| {
+        v.chars().map(|c| if c.is_ascii_digit() && c != '0' { format!("({c})") } else { c.into() }).collect()
+    }),
+    ("formal Han", |v, _| {
+        v.chars()
+            .map(|c| {
+                c.to_digit(10).map_or(c, |d| ['零', '壹', '貳', '參', '四', '五', '六', '七', '八', '九'][d as usize])
+            })
+            .collect()
+    }),
     ("vowel and circle", |v, _| v.replace('0', "ㅇ").replace('1', "ㅣ")),
     ("slashes between", |v, _| each(v, "/")),
     ("underscores between", |v, _| each(v, "_")),
@@ -304,7 +316,6 @@ pub const DIGITS: &[(&str, Change)] = &[
     ("letters of OCR", |v, _| v.replacen('0', "O", 1).replacen('5', "S", 1).replacen('1', "l", 1)),
     ("arrow", |v, _| v.replace('-', " → ")),
     ("ellipsis", |v, _| v.replace('-', "…")),
-    ("plus", |v, _| v.replace('-', "+")),
     ("semicolon", |v, _| v.replace('-', ";")),
     ("bars", |v, _| v.replace('-', "||")),
     ("blank lines", |v, _| v.replace('-', "\n\n")),

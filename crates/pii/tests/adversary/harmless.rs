@@ -2,6 +2,7 @@
 //! `{4}` is four random digits (the first not 0), `{money}`, `{date}`, `{time}` and kin are filled in by [`filled`].
 
 use super::values::Dice;
+use std::path::Path;
 
 pub const TEMPLATES: &[&str] = &[
     "2026년도 본예산은 {money}천원으로 전년 대비 {1}.{1}% 증가하였다.",
@@ -332,7 +333,9 @@ fn value(field: &str, dice: &mut Dice) -> String {
             format!("{y}{m:02}{d:02}")
         }
         "time" => format!("{:02}:{:02}", dice.between(0, 23), dice.between(0, 59)),
-        "dept" => dice.of(&["정보통신과", "총무과", "복지정책과", "건축과", "도로건설과", "자치행정과", "예산과"]).to_string(),
+        "dept" => {
+            dice.of(&["정보통신과", "총무과", "복지정책과", "건축과", "도로건설과", "자치행정과", "예산과"]).to_string()
+        }
         "goods" => checked(dice, "880", [1, 3]),
         "isbn" => checked(dice, "97911", [1, 3]),
         "corporation" => {
@@ -351,4 +354,31 @@ fn checked(dice: &mut Dice, head: &str, weights: [u32; 2]) -> String {
     let body = format!("{head}{}", dice.digits(12 - head.len()));
     let sum: u32 = body.bytes().zip(weights.iter().cycle()).map(|(d, w)| u32::from(d - b'0') * w).sum();
     format!("{body}{}", (10 - sum % 10) % 10)
+}
+
+/// Official sentences of `../shared/data`, read in place: answers of a call centre, laws, work plans.
+pub fn shared_lines() -> Option<Vec<String>> {
+    let data =
+        Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().map(|p| p.join("../shared/data")).find(|p| p.is_dir())?;
+    let mut lines = Vec::new();
+    for name in ["municipal_faq", "consumer_complaints"] {
+        let corpus = std::fs::read_to_string(data.join("retrieval").join(name).join("corpus.jsonl")).ok()?;
+        for document in corpus.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok()) {
+            let text = document.get("text").and_then(|t| t.as_str()).unwrap_or_default();
+            sentences(text, &mut lines);
+        }
+    }
+    for name in ["paju_2026_plan_admin_safety.txt", "wonju_2026_plan_ict.txt"] {
+        sentences(&std::fs::read_to_string(data.join("seeds").join(name)).ok()?, &mut lines);
+    }
+    for entry in std::fs::read_dir(data.join("law/acts/laws")).ok()?.flatten() {
+        let act = std::fs::read_to_string(entry.path()).ok()?;
+        act.lines().filter(|l| l.len() > 60).for_each(|l| sentences(l, &mut lines));
+    }
+    Some(lines)
+}
+
+fn sentences(text: &str, out: &mut Vec<String>) {
+    let parts = text.split_inclusive(['\n', '.', '?']).map(str::trim).filter(|s| s.chars().count() > 8);
+    out.extend(parts.map(str::to_string));
 }

@@ -120,7 +120,9 @@ pub const DIGITS: [(&str, Change); 47] = [
     ("Devanagari", |v, _| digits(v, 0x966)),
     ("Thai", |v, _| digits(v, 0xE50)),
     ("lowered", |v, _| digits(v, 0x2080)),
-    ("keycaps", |v, _| v.chars().map(|c| if c.is_ascii_digit() { format!("{c}\u{FE0F}\u{20E3}") } else { c.into() }).collect()),
+    ("keycaps", |v, _| {
+        v.chars().map(|c| if c.is_ascii_digit() { format!("{c}\u{FE0F}\u{20E3}") } else { c.into() }).collect()
+    }),
     ("struck through", |v, _| v.chars().map(|c| format!("{c}\u{336}")).collect()),
     ("underlined", |v, _| v.chars().map(|c| format!("{c}\u{332}")).collect()),
     ("spoken", |v, _| words(v, SPOKEN, "", "")),
@@ -131,10 +133,15 @@ pub const DIGITS: [(&str, Change); 47] = [
     ("spoken 하이픈", |v, _| words(v, SPOKEN, " ", "하이픈")),
     ("spoken with dash", |v, _| words(v, SPOKEN, "", "-")),
     ("spoken with commas", |v, _| words(v, SPOKEN, ", ", "")),
-    ("half spoken", |v, _| v.chars().enumerate().map(|(i, c)| match c.to_digit(10) {
-        Some(d) if i % 3 == 1 => SPOKEN[d as usize].to_string(),
-        _ => c.to_string(),
-    }).collect()),
+    ("half spoken", |v, _| {
+        v.chars()
+            .enumerate()
+            .map(|(i, c)| match c.to_digit(10) {
+                Some(d) if i % 3 == 1 => SPOKEN[d as usize].to_string(),
+                _ => c.to_string(),
+            })
+            .collect()
+    }),
     ("Han", |v, _| words(v, HAN, "", "-")),
     ("blanks between", |v, _| between(v, " ")),
     ("two blanks between", |v, _| between(v, "  ")),
@@ -149,8 +156,14 @@ pub const DIGITS: [(&str, Change); 47] = [
     ("right to left mark", |v, dice| inside(v, dice, "\u{200F}")),
     ("line inside", |v, dice| inside(v, dice, "\n")),
     ("line and indent inside", |v, dice| inside(v, dice, "\n    ")),
-    ("bold inside", |v, dice| { let (head, tail) = parted(v, dice); format!("**{head}**{tail}") }),
-    ("tag inside", |v, dice| { let (head, tail) = parted(v, dice); format!("<b>{head}</b>{tail}") }),
+    ("bold inside", |v, dice| {
+        let (head, tail) = parted(v, dice);
+        format!("**{head}**{tail}")
+    }),
+    ("tag inside", |v, dice| {
+        let (head, tail) = parted(v, dice);
+        format!("<b>{head}</b>{tail}")
+    }),
     ("code", |v, _| format!("`{v}`")),
     ("letter O", |v, _| swap(v, &['0'], "O")),
     ("letters o and l", |v, _| swap(&swap(v, &['0'], "o"), &['1'], "l")),
@@ -162,7 +175,9 @@ pub const DIGITS: [(&str, Change); 47] = [
 pub const ENCODED: [(&str, Change); 11] = [
     ("entities", |v, _| v.chars().map(|c| format!("&#{};", u32::from(c))).collect()),
     ("hexadecimal entities", |v, _| v.chars().map(|c| format!("&#x{:x};", u32::from(c))).collect()),
-    ("few entities", |v, _| v.chars().enumerate().map(|(i, c)| if i % 4 == 2 { format!("&#{};", u32::from(c)) } else { c.into() }).collect()),
+    ("few entities", |v, _| {
+        v.chars().enumerate().map(|(i, c)| if i % 4 == 2 { format!("&#{};", u32::from(c)) } else { c.into() }).collect()
+    }),
     ("dash entity", |v, _| dash(v, "&ndash;")),
     ("zero width entity", |v, dice| inside(v, dice, "&#8203;")),
     ("soft hyphen entity", |v, dice| inside(v, dice, "&shy;")),
@@ -170,7 +185,12 @@ pub const ENCODED: [(&str, Change); 11] = [
     ("percent of dash", |v, _| dash(v, "%2D")),
     ("percent twice", |v, _| v.bytes().map(|b| format!("%25{b:02x}")).collect()),
     ("escapes", |v, _| v.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect()),
-    ("few escapes", |v, _| v.chars().enumerate().map(|(i, c)| if i % 3 == 0 { format!("\\u{:04X}", u32::from(c)) } else { c.into() }).collect()),
+    ("few escapes", |v, _| {
+        v.chars()
+            .enumerate()
+            .map(|(i, c)| if i % 3 == 0 { format!("\\u{:04X}", u32::from(c)) } else { c.into() })
+            .collect()
+    }),
 ];
 
 /// What is done to a whole sentence.
@@ -180,8 +200,20 @@ pub const WHOLE: [(&str, fn(&str) -> String); 9] = [
     ("base64 in a line", |t| format!("data:text/plain;base64,{}", base64::engine::general_purpose::STANDARD.encode(t))),
     ("hexadecimal", |t| t.bytes().map(|b| format!("{b:02x}")).collect()),
     ("percent whole", |t| t.bytes().map(|b| format!("%{b:02X}")).collect()),
-    ("query", |t| t.bytes().map(|b| match b { b' ' => "+".into(), b if b.is_ascii_alphanumeric() => char::from(b).to_string(), b => format!("%{b:02X}") }).collect()),
-    ("quoted-printable", |t| t.bytes().map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("={b:02X}") }).collect()),
+    ("query", |t| {
+        t.bytes()
+            .map(|b| match b {
+                b' ' => "+".into(),
+                b if b.is_ascii_alphanumeric() => char::from(b).to_string(),
+                b => format!("%{b:02X}"),
+            })
+            .collect()
+    }),
+    ("quoted-printable", |t| {
+        t.bytes()
+            .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("={b:02X}") })
+            .collect()
+    }),
     ("NFD", |t| unicode_normalization::UnicodeNormalization::nfd(t).collect()),
     ("JSON", |t| serde_json::json!({ "본문": t, "n": 3 }).to_string()),
 ];
