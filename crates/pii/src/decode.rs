@@ -123,11 +123,12 @@ fn escape(view: &View, at: usize, out: Option<&mut Builder>) -> usize {
 fn least_quoted(text: &str, at: usize) -> usize {
     let sign = hex_pair(text, at + 1).is_some_and(|b| b.is_ascii_punctuation());
     let letter = text.as_bytes().get(at + 2).is_some_and(u8::is_ascii_uppercase);
-    // Beside such an escape a blank is one too.
+    // Beside such an escape a blank or another sign is one too.
     let from = at.saturating_sub(QUOTED_REACH);
     let around = text.as_bytes().get(from..text.len().min(at + QUOTED_REACH)).unwrap_or_default();
     let beside = || around.windows(3).any(|w| matches!(w, [b'=', b'2' | b'3' | b'5', b'A'..=b'F']));
-    if sign && letter || text.as_bytes().get(at + 1..at + 3) == Some(b"20") && beside() { 1 } else { MIN_QUOTED }
+    let blank = text.as_bytes().get(at + 1..at + 3) == Some(b"20");
+    if sign && letter || (sign || blank) && beside() { 1 } else { MIN_QUOTED }
 }
 
 /// The `+` of a form beside an escape is a blank.

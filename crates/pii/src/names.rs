@@ -267,6 +267,10 @@ fn ends_field(text: &Text, at: usize) -> bool {
 
 /// Length in bytes of the name that the word begins with, endings left out.
 fn name_length(word: &str) -> Option<usize> {
+    // "정자로": whole a word, though a name and a particle would be in it.
+    if KNOWN_WORDS.contains(word) {
+        return None;
+    }
     let chars: Vec<char> = word.chars().collect();
     let double = DOUBLE_SURNAMES.iter().any(|s| word.starts_with(s));
     let lengths = if double { [4, 3, 2] } else { [3, 4, 2] };
@@ -283,7 +287,7 @@ fn weak_name(word: &str, closed: bool) -> Option<usize> {
     let bare = ["입니다", "이며", "이고", "이다", "인"].iter().find_map(|e| word.strip_suffix(e)).unwrap_or(word);
     let n = bare.chars().count();
     // "담당자 조하은 (031-…": what ends a field is no particle.
-    let given = closed && bare.ends_with(['은', '이', '한', '도']);
+    let given = (closed || bare.len() < word.len()) && bare.ends_with(['은', '이', '한', '도']);
     let inflected = !given
         && bare.ends_with([
             '의', '이', '가', '은', '는', '을', '를', '에', '로', '도', '와', '과', '한', '할', '된', '음', '함', '고',

@@ -173,7 +173,7 @@ impl Window<'_> {
             let shaped = self.shaped(n, split);
             let cells = self.inner_gaps(n).any(|g| g.is_cell() || g.has_plus()) && !self.alone(n);
             let dashed = n == 16 && self.gaps(n) == split && self.inner_gaps(n).all(|g| g.is_none() || g.has_dash());
-            let usual = passes && shaped && (!cells || labelled) && !(numbered && !dashed) && !self.is_an_amount(n);
+            let usual = passes && shaped && (labelled || !cells) && (dashed || !numbered) && !self.is_an_amount(n);
             let loose =
                 passes && self.alone(n) && !(self.in_cells(n) || numbered) || labelled && self.alone(n) && n == 16;
             if usual || loose || dashed && !self.joined(n) && !numbered {

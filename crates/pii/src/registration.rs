@@ -199,7 +199,7 @@ impl Window<'_> {
     /// 운전면허번호 of the old form: a region and ten digits, "서울 00-123456-78".
     pub fn old_license(&self) -> Option<Candidate> {
         // The last syllable of 대구 reads as a numeral.
-        if self.run.get(..self.start)?.iter().any(|d| d.sort != Sort::Numeral) {
+        if self.start > 1 || self.run.get(..self.start)?.iter().any(|d| d.sort != Sort::Numeral) {
             return None;
         }
         self.values(10)?;

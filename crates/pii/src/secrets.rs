@@ -16,6 +16,9 @@ const LONGEST_VALUE: usize = 300;
 /// Shortest rest of a key behind its head.
 const SHORTEST_KEY: usize = 16;
 
+/// Shortest value that is a key without any digit in it.
+const SHORTEST_OPAQUE: usize = 24;
+
 static VALUE: LazyLock<Regex> = LazyLock::new(|| {
     let pattern = r#"^["'\])]{0,2} {0,2}(?:\([^()\n]{1,12}\) ?)?(?:([:=>|\t]|=>|->|→)|([은는]) |[이가을를] )? {0,2}["'`]?([!-~]{4,})"#;
     Regex::new(pattern).expect("a fixed pattern")
@@ -136,6 +139,11 @@ fn labelled(text: &Text, label: Range<usize>) -> Option<Range<usize>> {
     let letters = word.bytes().any(|b| b.is_ascii_alphabetic());
     let signs = word.bytes().any(|b| b.is_ascii_punctuation());
     let mixed = letters && (digits || signs) && word.len() >= 8 || letters && digits && word.len() >= 6;
+    // Long and in both cases: no word.
+    let opaque = word.len() >= SHORTEST_OPAQUE
+        && word.bytes().any(|b| b.is_ascii_uppercase())
+        && word.bytes().any(|b| b.is_ascii_lowercase())
+        && word.bytes().all(|b| b.is_ascii_alphanumeric());
     let scheme = matches!(text.slice(label.clone()).to_ascii_lowercase().as_str(), "bearer" | "basic");
     let count = word.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'~' | b'-' | b'.' | b'/'));
     let next = rest.get(value.start() + word.len()..).and_then(|r| r.chars().next());
@@ -147,6 +155,7 @@ fn labelled(text: &Text, label: Range<usize>) -> Option<Range<usize>> {
     } else {
         word.len() >= 4 && (assigned || named && is_stated(rest.get(value.start() + word.len()..).unwrap_or_default()))
             || mixed && digits
+            || opaque
     };
     let start = from + value.start();
     let end = start + word.len();

@@ -5,6 +5,8 @@ use base64::Engine as _;
 
 /// What is done to the value alone.
 pub type Change = fn(&str, &mut Dice) -> String;
+/// What is done to a whole sentence.
+pub type Wrap = fn(&str) -> String;
 
 fn digits(value: &str, zero: u32) -> String {
     let digit = |c: char| c.to_digit(10).and_then(|d| char::from_u32(zero + d)).unwrap_or(c);
@@ -193,8 +195,8 @@ pub const ENCODED: [(&str, Change); 11] = [
     }),
 ];
 
-/// What is done to a whole sentence.
-pub const WHOLE: [(&str, fn(&str) -> String); 9] = [
+/// Encodings of a whole sentence.
+pub const WHOLE: [(&str, Wrap); 9] = [
     ("base64", |t| base64::engine::general_purpose::STANDARD.encode(t)),
     ("base64 for URLs", |t| base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(t)),
     ("base64 in a line", |t| format!("data:text/plain;base64,{}", base64::engine::general_purpose::STANDARD.encode(t))),
