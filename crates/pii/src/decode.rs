@@ -42,17 +42,6 @@ const INLINE_TAGS: [&str; 21] = [
 ];
 const CELL_TAGS: [&str; 10] = ["td", "th", "tr", "li", "p", "div", "dd", "dt", "hp", "cell"];
 
-/// Bytes that an escape begins with.
-const ESCAPES: [bool; 256] = {
-    let mut table = [false; 256];
-    let (signs, mut i) = (b"%&\\=<+\"", 0);
-    while i < signs.len() {
-        table[signs[i] as usize] = true;
-        i += 1;
-    }
-    table
-};
-
 /// One round of decoding entities and escapes: the parts of the text that hold any, decoded, with what stands around.
 pub(crate) fn unescape<'v>(view: &'v View<'v>) -> Vec<View<'static>> {
     let text = view.text();
@@ -100,7 +89,7 @@ fn whole_words(text: &str, window: Range<usize>) -> Range<usize> {
 
 fn next_escape(text: &str, from: usize) -> Option<usize> {
     let rest = text.as_bytes().get(from..)?;
-    rest.iter().position(|b| ESCAPES[usize::from(*b)]).map(|at| from + at)
+    rest.iter().position(|b| matches!(b, b'%' | b'&' | b'\\' | b'=' | b'<' | b'+' | b'"')).map(|at| from + at)
 }
 
 /// Decodes what stands at byte `at` into `out`; returns how many bytes it took, 0 for no escape.

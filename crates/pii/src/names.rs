@@ -93,6 +93,12 @@ fn name(range: Range<usize>, confidence: f32) -> Candidate {
 }
 
 fn behind_label(text: &Text, label: &Range<usize>) -> Option<Range<usize>> {
+    // Nearly always another word goes on, or a particle makes it the subject of a sentence.
+    let called = is_called(text, label) || speaks_of_self(text, label);
+    let goes_on = |c: char| is_hangul(c) && !"명자인".contains(c) && !(called && "은는이가".contains(c));
+    if text.after(label.end).is_some_and(goes_on) {
+        return None;
+    }
     let rest = text.ahead(label.end, REACH);
     let found = BEHIND_LABEL.captures(rest)?;
     let word = found.get(3)?;

@@ -6,9 +6,9 @@ use crate::text::Found;
 use std::ops::Range;
 
 /// Longest cell of a head, in bytes.
-const LONGEST_HEAD: usize = 60;
+const LONGEST_HEAD: usize = 40;
 /// Longest line of a head, in bytes.
-const LONGEST_LINE: usize = 1000;
+const LONGEST_LINE: usize = 300;
 /// Columns looked at.
 const MAX_COLUMNS: usize = 64;
 
@@ -44,6 +44,10 @@ pub(crate) fn find(text: &str, labels: &[(Range<usize>, Label)], cues: &[Found])
         }
         let next = [labels.get(label).map(|(r, _)| r.start), cues.get(cue).map(|f| f.range.start)];
         let Some(at) = next.into_iter().flatten().min() else { return out };
+        if !is_in_a_short_cell(text, at) {
+            read = at + 1;
+            continue;
+        }
         let line = line_at(text, at);
         read = line.end + 1;
         let Some(head) = head(text, line, labels.get(label..).unwrap_or_default(), cues.get(cue..).unwrap_or_default())
@@ -72,6 +76,16 @@ fn column_cue(cue: Cue) -> Option<Cue> {
         Cue::AddressLabel => Some(Cue::AddressLabel),
         _ => None,
     }
+}
+
+/// A border of a cell or a line stands near before byte `at` and near behind it, as hardly ever in prose.
+fn is_in_a_short_cell(text: &str, at: usize) -> bool {
+    let border = |b: &u8| matches!(b, b'|' | b'\t' | b',' | b'\n');
+    let bytes = text.as_bytes();
+    let after = bytes.get(at..).unwrap_or_default();
+    let before = bytes.get(at.saturating_sub(LONGEST_HEAD)..at).unwrap_or_default();
+    let near = |bytes: &[u8]| bytes.len() < LONGEST_HEAD || bytes.iter().any(border);
+    near(before) && near(after.get(..LONGEST_HEAD).unwrap_or(after))
 }
 
 /// The line around byte `at`, without its end.
