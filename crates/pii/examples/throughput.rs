@@ -6,7 +6,7 @@ use std::io::Write;
 use std::sync::LazyLock;
 use std::time::Instant;
 
-const ADVERSARIES: [(&str, &str); 22] = [
+const ADVERSARIES: [(&str, &str); 27] = [
     ("digits", "9"),
     ("digits with blanks", "9 "),
     ("separators", "-"),
@@ -29,6 +29,11 @@ const ADVERSARIES: [(&str, &str); 22] = [
     ("addresses", "행복로 12, 101동 "),
     ("markings", "[대외비] "),
     ("jamo", "ㄱㅏ"),
+    ("tags", "<b>9</td>"),
+    ("tags without end", "<b"),
+    ("heads of tables", "성명,주소\n"),
+    ("joints of strings", "\"+"),
+    ("ringed digits", "①9"),
 ];
 
 /// Scans about this many bytes for each line of the table.

@@ -10,12 +10,12 @@ use regex::Regex;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-const REGION: &str = r"(?:[가-힣]{1,6}(?:특별시|광역시|특별자치시|특별자치도|도|시|군|구|읍|면|동|리) ?){0,5}";
+const REGION: &str = r"(?:(?:서울|부산|대구|인천|광주|대전|울산|세종|경기|강원|충북|충남|전북|전남|경북|경남|제주)시? ?)?(?:[가-힣]{1,6}(?:특별시|광역시|특별자치시|특별자치도|도|시|군|구|읍|면|동|리) ?){0,5}";
 const ROAD: &str =
     r"[가-힣0-9]{1,15}(?:로|길)(?: ?[0-9]{1,4}(?:번|가|나|다)?길)? ?(?:지하 ?)?[0-9]{1,4}(?:-[0-9]{1,4})?(?:번지)?";
 const LOT: &str = r"[가-힣0-9]{1,8}(?:동|리|가) ?(?:산 ?)?[0-9]{1,4}(?:-[0-9]{1,4})?(?:번지)?";
-const BETWEEN: &str = r"[ ,.\n-]{1,3}(?:\([^()\n]{1,30}\)[ ,]{0,3})?(?:[가-힣A-Za-z0-9]{1,20}(?:아파트|빌라|오피스텔|맨션|타운|빌|주택|연립|하이츠|파크|캐슬|자이|힐스테이트|푸르지오|APT|apt|A)[ ,]{0,3}(?:[0-9]{1,2}(?:차|단지) ?)?)?";
-const UNIT: &str = r"(?:(?:제 ?)?(?:[0-9]{1,4}|[가-힣A-Za-z]) ?동[ ,-]{0,3}(?:제 ?)?(?:(?:지하 ?|B)?[0-9]{1,2}층 ?)?(?:제 ?)?[0-9]{1,5} ?호|(?:(?:지하 ?|B)?[0-9]{1,2}층[ ,]?)?(?:B|b|지하 ?)?[0-9]{2,5} ?호|[0-9]{3,4} ?[-/] ?[0-9]{3,4})";
+const BETWEEN: &str = r"[ ,.\n-]{1,3}(?:\([^()\n]{1,30}\)[ ,]{0,3})?(?:[가-힣A-Za-z0-9]{1,20}(?:아파트|빌라|오피스텔|맨션|타운|빌|주택|연립|하이츠|파크|캐슬|자이|힐스테이트|푸르지오|빌딩|타워|원룸|고시원|고시텔|마을|하우스|레지던스|상가|래미안|이편한세상|더샵|롯데|팰리스|힐|뷰|스퀘어|센트럴|APT|apt|A)[ ,]{0,3}(?:[0-9]{1,2}(?:차|단지) ?)?)?";
+const UNIT: &str = r"(?:(?:제 ?)?(?:[0-9]{1,4}|에이|[비씨디이]|[가-힣A-Za-z]) ?동[ ,-]{0,3}(?:제 ?)?(?:(?:반?지하 ?|B)?[0-9]{1,2}층 ?|반?지하 ?)?(?:제 ?)?[0-9]{1,5} ?호|(?:반지하|옥탑방?) ?(?:[0-9]{2,4} ?호)?|(?:(?:지하 ?|B)?[0-9]{1,2}층[ ,]?)?(?:B|b|지하 ?)?[0-9]{2,5} ?호|[0-9]{3,4} ?[-/] ?[0-9]{3,4})";
 
 /// Bytes before and after a unit's number in which its address stands.
 const REACH: (usize, usize) = (240, 60);
@@ -36,8 +36,9 @@ patterns! {
     ADDRESS = format!("{REGION}(?:{ROAD}|{LOT}){BETWEEN}{UNIT}");
     BARE_UNIT = r"(?:[가-힣A-Za-z0-9]{1,20}(?:아파트|빌라|오피스텔|맨션|연립|APT|apt) ?)?(?:[0-9]{3,4}|[가나다라마바사아자차카타파하A-Z]) ?동 ?(?:[0-9]{1,2}층 ?)?[0-9]{3,5} ?호";
     HOUSING_UNIT = r"[가-힣A-Za-z0-9]{1,20}(?:아파트|빌라|오피스텔|맨션|연립|APT|apt)[ ,]{0,3}(?:[0-9]{1,2}(?:차|단지) ?)?(?:[0-9]{2,4} ?[-/] ?[0-9]{3,4}|[0-9]{2,5} ?호)";
+    POST_BOX = r"(?:[가-힣]{1,10}우체국 ?)?사서함 ?(?:제 ?)?[0-9]{1,5}(?:-[0-9]{1,5})? ?호";
     PLACE = format!("{REGION}(?:{ROAD}|{LOT})");
-    LABELLED_PLACE = format!(r"^(?:지)? ?(?:\([^()\n]{{1,12}}\) ?)?[:=|는은\t]? ?(?:[(\[]?[0-9]{{5}}[)\]]? ?)?({REGION}(?:{ROAD}|{LOT})(?:{BETWEEN}{UNIT})?)");
+    LABELLED_PLACE = format!(r"^(?:지)? ?(?:\([^()\n]{{1,12}}\) ?)?(?:입니다)? ?[:=|는은\t>)-]? ?(?:[(\[]?[0-9]{{5}}[)\]]? ?)?({REGION}(?:{ROAD}|{LOT})(?:{BETWEEN}{UNIT})?)");
 }
 
 /// Every personal address; `people` are the names found in the text, in order.
@@ -45,7 +46,7 @@ pub(crate) fn find(text: &Text, digits: &Digits, people: &[Candidate]) -> Vec<Ca
     let mut out = Vec::new();
     for window in windows(text.str(), units(text, digits), REACH.0, REACH.1) {
         let part = text.slice(window.clone());
-        for (pattern, confidence) in [(&*ADDRESS, 0.85), (&*BARE_UNIT, 0.6), (&*HOUSING_UNIT, 0.7)] {
+        for (pattern, confidence) in [(&*ADDRESS, 0.85), (&*BARE_UNIT, 0.6), (&*HOUSING_UNIT, 0.7), (&*POST_BOX, 0.7)] {
             for m in pattern.find_iter(part) {
                 let range = window.start + m.start()..window.start + m.end();
                 out.extend(whole(text, range).map(|range| Candidate { kind: Kind::Address, range, confidence }));
@@ -73,7 +74,9 @@ fn whole(text: &Text, range: Range<usize>) -> Option<Range<usize>> {
     let line = matches!(text.after(range.end), Some('선' | '봉' | '관' | '기'));
     let office =
         text.slice(range.clone()).contains('층') && text.has_label_near(range.start, range.end, 10, Label::Agency);
-    (!cut && !line && !office && !text.touches_token(&range)).then_some(range)
+    // "A동 5층 136호실에서": a room of an office, where no road and no house is named.
+    let hall = text.after(range.end) == Some('실') && !text.slice(range.clone()).contains(['로', '길', '원', '아']);
+    (!cut && !line && !hall && !office && !text.touches_token(&range)).then_some(range)
 }
 
 /// Places of numbers that may be of a room: before 호, or behind a dash as in "101-1203".

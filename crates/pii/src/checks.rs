@@ -58,6 +58,12 @@ pub(crate) fn corporation(d: &[u8]) -> bool {
     u32::from(last) == (10 - weighted(d, &[1, 2, 1, 2, 1, 2, 1, 2, 1, 2, 1, 2]) % 10) % 10
 }
 
+/// Check digit of goods (GTIN-13, ISBN-13): weights 1,3 repeating.
+pub(crate) fn goods(d: &[u8]) -> bool {
+    let (&[.., last], 13) = (d, d.len()) else { return false };
+    u32::from(last) == (10 - weighted(d, &[1, 3, 1, 3, 1, 3, 1, 3, 1, 3, 1, 3]) % 10) % 10
+}
+
 /// Luhn's check (ISO/IEC 7812-1) of a card number.
 pub(crate) fn luhn(d: &[u8]) -> bool {
     let sum: u32 = d
@@ -98,6 +104,7 @@ mod tests {
         assert!(foreigner(&digits("850505-5970013")) && !foreigner(&digits("850505-5970014")));
         assert!(business(&digits("220-81-62517")) && !business(&digits("220-81-62518")));
         assert!(corporation(&digits("110111-0006240")) && !corporation(&digits("110111-0006241")));
+        assert!(goods(&digits("8801234567893")) && !goods(&digits("8801234567894")));
         assert!(luhn(&digits("4111111111111111")) && !luhn(&digits("4111111111111112")));
     }
 

@@ -18,12 +18,29 @@ const MIN_BASE64: usize = 12;
 const MIN_HEX: usize = 18;
 /// Shorter stretches of decoded text are chance.
 const MIN_READABLE: usize = 8;
+/// … unless so many of its characters are Korean.
+const MIN_SYLLABLES: usize = 4;
 /// A line of base64 at least this long may go on in the next line (MIME breaks at 76, PEM at 64).
 const WRAPPED_LINE: usize = 40;
 /// Bytes around an escape that are read with it: as far as labels reach.
 const CONTEXT: usize = 128;
 /// Escapes of quoted-printable are single signs of equality as often as not: only so many in a row count.
 const MIN_QUOTED: usize = 3;
+
+/// Longest name of a tag that is looked for, and longest tag.
+const LONGEST_TAG_NAME: usize = 8;
+const LONGEST_TAG: usize = 200;
+/// Bytes around an escape of quoted-printable in which another makes it one.
+const QUOTED_REACH: usize = 24;
+/// Bytes before a `+` in which an escape makes it a blank.
+const FORM_REACH: usize = 16;
+/// Longest joint of two strings of source text.
+const LONGEST_JOINT: usize = 8;
+const INLINE_TAGS: [&str; 21] = [
+    "b", "i", "u", "s", "em", "strong", "span", "font", "sub", "sup", "small", "big", "mark", "del", "ins", "a",
+    "code", "wbr", "tt", "label", "nobr",
+];
+const CELL_TAGS: [&str; 10] = ["td", "th", "tr", "li", "p", "div", "dd", "dt", "hp", "cell"];
 
 /// One round of decoding entities and escapes: the parts of the text that hold any, decoded, with what stands around.
 pub(crate) fn unescape<'v>(view: &'v View<'v>) -> Vec<View<'static>> {
@@ -72,19 +89,103 @@ fn whole_words(text: &str, window: Range<usize>) -> Range<usize> {
 
 fn next_escape(text: &str, from: usize) -> Option<usize> {
     let rest = text.as_bytes().get(from..)?;
-    rest.iter().position(|b| matches!(b, b'%' | b'&' | b'\\' | b'=')).map(|at| from + at)
+    rest.iter().position(|b| matches!(b, b'%' | b'&' | b'\\' | b'=' | b'<' | b'+' | b'"')).map(|at| from + at)
 }
 
 /// Decodes what stands at byte `at` into `out`; returns how many bytes it took, 0 for no escape.
 fn escape(view: &View, at: usize, out: Option<&mut Builder>) -> usize {
     let text = view.text();
     match text.as_bytes().get(at) {
+        Some(b'%') if text.as_bytes().get(at + 1) == Some(&b'u') => put(at, unicode_escape(text, at), out),
         Some(b'%') => octets(text, at, b'%', 1, out),
-        Some(b'=') => octets(text, at, b'=', MIN_QUOTED, out),
+        Some(b'"') => joint(text, at, out),
+        Some(b'=') => octets(text, at, b'=', least_quoted(text, at), out),
+        Some(b'<') => tag(text, at, out),
+        Some(b'+') => plus(text, at, out),
         Some(b'&') => put(at, entity(text, at), out),
         Some(b'\\') => put(at, backslash(text, at), out),
         _ => 0,
     }
+}
+
+/// Single escapes of signs count: an address or a number is torn by them ("010=2D1234"). "id=2026" is none.
+fn least_quoted(text: &str, at: usize) -> usize {
+    let sign = hex_pair(text, at + 1).is_some_and(|b| b.is_ascii_punctuation());
+    let letter = text.as_bytes().get(at + 2).is_some_and(u8::is_ascii_uppercase);
+    // Beside such an escape a blank or another sign is one too.
+    let from = at.saturating_sub(QUOTED_REACH);
+    let around = text.as_bytes().get(from..text.len().min(at + QUOTED_REACH)).unwrap_or_default();
+    let beside = || around.windows(3).any(|w| matches!(w, [b'=', b'2' | b'3' | b'5', b'A'..=b'F']));
+    let blank = text.as_bytes().get(at + 1..at + 3) == Some(b"20");
+    if sign && letter || (sign || blank) && beside() { 1 } else { MIN_QUOTED }
+}
+
+/// The `+` of a form beside an escape is a blank.
+fn plus(text: &str, at: usize, out: Option<&mut Builder>) -> usize {
+    let bytes = text.as_bytes();
+    let escaped =
+        |from: Option<usize>| from.is_some_and(|i| bytes.get(i) == Some(&b'%') && hex_pair(text, i + 1).is_some());
+    let near = || {
+        bytes.get(at.saturating_sub(FORM_REACH)..at).unwrap_or_default().contains(&b'%')
+            && (1..FORM_REACH).any(|k| escaped(at.checked_sub(k)))
+    };
+    if !escaped(Some(at + 1)) && !near() {
+        return 0;
+    }
+    if let Some(out) = out {
+        out.replace(at..at + 1, " ");
+    }
+    1
+}
+
+/// Two strings of source text that are joined into one: `"900101" + "-" + "1970000"`.
+fn joint(text: &str, at: usize, out: Option<&mut Builder>) -> usize {
+    let rest = text.get(at + 1..).unwrap_or_default();
+    let sign = rest.trim_start_matches(' ').strip_prefix('+').map(|r| r.trim_start_matches(' '));
+    let Some(behind) = sign.and_then(|r| r.strip_prefix('"')) else { return 0 };
+    let used = 1 + rest.len() - behind.len();
+    if used > LONGEST_JOINT {
+        return 0;
+    }
+    if let Some(out) = out {
+        out.replace(at..at + used, "");
+    }
+    used
+}
+
+/// Comments and tags that change how a text looks vanish; those of a table or a form end a cell. Returns the bytes of the tag.
+fn tag(text: &str, start: usize, out: Option<&mut Builder>) -> usize {
+    let rest = text.as_bytes().get(start + 1..).unwrap_or_default();
+    if rest.starts_with(b"!--") {
+        let end = rest
+            .iter()
+            .take(LONGEST_TAG)
+            .position(|b| *b == b'>')
+            .filter(|end| rest.get(..*end).is_some_and(|r| r.ends_with(b"--")));
+        let used = end.map_or(0, |end| end + 2);
+        if let Some(out) = out.filter(|_| used > 0) {
+            out.replace(start..start + used, "");
+        }
+        return used;
+    }
+    let closing = rest.first() == Some(&b'/');
+    let name_at = start + 1 + usize::from(closing);
+    let name = leading(text.get(name_at..).unwrap_or_default(), |c| c.is_ascii_alphanumeric());
+    if name.is_empty() || name.len() > LONGEST_TAG_NAME {
+        return 0;
+    }
+    let Some(length) = rest.iter().take(LONGEST_TAG).position(|b| matches!(b, b'>' | b'<' | b'\n')) else { return 0 };
+    let known = |list: &[&str]| list.iter().any(|t| t.eq_ignore_ascii_case(name));
+    let (inline, cell) = (known(&INLINE_TAGS), known(&CELL_TAGS));
+    if rest.get(length) != Some(&b'>') || !inline && !cell {
+        return 0;
+    }
+    let used = length + 2;
+    if let Some(out) = out {
+        // A cell is divided once, where the next one begins.
+        out.replace(start..start + used, if cell && !closing { "|" } else { "" });
+    }
+    used
 }
 
 fn put(at: usize, decoded: Option<(char, usize)>, out: Option<&mut Builder>) -> usize {
@@ -286,7 +387,12 @@ fn readable(bytes: &[u8]) -> Option<String> {
     // UTF-16 of digits is every other byte zero: drop them and read on.
     let text = String::from_utf8_lossy(bytes).replace('\0', "");
     let strange = |c: char| c == char::REPLACEMENT_CHARACTER || c.is_control() && !c.is_whitespace();
-    let stretches: Vec<&str> = text.split(strange).filter(|s| s.chars().nth(MIN_READABLE - 1).is_some()).collect();
+    // Syllables of Korean hardly come by chance.
+    let long = |s: &&str| {
+        s.chars().nth(MIN_READABLE - 1).is_some()
+            || s.chars().filter(|c| matches!(c, '가'..='힣')).count() >= MIN_SYLLABLES
+    };
+    let stretches: Vec<&str> = text.split(strange).filter(long).collect();
     (!stretches.is_empty()).then(|| stretches.join("\u{FFFD}"))
 }
 

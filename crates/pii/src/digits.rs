@@ -122,6 +122,8 @@ enum Class {
     /// First syllable of a word for a digit or a dash; see [`word`].
     Word,
     Separator(u8),
+    /// The end of a line: white space, and the indent behind it is no column.
+    Line,
     /// `>`: a separator, or part of a line break in a quoted letter.
     Quote,
     Bracket,
@@ -142,7 +144,8 @@ const fn ascii_classes() -> [Class; 128] {
             b'b' => Class::Digit(6, Sort::Doubtful),
             b'B' => Class::Digit(8, Sort::Doubtful),
             b'g' | b'q' => Class::Digit(9, Sort::Doubtful),
-            b' ' | b'\n' => Class::Separator(Gap::BLANK),
+            b' ' => Class::Separator(Gap::BLANK),
+            b'\n' => Class::Line,
             b'\t' | b',' | b'|' => Class::Separator(Gap::CELL),
             b'-' => Class::Separator(Gap::DASH),
             b'[' => Class::Bracket,
@@ -193,8 +196,10 @@ fn decoded(code: u8) -> Class {
 }
 
 /// Words for digits and for the dash between them; `None` is a dash. Those that begin with a numeral are tried first.
-const WORDS: [(&str, Option<u8>); 15] = [
+const WORDS: [(&str, Option<u8>); 17] = [
     ("다시", None),
+    ("빼기", None),
+    ("그리고", None),
     ("대시", None),
     ("하이픈", None),
     ("에", None),
@@ -327,6 +332,8 @@ struct Reader {
     open: bool,
     gap: Gap,
     blanks: u8,
+    /// A line ended since the last digit.
+    wrapped: bool,
 }
 
 impl Reader {
@@ -341,6 +348,10 @@ impl Reader {
             Class::Word => return at + self.spoken(text.get(at..).unwrap_or_default(), at, None, length),
             Class::Digit(value, sort) => self.digit(value, at..at + length, sort),
             Class::Separator(flags) => self.separate(flags),
+            Class::Line => {
+                self.wrapped = self.open;
+                self.separate(Gap::BLANK);
+            }
             Class::Quote => self.separate(if self.blanks > 0 { Gap::BLANK } else { Gap::MARK }),
             Class::Bracket => match tokens::token_end(text, at) {
                 Some(end) => {
@@ -362,7 +373,7 @@ impl Reader {
         }
         let length = u8::try_from(place.len()).unwrap_or(u8::MAX);
         self.all.push(Digit { value, at: place.start, length, sort, gap });
-        (self.gap, self.blanks) = (Gap::default(), 0);
+        (self.gap, self.blanks, self.wrapped) = (Gap::default(), 0, false);
     }
 
     fn separate(&mut self, flags: u8) {
@@ -372,7 +383,7 @@ impl Reader {
         if flags == Gap::BLANK && self.blanks > 0 {
             self.blanks += 1;
             // Many blanks are a column of a table as often as not.
-            if self.blanks > MAX_SEPARATORS {
+            if self.blanks > MAX_SEPARATORS && !self.wrapped {
                 self.gap.flags |= Gap::CELL;
             }
             if self.blanks > MAX_BLANKS {
@@ -425,7 +436,7 @@ impl Reader {
         }
         self.start = self.all.len();
         self.open = false;
-        (self.gap, self.blanks) = (Gap::default(), 0);
+        (self.gap, self.blanks, self.wrapped) = (Gap::default(), 0, false);
     }
 
     fn finish(mut self) -> Digits {

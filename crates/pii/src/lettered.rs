@@ -14,9 +14,13 @@ const PASSPORT_REACH: usize = 20;
 const VEHICLE_REACH: usize = 20;
 /// Longest address of a host (IPv6 with an IPv4 tail).
 const LONGEST_HOST: usize = 45;
+/// Blanks at the head of a line that goes on with a number.
+const MAX_INDENT: usize = 12;
 /// Syllables on plates.
 const PLATE_SYLLABLES: &str =
     "가나다라마거너더러머버서어저고노도로모보소오조구누두루무부수우주하허호바사아자배육해공국합";
+/// Syllables among them that stand behind other numbers too: particles and counters.
+const LIKE_PARTICLES: &str = "가나도로조호부수자주구서하사보";
 /// What a number is counted in, so that it is none of a car.
 const COUNTERS: &str = "억만천백원년월일명호개건회조%,.층동번점권매세평리길";
 
@@ -58,9 +62,13 @@ fn passport_letter(c: char) -> bool {
 
 /// The letter before byte `at`, no more than three separators away: its start, and how many separators.
 fn letter_before(text: &Text, at: usize) -> Option<(usize, usize)> {
+    // A line may end behind the letter, however the next one is indented.
+    let indent = text.slice(text.back(at, MAX_INDENT)..at);
+    let indent = indent.len() - indent.trim_end_matches(' ').len();
+    let at = if text.before(at - indent) == Some('\n') { at - indent } else { at };
     let from = text.back(at, 4);
     let before = text.slice(from..at);
-    let trimmed = before.trim_end_matches(|c: char| c.is_whitespace() || "-._/:·".contains(c));
+    let trimmed = before.trim_end_matches(|c: char| c.is_whitespace() || "-._/:·*`~,()".contains(c));
     let separators = before.chars().count() - trimmed.chars().count();
     let letter = trimmed.chars().next_back()?;
     let start = from + trimmed.len() - letter.len_utf8();
@@ -84,7 +92,7 @@ fn passports(text: &Text, run: &[Digit], next: Option<&[Digit]>, out: &mut Vec<C
         return;
     }
     let between = text.slice(first.end(3)..second.at(0));
-    let letter = between.trim_matches(|c: char| c.is_whitespace() || "-._/:·".contains(c));
+    let letter = between.trim_matches(|c: char| c.is_whitespace() || "-._/:·*`~,()".contains(c));
     let one_letter = letter.len() == 1 && letter.bytes().all(|b| b.is_ascii_alphabetic());
     if !one_letter || between.chars().count() > 7 {
         return;
@@ -93,7 +101,8 @@ fn passports(text: &Text, run: &[Digit], next: Option<&[Digit]>, out: &mut Vec<C
     let labelled = text.has_label_before(from, PASSPORT_REACH, Label::Passport);
     let followed = text.after(second.end(4)).is_some_and(|c| c.is_ascii_alphanumeric());
     let compact = separators == 0 && between.len() == 1 && first.gaps(3) == 0 && second.gaps(4) == 0;
-    if labelled || !followed && (compact || first.at(0) - from <= 4) {
+    let bracketed = text.slice(from..second.at(0)).contains(['(', ')']);
+    if labelled || !followed && !bracketed && (compact || first.at(0) - from <= 4) {
         let confidence = if labelled { 0.95 } else { 0.7 };
         out.push(Candidate { kind: Kind::Passport, range: from..second.end(4), confidence });
     }
@@ -111,11 +120,31 @@ fn eight_digits(window: &Window) -> Option<Candidate> {
     let cells = window.inner_gaps(8).any(|g| g.is_cell() || g.has_plus() || g.is_strange());
     let compact = separators == 0 && window.gaps(8) == 0;
     let dated = matches!(*d, [1, 9, ..] | [2, 0, ..]) && d.get(2..).is_some_and(checks::birth_date);
-    let tidy = window.shaped(8, gaps_at(&[3, 4]));
-    let fits =
-        labelled || !followed && !cells && !window.goes_on(8) && (compact || !dated && (tidy || window.alone(8)));
+    let tidy = window.shaped(8, gaps_at(&[3, 4])) && !window.spaced(8);
+    // "DOI 10.4594": letters of a word are no digits; "T. 0 1 1 2" is a telephone.
+    let written = compact || window.of_sort(8, Sort::Letter) == 0 && window.label(PASSPORT_REACH) != Some(Label::Phone);
+    // "R-R-445-36566": the number of a thing, in parts.
+    let parts =
+        !compact && text.before(from).is_some_and(|c| c.is_ascii_punctuation() && !"([{\"'<>|*`:,=".contains(c));
+    let other = parts || text.after(from).is_some_and(|c| matches!(c.to_ascii_uppercase(), 'G' | 'T'));
+    let telephone = letter_is_zero(text, from) && window.label(PASSPORT_REACH) == Some(Label::Phone);
+    let bracketed = text.slice(from..window.at(0)).contains(['(', ')']);
+    let other = other || bracketed;
+    let fits = labelled
+        || !followed
+            && !cells
+            && !telephone
+            && !other
+            && written
+            && !window.goes_on(8)
+            && (compact || !dated && (tidy || window.alone(8)));
     let confidence = if labelled { 0.95 } else { 0.7 };
     (fits && window.believable(8)).then_some(Candidate { kind: Kind::Passport, range: from..window.end(8), confidence })
+}
+
+/// The letter at byte `at` looks like the 0 that telephones begin with.
+fn letter_is_zero(text: &Text, at: usize) -> bool {
+    matches!(text.after(at), Some('O' | 'o' | 'О' | 'Ο'))
 }
 
 /// Beside the word for it: one or two letters of any sort and seven or eight digits.
@@ -155,7 +184,10 @@ fn plate(text: &Text, first: &[Digit], second: &[Digit]) -> Option<Candidate> {
     let apart = between.chars().count() > 1 || front.gaps(n) != 0 || back.gaps(4) != 0;
     let spelt = front.soft(n) + back.soft(4) > 0;
     // "12조 3456억", "101호 1203호": an amount or a room, not a plate.
-    let counted = text.after(end).is_some_and(|c| COUNTERS.contains(c));
+    let figure = text.str().as_bytes().get(end + 1).is_some_and(u8::is_ascii_digit);
+    let counted = text.after(end).is_some_and(|c| {
+        COUNTERS.contains(c) && (figure || !matches!(c, ',' | '.')) && !(labelled && matches!(c, '번' | '호'))
+    });
     let case = text.label_before(start, VEHICLE_REACH) == Some(Label::Court);
     let numbered = matches!(text.before(start), Some(',' | '제' | '.' | '-'));
     // "12 가 3456", "123-가-4567"; a year behind is none of a car.
@@ -163,13 +195,30 @@ fn plate(text: &Text, first: &[Digit], second: &[Digit]) -> Option<Candidate> {
         && (between.starts_with(' ') && between.ends_with(' ') || between.starts_with('-') && between.ends_with('-'));
     let year = matches!(text.slice(back.at(0)..end).as_bytes(), [b'1', b'9', ..] | [b'2', b'0', ..]);
     let spread = even && !year && front.gaps(n) == 0 && back.gaps(4) == 0;
-    let plain = n >= 2 && (!apart || spread) && !spelt && !case && !numbered;
+    // "12가 3456" is how plates are read out; behind a particle or a counter the next number is another.
+    let usual = between.chars().count() == 2
+        && between.ends_with(' ')
+        && !(year && LIKE_PARTICLES.contains(one))
+        && front.gaps(n) == 0
+        && back.gaps(4) == 0
+        && (!LIKE_PARTICLES.contains(one) || ends_alone(text, start, end));
+    let plain = n >= 2 && (!apart || spread || usual) && !spelt && !case && !numbered;
     let sure = labelled && n >= 2 || regional.is_some() && !numbered;
     (!counted && (sure || plain)).then_some(Candidate {
         kind: Kind::VehiclePlate,
         range: regional.unwrap_or(start)..end,
         confidence: 0.8,
     })
+}
+
+/// Nothing but a field's border, or a word for a number of a car, stands around the bytes.
+fn ends_alone(text: &Text, start: usize, end: usize) -> bool {
+    let border =
+        |c: Option<char>| c.is_none_or(|c| matches!(c, '\n' | '|' | '\t' | ',' | '(' | ')' | '"' | '\'' | ':' | ';'));
+    let before = text.slice(text.back(start, 2)..start).trim_end_matches(' ').chars().next_back();
+    let after = text.slice(end..text.forth(end, 2)).trim_start_matches(' ').chars().next();
+    border(before) && (border(after) || after.is_some_and(|c| c == '번' || c == '차'))
+        || border(after) && text.before(start).is_none()
 }
 
 /// Start of the region's name right before a plate of the old form.
@@ -224,7 +273,7 @@ fn host(text: &Text, quad: &[&[Digit]]) -> Option<Candidate> {
     let beside = text.before(start) == Some('.') || goes_on;
     let labelled = text.has_label_before(start, 20, Label::Ip);
     let section =
-        matches!(text.before(start), Some('제' | 'v' | 'V')) || text.label_before(start, 10) == Some(Label::Reference);
+        text.has_label_before(start, 10, Label::Reference) || matches!(text.before(start), Some('제' | 'v' | 'V'));
     // "2026. 1. 2. 3"; sections and versions have small numbers.
     let private = octets.first() == Some(&10) && octets.iter().skip(1).any(|&p| p >= 20 || p == 0);
     let usual = !section && !spaced && (private || octets.iter().any(|&p| p >= 32));

@@ -3,7 +3,7 @@
 //! ```text
 //! text ─► normal form (NFKC, nothing invisible, one dash, loose jamo joined), with a map to the bytes of the original
 //!      ─► one pass for digit runs, up to three separators, O/l and 공일이… read as digits ─► registration, numbers, lettered
-//!      ─► one automaton for all cues (labels, honorifics, heads of keys, @) ─► names, address, mail, secrets, markings
+//!      ─► one automaton for all cues (labels, also those at the head of a table's column, honorifics, heads of keys, @) ─► names, address, mail, secrets, markings
 //!      ─► the body's own dictionary (rules)
 //!      ─► encoded parts (URL, HTML, string escapes, quoted-printable, base64, hex) ─► the same again, bounded in depth
 //!                                    └─► one list without overlaps, in characters of the original
@@ -36,6 +36,7 @@ mod report;
 mod rules;
 mod secrets;
 mod stream;
+mod tables;
 mod text;
 mod tokens;
 mod view;
@@ -49,7 +50,7 @@ pub use rules::{Dictionary, Entry, Rule, RuleAction, Rules, RulesError};
 pub use stream::{StreamFinding, StreamMarking, StreamPart, StreamScanner, StreamSummary, scan_reader};
 
 /// Version of the detector, stored with what it inspected.
-pub const DETECTOR_VERSION: &str = concat!("madang-pii ", env!("CARGO_PKG_VERSION"), " rules 2");
+pub const DETECTOR_VERSION: &str = concat!("madang-pii ", env!("CARGO_PKG_VERSION"), " rules 3");
 
 /// Everything found in `text`, with character offsets in it.
 pub fn scan(text: &str) -> Report {

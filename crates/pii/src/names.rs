@@ -16,7 +16,7 @@ const REACH: usize = 120;
 
 /// What stands between a label and a name, and the name with what follows it.
 static BEHIND_LABEL: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = r"^(?:명|자|인)?(?: ?\([^()\n]{1,10}\))?(?: {0,2}[:=|\t>] {0,3}\n? ?| ?\n ?|( {1,3})|([은는이가]) )['‘“]?([가-힣](?: {1,2}[가-힣]){1,3}|[가-힣]{2,8}|[A-Z][a-z]{1,14}[ -][A-Z][a-z]{1,14}(?:[ -][A-Z][a-z]{1,14})?)";
+    let pattern = r#"^(?:명|자|인)?(?: ?\([^()\n]{1,10}\))?["'”’]?(?: {0,2}[:=|\t>-] {0,3}\n? ?["'‘“]?| ?\n ?|( {1,3})|([은는이가] ))["'‘“]?([가-힣](?: {1,2}[가-힣]){1,3}|[가-힣]{2,8}|[\u{4E00}-\u{9FFF}]{2,4}|[A-Z][A-Za-z'.-]{1,19}(?:,? [A-Z][A-Za-z'.-]{0,19}){1,4})"#;
     Regex::new(pattern).expect("tested below")
 });
 
@@ -51,6 +51,19 @@ const ENDINGS: [&str; 27] = [
     "이라",
 ];
 
+/// Syllables that foreign names are written with, and Korean names hardly.
+const FOREIGN_SYLLABLES: [char; 45] = [
+    '응', '옌', '웬', '쩐', '쭝', '티', '칸', '즈', '샤', '쉬', '쑨', '쥔', '췬', '뤄', '흐', '므', '르', '트', '스',
+    '크', '프', '드', '브', '그', '쿠', '투', '푸', '누', '루', '카', '타', '파', '차', '라', '마', '바', '나', '아',
+    '레', '로', '리', '니', '토', '코', '케',
+];
+
+/// Last syllables of bodies and their parts.
+const OFFICES: [char; 24] = [
+    '과', '팀', '국', '청', '시', '군', '구', '동', '읍', '면', '관', '회', '사', '소', '터', '교', '합', '단', '인',
+    '조', '음', '략', '기', '함',
+];
+
 /// Syllables that make another word of a word, so that "정보란" is none of a name where "정도현" is.
 const SUFFIXES: &str = "은는이가을를의에도로와과자인증서일별란등용비금적성화물품실원장부팀율률권법료세액형점처측건당제도상하내외한할된들님함음고면서며때후전간중식";
 
@@ -62,6 +75,7 @@ pub(crate) fn find(text: &Text) -> Vec<Candidate> {
     for found in &text.cues {
         let candidate = match found.cue {
             Cue::NameLabel => behind_label(text, &found.range).map(|range| name(range, 0.75)),
+            Cue::NameCell => in_cell(text, found.range.start).map(|range| name(range, 0.7)),
             Cue::Honorific => honoured(text, &found.range).map(|range| name(range, 0.7)),
             Cue::Title => titled(text, &found.range).map(|range| name(range, 0.6)),
             _ => None,
@@ -79,6 +93,12 @@ fn name(range: Range<usize>, confidence: f32) -> Candidate {
 }
 
 fn behind_label(text: &Text, label: &Range<usize>) -> Option<Range<usize>> {
+    // Nearly always another word goes on, or a particle makes it the subject of a sentence.
+    let called = is_called(text, label) || speaks_of_self(text, label);
+    let goes_on = |c: char| is_hangul(c) && !"명자인".contains(c) && !(called && "은는이가".contains(c));
+    if text.after(label.end).is_some_and(goes_on) {
+        return None;
+    }
     let rest = text.ahead(label.end, REACH);
     let found = BEHIND_LABEL.captures(rest)?;
     let word = found.get(3)?;
@@ -87,16 +107,73 @@ fn behind_label(text: &Text, label: &Range<usize>) -> Option<Range<usize>> {
     let latin = word.as_str().starts_with(|c: char| c.is_ascii_uppercase());
     let length = match (blank || particle, spaced) {
         (weak, _) if latin => (!weak).then_some(word.as_str().len()),
+        _ if is_han(word.as_str()) => ends_field(text, end).then_some(word.as_str().len()),
         (false, true) => spaced_name(word.as_str(), text.after(end)),
-        (false, false) => name_length(word.as_str()),
+        (false, false) => {
+            let foreign = || foreign_name(text, label, start, word.as_str());
+            name_length(word.as_str()).or_else(foreign)
+        }
         // A blank or a particle between label and word is weak: the word must be a whole name, and after a blank
         // it must end like a field.
-        (true, false) if particle && is_called(text, label) || blank && ends_field(text, end) => {
-            weak_name(word.as_str())
+        (true, false) if speaks_of_self(text, label) => stated_name(word.as_str()),
+        (true, false)
+            if particle && is_called(text, label) || blank && (ends_field(text, end) || is_kin(text, label)) =>
+        {
+            weak_name(word.as_str(), blank && ends_line(text, end))
         }
         (true, _) => None,
     };
     length.map(|n| start..start + n)
+}
+
+/// "남편 홍길동 명의": the name follows at once.
+fn is_kin(text: &Text, label: &Range<usize>) -> bool {
+    matches!(
+        text.slice(label.clone()),
+        "남편" | "아내" | "아들" | "장남" | "장녀" | "세입자" | "집주인" | "故" | "고(故)"
+    )
+}
+
+/// "저는 홍길동입니다": who writes gives the own name.
+fn speaks_of_self(text: &Text, label: &Range<usize>) -> bool {
+    matches!(text.slice(label.clone()), "저는" | "저 는" | "본인은")
+}
+
+/// A whole name, and then the ending that states it.
+fn stated_name(word: &str) -> Option<usize> {
+    let name = ["입니다", "이라고", "라고", "이며", "이고"].iter().find_map(|e| word.strip_suffix(e))?;
+    let double = DOUBLE_SURNAMES.iter().any(|s| name.starts_with(s)) && is_name(name);
+    (name.chars().count() >= 3 && (is_sure_name(name) || double)).then_some(name.len())
+}
+
+fn is_han(word: &str) -> bool {
+    word.starts_with(|c: char| matches!(c, '\u{4E00}'..='\u{9FFF}'))
+}
+
+/// A foreign name in Korean letters fills the whole field behind the word for a name: "성명: 응우옌티란".
+fn foreign_name(text: &Text, label: &Range<usize>, start: usize, word: &str) -> Option<usize> {
+    let personal =
+        ["성명", "이름", "성함", "외국인", "체류자"].iter().any(|w| text.slice(label.clone()).starts_with(w));
+    let line = text.line_after(start, 24);
+    let field = line.split(['|', ',', '"', '(', '/', '\'', '<', ';']).next().unwrap_or_default();
+    let field = field.split("  ").next().unwrap_or_default().trim_end();
+    let syllables = field.chars().filter(|c| *c != ' ').count();
+    let hangul = field.chars().all(|c| is_hangul(c) || c == ' ');
+    let known = field.split(' ').any(|part| is_known_word(part, part.chars().count()));
+    let office = field.ends_with(OFFICES);
+    let foreign = field.contains(FOREIGN_SYLLABLES);
+    let fits = personal && hangul && foreign && (3..=10).contains(&syllables) && !known && !office;
+    (fits && field.starts_with(word)).then_some(field.len())
+}
+
+/// The cell at byte `at` of a column of names holds a name and nothing else.
+fn in_cell(text: &Text, at: usize) -> Option<Range<usize>> {
+    let line = text.line_after(at, 24);
+    let cell = line.split(['|', ',', '\t', '"', '(', '<']).next().unwrap_or_default().trim_end();
+    let joined: String = cell.chars().filter(|c| *c != ' ').collect();
+    let hangul = !cell.is_empty() && cell.chars().all(|c| is_hangul(c) || c == ' ');
+    let short = joined.chars().count() == 2;
+    (hangul && is_name(&joined) && (!short || is_given_like(&joined))).then_some(at..at + cell.len())
 }
 
 /// "이름은", "성명이": what follows a particle is the name itself.
@@ -123,7 +200,7 @@ fn honoured(text: &Text, honorific: &Range<usize>) -> Option<Range<usize>> {
             follows,
             &[
                 "의", "이", "가", "은", "는", "을", "를", "께", "과", "와", "도", "에게", "라고", "입", "하고", "한테",
-                "로", "만", "처럼",
+                "로", "만", "처럼", "에 ", "서", "측", "댁", "네", "등", "외", "및", "포함",
             ],
         );
     let starts_word = begin > 0 || text.before(start).is_none_or(|c| !is_hangul(c));
@@ -144,12 +221,12 @@ fn starts_with_any(text: &str, heads: &[&str]) -> bool {
 /// "홍길동 주무관", "주무관 홍길동": beside a title a word must look like a name in every syllable.
 fn titled(text: &Text, title: &Range<usize>) -> Option<Range<usize>> {
     let after = text.after(title.end);
-    let before = text.slice(text.back(title.start, 5)..title.start);
+    let before = text.slice(text.back(title.start, 6)..title.start);
     let word = before.strip_suffix(' ').unwrap_or(before);
     let begin = word
         .rfind(|c| !is_hangul(c))
         .map_or(0, |at| at + word.get(at..).and_then(|t| t.chars().next()).map_or(1, char::len_utf8));
-    let apart = begin > 0 || before.chars().count() < 5;
+    let apart = begin > 0 || before.chars().count() < 6;
     let candidate = word.get(begin..).unwrap_or_default();
     let ends = after.is_none_or(|c| !is_hangul(c) || "이가은는을를의과와도님께에".contains(c));
     if apart && ends && is_sure_name(candidate) {
@@ -178,6 +255,12 @@ fn is_hangul(c: char) -> bool {
     matches!(c, '가'..='힣')
 }
 
+/// The line ends at byte `at`, or a bracket or a number follows.
+fn ends_line(text: &Text, at: usize) -> bool {
+    let rest = text.line_after(at, 3).trim_start_matches(' ');
+    rest.is_empty() || rest.starts_with(['(', '☎', '/', '|']) || rest.starts_with(|c: char| c.is_ascii_digit())
+}
+
 /// The line, or a cell or list item, ends at `at`.
 fn ends_field(text: &Text, at: usize) -> bool {
     let mut chars = text.str().get(at..).unwrap_or_default().chars();
@@ -190,6 +273,10 @@ fn ends_field(text: &Text, at: usize) -> bool {
 
 /// Length in bytes of the name that the word begins with, endings left out.
 fn name_length(word: &str) -> Option<usize> {
+    // "정자로": whole a word, though a name and a particle would be in it.
+    if KNOWN_WORDS.contains(word) {
+        return None;
+    }
     let chars: Vec<char> = word.chars().collect();
     let double = DOUBLE_SURNAMES.iter().any(|s| word.starts_with(s));
     let lengths = if double { [4, 3, 2] } else { [3, 4, 2] };
@@ -202,12 +289,15 @@ fn name_length(word: &str) -> Option<usize> {
 
 /// A word of three syllables, or four with a surname of two, that does not end like an inflected noun or verb; the
 /// ending of a sentence may follow.
-fn weak_name(word: &str) -> Option<usize> {
+fn weak_name(word: &str, closed: bool) -> Option<usize> {
     let bare = ["입니다", "이며", "이고", "이다", "인"].iter().find_map(|e| word.strip_suffix(e)).unwrap_or(word);
     let n = bare.chars().count();
-    let inflected = bare.ends_with([
-        '의', '이', '가', '은', '는', '을', '를', '에', '로', '도', '와', '과', '한', '할', '된', '음', '함', '고',
-    ]);
+    // "담당자 조하은 (031-…": what ends a field is no particle.
+    let given = (closed || bare.len() < word.len()) && bare.ends_with(['은', '이', '한', '도']);
+    let inflected = !given
+        && bare.ends_with([
+            '의', '이', '가', '은', '는', '을', '를', '에', '로', '도', '와', '과', '한', '할', '된', '음', '함', '고',
+        ]);
     let double = DOUBLE_SURNAMES.iter().any(|s| bare.starts_with(s)) && is_name(bare);
     (n >= 3 && !inflected && (is_sure_name(bare) || double)).then_some(bare.len())
 }
@@ -231,10 +321,11 @@ fn is_known_word(word: &str, n: usize) -> bool {
     let known = |part: Option<&str>| part.is_some_and(|p| KNOWN_WORDS.contains(p));
     let cut = |k: usize| word.char_indices().nth(k).map_or(word.len(), |(i, _)| i);
     let goes_on = word.chars().next_back().is_some_and(|c| SUFFIXES.contains(c));
+    let double = n > 2 && DOUBLE_SURNAMES.iter().any(|s| word.starts_with(s));
     known(Some(word))
         || known(word.get(..cut(2))) && (n != 3 || goes_on)
         || n > 3 && known(word.get(..cut(3)))
-        || n == 3 && known(word.get(cut(1)..))
+        || n == 3 && !double && known(word.get(cut(1)..))
 }
 
 /// Given names of two syllables without surname are too much like other words: only the most usual surnames count.

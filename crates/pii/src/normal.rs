@@ -19,7 +19,15 @@ pub(crate) fn normalise<'v>(view: &'v View<'v>) -> View<'v> {
         let end = group_end(text, start);
         builder.copy(copied..start);
         let group = text.get(start..end).unwrap_or_default();
-        let folded: String = compose_jamo(group).nfkc().filter_map(fold).collect();
+        let mut folded: String = compose_jamo(group).nfkc().filter_map(fold).collect();
+        // The number of an item in its ring is no digit of the number that it touches: "①900101-1970000②…".
+        if group.chars().next().is_some_and(is_ringed) {
+            let figure = |c: Option<char>| c.is_some_and(|c| c.is_numeric() && !is_ringed(c));
+            let (before, after) = (text.get(..start).unwrap_or_default(), text.get(end..).unwrap_or_default());
+            if figure(before.chars().next_back()) || figure(after.chars().next()) {
+                folded = format!(" {folded})");
+            }
+        }
         match folded.as_str() {
             // "\r\n" is one line break.
             "\r" if text.get(end..).is_some_and(|rest| rest.starts_with('\n')) => {}
@@ -61,6 +69,11 @@ fn is_inert(c: char) -> bool {
         '가'..='힣' | 'ㆍ' | '\u{B7}' | '\u{2018}'..='\u{201F}' | '\u{203B}' | '\u{2190}'..='\u{21FF}' | '\u{25A0}'..='\u{25FF}'
         | '\u{2605}' | '\u{2606}' | '\u{260E}' | '\u{260F}' | '\u{2713}' | '\u{2714}' | '\u{3001}' | '\u{3002}' | '\u{3008}'..='\u{3011}'
         | '\u{3014}'..='\u{301B}' | '\u{4E00}'..='\u{9FFF}' | '\u{FFFD}')
+}
+
+/// A digit in a ring, or what stands for one.
+fn is_ringed(c: char) -> bool {
+    matches!(c, '\u{2460}'..='\u{2473}' | '\u{24EA}'..='\u{24FF}' | '\u{2776}'..='\u{2793}')
 }
 
 fn composes(text: &str, at: usize) -> bool {
@@ -105,8 +118,10 @@ fn compose_jamo(group: &str) -> impl Iterator<Item = char> {
     let mut out = Vec::with_capacity(chars.len());
     let at = |i: usize| chars.get(i).copied();
     let vowel = |i: usize| at(i).filter(|c| matches!(c, 'ㅏ'..='ㅣ')).map(|c| u32::from(c) - u32::from('ㅏ'));
+    // "ㅇㅣㅇ" is how 010 is written by eye.
+    let figures = !chars.is_empty() && chars.iter().all(|c| matches!(c, 'ㅇ' | 'ㅣ'));
     let mut i = 0;
-    while let Some(c) = at(i) {
+    while let Some(c) = at(i).filter(|_| !figures) {
         let syllable = place(INITIALS, c).zip(vowel(i + 1)).map(|(initial, v)| {
             let last = at(i + 2).and_then(|c| place(FINALS, c)).filter(|_| vowel(i + 3).is_none());
             (0xAC00 + (initial * 21 + v) * 28 + last.map_or(0, |l| l + 1), 2 + usize::from(last.is_some()))
@@ -121,6 +136,10 @@ fn compose_jamo(group: &str) -> impl Iterator<Item = char> {
                 i += 1;
             }
         }
+    }
+    if figures {
+        // As letters of another script, since NFKC would put the jamo together.
+        out = chars.iter().map(|c| if *c == 'ㅇ' { 'O' } else { 'I' }).collect();
     }
     out.into_iter()
 }

@@ -14,6 +14,8 @@ use crate::window::{Candidate, LABEL_REACH, LONGEST, Window, gaps_at};
 const SHORTEST: usize = 8;
 /// How far an office's word reaches to the number of its telephone.
 const AGENCY_REACH: usize = 18;
+/// How far a telephone's word reaches that stands behind: "031-940-1234로 전화 주세요".
+const PHONE_BEHIND: usize = 6;
 
 /// Identifiers in both readings of the digits; `work` counts the digits looked at.
 pub(crate) fn find(text: &Text, digits: &Digits, work: &mut u64) -> Vec<Candidate> {
@@ -68,19 +70,33 @@ impl Window<'_> {
             return None;
         }
         self.values(n)?;
-        let cells = self.inner_gaps(n).any(|g| g.is_cell()) && !self.alone(n);
-        if !self.believable(n) || self.redacted(n, 4) || self.of_sort(n, Sort::Doubtful) > 0 {
+        let cells = self.in_cells(n) && !self.alone(n);
+        if !self.believable(n) || self.redacted(n, 4) {
+            return None;
+        }
+        let labelled = matches!(self.label(LABEL_REACH), Some(Label::Phone));
+        if self.of_sort(n, Sort::Doubtful) > 0 && !labelled {
             return None;
         }
         if prefix > 0 {
             return self.candidate(Kind::Phone, n, 0.9);
         }
         let split = gaps_at(&[area.digits as u32, (total - 4) as u32]);
-        let labelled = matches!(self.label(LABEL_REACH), Some(Label::Phone));
+        let behind = || self.text.has_label_near(self.end(n), self.end(n), PHONE_BEHIND, Label::Phone);
+        let labelled = labelled || self.alone(n) && behind();
         if area.mobile {
+            // "016-7677-4721-04": the account goes on.
+            if self.goes_on(n) && self.labelled(LABEL_REACH, Label::Account) {
+                return None;
+            }
             let tidy = self.shaped(n, split) && !cells;
             let numbered = self.gaps(n) == 0 && self.label(8) == Some(Label::Reference);
-            let loose = labelled || area.mobile_eleven && self.alone(n) && !self.holds_a_date(n);
+            // Numbers of the old codes are as long as others: only as nothing else is written.
+            let account = self.labelled(15, Label::Account);
+            let old = self.spaced(n) && !cells
+                || self.soft(n) == n
+                || !account && self.inner_gaps(n).any(|g| g.has_dash()) && self.gaps(n).count_ones() <= 3;
+            let loose = labelled || (area.mobile_eleven || old) && self.alone(n) && !self.holds_a_date(n);
             let fits = !numbered && (loose || tidy && !self.spaced(n));
             return fits.then(|| self.candidate(Kind::Phone, n, if tidy { 0.95 } else { 0.6 }))?;
         }
@@ -140,7 +156,7 @@ impl Window<'_> {
         }
         let labelled = matches!(self.label(LABEL_REACH), Some(Label::Phone | Label::Agency));
         let dashed = self.gaps(8) == gaps_at(&[4]) && self.digit(4).is_some_and(|d| d.gap.is_dash());
-        (dashed && !self.joined(8) || labelled && self.gaps(8) == 0)
+        (dashed && !self.joined(8) || labelled && self.gaps(8) == 0 && self.alone(8))
             .then(|| self.candidate(Kind::AgencyPhone, 8, 0.8))?
     }
 
@@ -157,9 +173,9 @@ impl Window<'_> {
             let shaped = self.shaped(n, split);
             let cells = self.inner_gaps(n).any(|g| g.is_cell() || g.has_plus()) && !self.alone(n);
             let dashed = n == 16 && self.gaps(n) == split && self.inner_gaps(n).all(|g| g.is_none() || g.has_dash());
-            let bare = self.gaps(n) == 0 || self.spaced(n);
-            let usual = passes && shaped && !cells && !(bare && numbered);
-            let loose = passes && self.alone(n) && !(cells || numbered) || labelled && self.alone(n) && n == 16;
+            let usual = passes && shaped && (labelled || !cells) && (dashed || !numbered) && !self.is_an_amount(n);
+            let loose =
+                passes && self.alone(n) && !(self.in_cells(n) || numbered) || labelled && self.alone(n) && n == 16;
             if usual || loose || dashed && !self.joined(n) && !numbered {
                 return self.candidate(Kind::Card, n, if passes { 0.9 } else { 0.5 });
             }

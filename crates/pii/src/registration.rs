@@ -40,6 +40,11 @@ const REGIONS: [&str; 22] = [
     "강원도",
 ];
 
+/// Signs in a row between the letters of a region's name, and between it and the digits: "**경기**  12".
+const MAX_SIGNS: usize = 4;
+/// Syllables of the longest region.
+const LONGEST_REGION: usize = 4;
+
 impl Window<'_> {
     fn resident_label(&self) -> bool {
         self.labelled(LABEL_REACH, Label::Resident)
@@ -74,22 +79,26 @@ impl Window<'_> {
     fn as_a_resident_would(&self, d: &[u8], checked: bool, labelled: bool) -> bool {
         let sure = checked || labelled;
         let strange = self.inner_gaps(13).any(|g| g.is_strange());
-        let cells = self.inner_gaps(13).any(|g| g.is_cell());
+        let cells = self.in_cells(13);
         if self.inner_gaps(13).any(|g| g.has_plus()) && !labelled || self.holds_a_date(13) && !(checked && labelled) {
             return false;
         }
         let gaps = self.gaps(13);
         if gaps == 0 {
-            let numbered = self.label(6) == Some(Label::Reference);
+            let numbered = matches!(self.label(6), Some(Label::Reference | Label::Corporate));
             let dated = checks::dated_serial(d) && (!checked || checks::hardly_a_birth(d));
             let account = self.labelled(15, Label::Account);
-            return labelled || !dated && (checked || !numbered && !account);
+            // The bar code of goods has a check digit of its own.
+            let goods = numbered && checks::goods(d);
+            return labelled || !dated && !goods && !self.is_an_amount(13) && (checked || !numbered && !account);
         }
         if gaps == gaps_at(&[6]) {
             return sure || self.alone(13) || !cells && !self.in_a_row_of_figures();
         }
         if gaps == gaps_at(&[2, 4, 6]) || self.spaced(13) {
-            return labelled || !cells && (sure || self.alone(13) || gaps == gaps_at(&[2, 4, 6]));
+            // A form with a box for each digit leaves cells of one digit.
+            let boxes = checked && self.spaced(13) && self.alone(13);
+            return labelled || boxes || !cells && (sure || self.alone(13) || gaps == gaps_at(&[2, 4, 6]));
         }
         // "2018.09.04 ~ 2018.12.04일": syllables read as digits must not make a number of dates.
         let numerals = self.of_sort(13, Sort::Numeral);
@@ -97,7 +106,16 @@ impl Window<'_> {
             return false;
         }
         let account = self.labelled(15, Label::Account) && !checked;
-        labelled || self.alone(13) && !cells && !account && (checked || !strange)
+        let numbered = self.label(10) == Some(Label::Reference) && !checked;
+        let titled = self.text.before(self.at(0)) == Some('제') && self.text.after(self.end(13)) == Some('호');
+        let fits = self.alone(13) && !cells && !account && !numbered && !titled && (checked || !strange);
+        labelled || fits && (checked || !self.holds_a_telephone())
+    }
+
+    /// A telephone stands whole among the digits, with the number of a list's item before or behind it.
+    fn holds_a_telephone(&self) -> bool {
+        let phone = |k: usize| Window { start: self.start + k, ..*self }.phone().filter(|p| p.confidence > 0.9);
+        [1, 2].into_iter().any(|k| self.digit(k).is_some_and(|d| !d.gap.is_none() || d.soft()) && phone(k).is_some())
     }
 
     /// Blanks divide it, and another long number follows behind a blank: a row of a table.
@@ -131,7 +149,7 @@ impl Window<'_> {
         };
         let tidy = [gaps_at(&[8]), gaps_at(&[4, 6, 8])].contains(&self.gaps(15));
         let sure = checked || self.resident_label();
-        let fits = born_then && self.believable(15) && (tidy || sure && self.gaps(15) == 0);
+        let fits = (born_then || self.resident_label()) && self.believable(15) && (tidy || sure && self.gaps(15) == 0);
         let cells = self.inner_gaps(15).any(|g| g.is_cell() || g.has_plus());
         (fits && (sure || !cells)).then(|| self.candidate(kind, 15, if sure { 0.95 } else { 0.7 }))?
     }
@@ -145,15 +163,22 @@ impl Window<'_> {
         }
         let full = gaps_at(&[2, 4, 10]);
         let labelled = self.labelled(LABEL_REACH, Label::License);
-        let cells = self.inner_gaps(12).any(|g| g.is_cell() || g.has_plus());
+        let cells = self.in_cells(12) || self.inner_gaps(12).any(|g| g.has_plus());
         let gaps = self.gaps(12);
         let other = matches!(
             self.label(LABEL_REACH),
             Some(Label::Account | Label::Reference | Label::Business | Label::Corporate | Label::Phone | Label::Card)
         ) || self.text.has_label_near(self.at(0), self.end(12), 10, Label::Account);
-        let plain = gaps == full && !self.joined(12) && (!cells || self.alone(12)) || self.disguised(12);
+        let plain = gaps == full && !self.joined(12) && (!cells || self.alone(12)) || self.disguised(12) && !other;
         let path = self.text.before(self.at(0)).is_some_and(|c| c.is_ascii_alphanumeric() || "/=&?#_-.".contains(c));
-        let bare = (gaps == 0 || self.spaced(12)) && self.alone(12) && !other && !cells && !path && !is_moment(&d);
+        let bare = (gaps == 0 || self.spaced(12))
+            && self.alone(12)
+            && !other
+            && !cells
+            && !path
+            && !is_moment(&d)
+            && !is_a_year(&d)
+            && !self.is_an_amount(12);
         let fits = plain || bare || labelled && (gaps & !full == 0 || self.alone(12) || self.spaced(12));
         let confidence = match (plain, labelled) {
             (_, true) => 0.95,
@@ -173,7 +198,8 @@ impl Window<'_> {
 
     /// 운전면허번호 of the old form: a region and ten digits, "서울 00-123456-78".
     pub fn old_license(&self) -> Option<Candidate> {
-        if self.start > 0 {
+        // The last syllable of 대구 reads as a numeral.
+        if self.start > 1 || self.run.get(..self.start)?.iter().any(|d| d.sort != Sort::Numeral) {
             return None;
         }
         self.values(10)?;
@@ -181,7 +207,7 @@ impl Window<'_> {
         let gaps = self.gaps(10);
         let full = gaps_at(&[2, 8]);
         let labelled = self.labelled(LABEL_REACH, Label::License);
-        let cells = self.inner_gaps(10).any(|g| g.is_cell() || g.has_plus());
+        let cells = self.in_cells(10) || self.inner_gaps(10).any(|g| g.has_plus());
         let other = matches!(
             self.label(LABEL_REACH),
             Some(Label::Account | Label::Reference | Label::Business | Label::Corporate | Label::Phone | Label::Agency)
@@ -193,16 +219,25 @@ impl Window<'_> {
         (fits && self.believable(10)).then_some(found)
     }
 
-    /// Start of the region's name that stands before, no more than three separators away.
+    /// Start of the region's name that stands before; no more than three separators stand between, or inside it.
     fn region_before(&self) -> Option<usize> {
         let at = self.at(0);
-        let before = self.text.slice(self.text.back(at, 9)..at);
-        let name = before.trim_end_matches(|c: char| !c.is_alphanumeric());
-        if before.chars().count() - name.chars().count() > 3 {
-            return None;
+        let before = self.text.slice(self.text.back(at, 20)..at);
+        let mut letters: Vec<(usize, char)> = Vec::new();
+        let mut signs = 0;
+        for (i, c) in before.char_indices().rev() {
+            let goes_on =
+                c.is_whitespace() && before.get(i + c.len_utf8()..).is_some_and(|b| b.starts_with(char::is_whitespace));
+            signs = if c.is_alphanumeric() { 0 } else { signs + usize::from(!goes_on) };
+            if signs > MAX_SIGNS || letters.len() == LONGEST_REGION {
+                break;
+            }
+            letters.extend(c.is_alphanumeric().then_some((i, c)));
         }
+        let name: String = letters.iter().rev().map(|(_, c)| c).collect();
         let region = REGIONS.iter().filter(|r| name.ends_with(**r)).max_by_key(|r| r.len())?;
-        Some(at - (before.len() - name.len()) - region.len())
+        let (first, _) = letters.get(region.chars().count().checked_sub(1)?)?;
+        Some(at - (before.len() - first))
     }
 }
 
@@ -226,6 +261,11 @@ fn is_seoul_company(d: &[u8]) -> bool {
     matches!(d, [1, 1, 0, 1, 1..=3, 1..=9, 0..=2, ..]) && !checks::resident(d)
 }
 
+/// Begins with a year of our times, as the numbers of papers do: "202690007197".
+fn is_a_year(d: &[u8]) -> bool {
+    matches!(d, [2, 0, 1, 5..=9, ..] | [2, 0, 2, ..])
+}
+
 /// `YYMMDDhhmm` and seconds: twelve digits that say when.
 fn is_moment(d: &[u8]) -> bool {
     let pair = |i: usize| d.get(i).zip(d.get(i + 1)).map_or(99, |(a, b)| a * 10 + b);
@@ -242,11 +282,16 @@ pub(crate) fn halves(text: &Text, digits: &Digits) -> Vec<Candidate> {
     let mut out = Vec::new();
     for reading in [digits.written().collect::<Vec<_>>(), digits.folded().collect()] {
         for (i, run) in reading.iter().enumerate() {
-            let back = Window { run, start: 0, text };
-            if back.values(7).is_none() || run.len() > 8 || !matches!(run.first().map(|d| d.value), Some(1..=8)) {
+            // "jumin2: 1970000": the name of the field ends in a figure.
+            let start = usize::from(run.len() == 8 && run.get(1).is_some_and(|d| !d.gap.is_none()));
+            let back = Window { run, start, text };
+            if run.len() > 8 || back.values(7).is_none() || !matches!(back.digit(0).map(|d| d.value), Some(1..=8)) {
                 continue;
             }
-            let before = i.checked_sub(1).and_then(|i| reading.get(i)).and_then(|front| front_half(front, &back));
+            let field = reading.get(i.saturating_sub(1)).is_some_and(|run| run.len() <= 2);
+            let fronts = [Some(1), field.then_some(2)].into_iter().flatten();
+            let fronts = fronts.filter_map(|k| i.checked_sub(k).and_then(|i| reading.get(i)));
+            let before = fronts.filter_map(|front| front_half(front, &back)).next();
             out.extend(before.or_else(|| labelled_back(&back)));
         }
     }
@@ -266,10 +311,13 @@ fn front_half(run: &[crate::digits::Digit], back: &Window) -> Option<Candidate> 
     let number: Vec<u8> = d.iter().chain(b.iter()).copied().collect();
     let between = back.text.slice(front.end(6)..back.at(0));
     let (kind, checked) = resident_kind(&number, false)?;
-    if !front.opens() || between.chars().nth(BETWEEN_HALVES).is_some() {
+    let resident = front.labelled(LABEL_REACH, Label::Resident);
+    let reach = if resident { 2 * BETWEEN_HALVES } else { BETWEEN_HALVES };
+    if !front.opens() || between.chars().nth(reach).is_some() {
         return None;
     }
-    let labelled = front.labelled(LABEL_REACH, Label::Resident)
+    let labelled = resident
+        || front.labelled(LABEL_REACH, Label::Resident)
         || back.text.has_label_near(front.at(0), back.end(7), LABEL_BEHIND, Label::Resident)
         || back_label(back, front.end(6));
     // "제2003-12호, 고시 제2027-820호": numbers with gaps of their own are others.

@@ -16,8 +16,11 @@ const LONGEST_VALUE: usize = 300;
 /// Shortest rest of a key behind its head.
 const SHORTEST_KEY: usize = 16;
 
+/// Shortest value that is a key without any digit in it.
+const SHORTEST_OPAQUE: usize = 24;
+
 static VALUE: LazyLock<Regex> = LazyLock::new(|| {
-    let pattern = r#"^["'\])]{0,2} {0,2}(?:\([^()\n]{1,12}\) ?)?(?:([:=]|=>|->|→|＝)|[은는이가] |\t|:|\|)? {0,2}["'`]?([!-~]{4,})"#;
+    let pattern = r#"^["'\])]{0,2} {0,2}(?:\([^()\n]{1,12}\) ?)?(?:([:=>|\t]|=>|->|→)|([은는]) |[이가을를] )? {0,2}["'`]?([!-~]{4,})"#;
     Regex::new(pattern).expect("a fixed pattern")
 });
 
@@ -125,7 +128,7 @@ fn labelled(text: &Text, label: Range<usize>) -> Option<Range<usize>> {
     let from = label.end;
     let rest = text.ahead(from, LONGEST_VALUE);
     let found = VALUE.captures(rest)?;
-    let (assigned, value) = (found.get(1).is_some(), found.get(2)?);
+    let (assigned, named, value) = (found.get(1).is_some(), found.get(2).is_some(), found.get(3)?);
     let word = value.as_str().split(['"', '\'', '`', ',', ';', '&', ')', '}', '<']).next().unwrap_or_default();
     let word = word.trim_end_matches(['.', ':', '?']);
     let lower = word.to_ascii_lowercase();
@@ -135,7 +138,12 @@ fn labelled(text: &Text, label: Range<usize>) -> Option<Range<usize>> {
     let digits = word.bytes().any(|b| b.is_ascii_digit());
     let letters = word.bytes().any(|b| b.is_ascii_alphabetic());
     let signs = word.bytes().any(|b| b.is_ascii_punctuation());
-    let mixed = letters && (digits || signs) && word.len() >= 8;
+    let mixed = letters && (digits || signs) && word.len() >= 8 || letters && digits && word.len() >= 6;
+    // Long and in both cases: no word.
+    let opaque = word.len() >= SHORTEST_OPAQUE
+        && word.bytes().any(|b| b.is_ascii_uppercase())
+        && word.bytes().any(|b| b.is_ascii_lowercase())
+        && word.bytes().all(|b| b.is_ascii_alphanumeric());
     let scheme = matches!(text.slice(label.clone()).to_ascii_lowercase().as_str(), "bearer" | "basic");
     let count = word.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'~' | b'-' | b'.' | b'/'));
     let next = rest.get(value.start() + word.len()..).and_then(|r| r.chars().next());
@@ -145,12 +153,23 @@ fn labelled(text: &Text, label: Range<usize>) -> Option<Range<usize>> {
     let fits = if scheme {
         word.len() >= SHORTEST_KEY && (digits || word.len() >= 24)
     } else {
-        word.len() >= 4 && assigned || mixed && digits
+        word.len() >= 4 && (assigned || named && is_stated(rest.get(value.start() + word.len()..).unwrap_or_default()))
+            || mixed && digits
+            || opaque
     };
     let start = from + value.start();
     let end = start + word.len();
     let both = text.before(label.start) == Some('/');
     (fits && !placeholder && !counted).then_some(start..if both { second_value(text, end) } else { end })
+}
+
+/// What follows says that the word before was named: "비밀번호는 1234입니다".
+fn is_stated(after: &str) -> bool {
+    let after = after.trim_start_matches(['"', ' ', '\'', '`', ')', '!', '.']);
+    after.is_empty()
+        || ["입니다", "이다", "이고", "이며", "이에요", "예요", "임", "으로", "로", "\n"]
+            .iter()
+            .any(|e| after.starts_with(e))
 }
 
 /// End of the second value of a pair as in "ID/PW: admin / secret"; `end` where there is none.

@@ -1,6 +1,7 @@
 //! A normalised view with the cues in it: what every detector reads.
 
 use crate::labels::{CUES, Cue, Label};
+use crate::tables;
 use crate::tokens;
 use crate::view::View;
 use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
@@ -69,6 +70,15 @@ impl<'v> Text<'v> {
                 }
             }
         }
+        let cells = tables::find(text.view.text(), &labels, &cues);
+        if !cells.labels.is_empty() {
+            labels.extend(cells.labels);
+            labels.sort_by_key(|(range, _)| (range.start, range.end));
+        }
+        if !cells.cues.is_empty() {
+            cues.extend(cells.cues);
+            cues.sort_by_key(|found| found.range.start);
+        }
         (text.labels, text.cues) = (labels, cues);
         text
     }
@@ -125,8 +135,15 @@ impl<'v> Text<'v> {
     fn is_whole_word(&self, range: &Range<usize>) -> bool {
         let bytes = self.str().as_bytes();
         let letter = |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_alphabetic);
-        let word_starts = letter(Some(range.start)) && letter(range.start.checked_sub(1));
-        let word_goes_on = letter(range.end.checked_sub(1)) && letter(Some(range.end));
+        let (small, capital) = (
+            |i: Option<usize>| i.and_then(|i| bytes.get(i)).is_some_and(u8::is_ascii_lowercase),
+            |i: usize| bytes.get(i).is_some_and(u8::is_ascii_uppercase),
+        );
+        // "clientSecret", "phoneNumber": a capital behind a small letter begins a word.
+        let before = range.start.checked_sub(1);
+        let word_starts = letter(Some(range.start)) && letter(before) && !(small(before) && capital(range.start));
+        let last = range.end.checked_sub(1);
+        let word_goes_on = letter(last) && letter(Some(range.end)) && !(small(last) && capital(range.end));
         // Heads of keys end in letters and go on in letters.
         let head = word_goes_on && !bytes.get(range.clone()).is_some_and(is_key_head);
         !(word_starts || head)

@@ -18,6 +18,8 @@ pub(crate) struct Candidate {
 
 /// Longest identifier, with country code.
 pub(crate) const LONGEST: usize = 16;
+/// Digits beside a number that is alone.
+const MAX_BESIDE: usize = 2;
 /// How far a label reaches, in characters.
 pub(crate) const LABEL_REACH: usize = 30;
 
@@ -100,6 +102,20 @@ impl<'a> Window<'a> {
         self.gaps(n).count_ones() as usize == n - 1
     }
 
+    /// A cell of a table ends somewhere inside; numerals spelt out with commas between are no table.
+    pub fn in_cells(&self, n: usize) -> bool {
+        self.inner_gaps(n).any(|g| g.is_cell()) && !(self.spaced(n) && self.of_sort(n, Sort::Numeral) == n)
+    }
+
+    /// What follows the first `n` digits is what they count: won, square metres, pieces.
+    pub fn is_an_amount(&self, n: usize) -> bool {
+        let after = self.text.str().get(self.end(n)..).unwrap_or_default();
+        let after = after.strip_prefix(' ').unwrap_or(after);
+        ["원", "천원", "만원", "백만", "억", "㎡", "명", "건", "개", "톤", "kWh", "KRW"].iter().any(|unit| {
+            after.strip_prefix(unit).is_some_and(|rest| !rest.starts_with(['장', '본', '인', '단', '의', '별']))
+        })
+    }
+
     pub fn of_sort(&self, n: usize, sort: Sort) -> usize {
         self.run.get(self.start..self.start + n).unwrap_or_default().iter().filter(|d| d.sort == sort).count()
     }
@@ -134,11 +150,19 @@ impl<'a> Window<'a> {
         self.digit(n).is_some_and(|d| d.gap.is_dash())
     }
 
-    /// Nothing else is in the run but particles and endings that read as numerals ("…0000이고").
+    /// Nothing else is in the run but particles and endings that read as numerals ("…0000이고") and numbers of items.
     pub fn alone(&self, n: usize) -> bool {
         let rest = self.run.len().saturating_sub(n);
-        let numerals = |digits: Option<&[Digit]>| digits.unwrap_or_default().iter().all(|d| d.sort == Sort::Numeral);
-        rest <= 2 && numerals(self.run.get(..self.start)) && numerals(self.run.get(self.start + n..))
+        // "1) 010-1234-5678 2) 미상"
+        let item = |d: &Digit| {
+            let before = self.text.slice(self.text.back(d.at, 2)..d.at);
+            let listed = self.text.after(d.end()) == Some(')') && !before.ends_with('(');
+            // "H-2", "F-6": a code of its own.
+            listed || before.ends_with('-') && before.starts_with(|c: char| c.is_ascii_alphabetic())
+        };
+        let numerals =
+            |digits: Option<&[Digit]>| digits.unwrap_or_default().iter().all(|d| d.sort == Sort::Numeral || item(d));
+        rest <= MAX_BESIDE && numerals(self.run.get(..self.start)) && numerals(self.run.get(self.start + n..))
     }
 
     pub fn at(&self, offset: usize) -> usize {
