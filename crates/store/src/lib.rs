@@ -28,6 +28,7 @@ pub mod dictionaries;
 pub mod documents;
 pub mod downloads;
 pub mod drafts;
+pub mod erasures;
 pub mod indexed;
 pub mod ingest;
 pub mod ledger;
@@ -51,6 +52,8 @@ pub mod words;
 
 #[cfg(test)]
 mod desk_tests;
+#[cfg(test)]
+mod erasure_tests;
 #[cfg(test)]
 mod ledger_tests;
 #[cfg(test)]
