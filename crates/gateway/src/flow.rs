@@ -171,6 +171,12 @@ impl Gateway {
         Ok(all.into_iter().map(|p| (self.hint(&p), p.provider)).map(|(hint, p)| (p, hint)).collect())
     }
 
+    /// One of them.
+    pub async fn provider(&self, scope: &Scope, id: ProviderId) -> Flowed<(Provider, String)> {
+        let found = self.providers(scope).await?.into_iter().find(|(p, _)| p.id == id);
+        Ok(found.ok_or(StoreError::NotFound)?)
+    }
+
     fn hint(&self, sealed: &SealedProvider) -> String {
         let Ok(key) = self.unseal(&sealed.sealed_key, &sealed.provider.id.to_string()) else { return String::new() };
         let characters = key.chars().count();
@@ -373,7 +379,7 @@ impl Gateway {
             run: preview.run.id,
             app: preview.app,
             version: preview.version,
-            provider: preview.provider.id,
+            provider: &preview.provider,
             department: preview.department,
             host: &preview.host,
             model: &preview.provider.model,

@@ -12,9 +12,10 @@
 
 use crate::calls::{Call, CallSource, CallState};
 use crate::ledger::Event;
+use crate::providers::Provider;
 use crate::row::{RowExt, to_json};
 use crate::{Result, Store, StoreError, WriteTx};
-use madang_domain::{AppId, AppVersionId, DepartmentId, ExternalCallId, Grade, ProviderId, RunId, Scope};
+use madang_domain::{AppId, AppVersionId, DepartmentId, ExternalCallId, Grade, RunId, Scope};
 use madang_policy::budget::{Request, Subjects};
 use madang_policy::evaluate::Looked;
 use madang_policy::money::{Amounts, MicroWon};
@@ -28,7 +29,8 @@ pub struct NewCall<'a> {
     pub run: RunId,
     pub app: AppId,
     pub version: AppVersionId,
-    pub provider: ProviderId,
+    /// As its bytes were written for.
+    pub provider: &'a Provider,
     pub department: DepartmentId,
     pub host: &'a str,
     pub model: &'a str,
@@ -106,6 +108,7 @@ impl Store {
         tx.require_own_run(scope, new.run).await?;
         if state != CallState::Denied {
             tx.require_no_live_call(new.run).await?;
+            tx.require_same_provider(new.provider).await?;
         }
         tx.insert_call_row(scope, &new, state).await?;
         let action = match state {
@@ -114,7 +117,7 @@ impl Store {
             _ => "outside_call_requested",
         };
         let detail = json!({
-            "call": new.id, "run": new.run, "app": new.app, "version": new.version, "provider": new.provider, "host": new.host,
+            "call": new.id, "run": new.run, "app": new.app, "version": new.version, "provider": new.provider.id, "host": new.host,
             "model": new.model, "purpose": new.purpose, "legal_basis": new.legal_basis, "grade": new.grade,
             "regraded_from": new.facts.regraded_from, "findings": new.findings, "sources": new.sources.len(),
             "bytes": new.body_bytes, "body_hmac": new.body_hmac, "policy": { "revision": new.policy.0, "hash": new.policy.1 },
@@ -353,7 +356,7 @@ impl WriteTx {
         .bind(new.version.to_string())
         .bind(scope.person().to_string())
         .bind(new.department.to_string())
-        .bind(new.provider.to_string())
+        .bind(new.provider.id.to_string())
         .bind(new.host)
         .bind(new.model)
         .bind(new.purpose)
