@@ -201,7 +201,9 @@ impl Signer {
     }
 
     async fn key_opens(&self) -> Result<(), SignError> {
-        let stored = self.keys().await?.pop().ok_or(SignError::NoKey)?;
+        // A server that runs has made one.
+        let gone = "원장의 키가 데이터베이스에서 없어져 서명하지 못합니다. 백업에서 되살려 주세요.";
+        let stored = self.store.ledger_keys().await?.pop().ok_or_else(|| SignError::Refused(gone.to_owned()))?;
         self.opened(stored).map(|_| ())
     }
 
