@@ -115,7 +115,7 @@ async fn another_model_form_or_pin_takes_approvals_back_and_a_name_does_not() ->
     assert!(stage.provider.nothing_more());
     // What does not lead elsewhere leaves an approval as it is, and the provider on.
     let call = approved(&stage, "캠핑장 예약은 언제부터입니까?").await?;
-    let calm = json!({ "name": "새 이름", "max_output_tokens": 777, "total_seconds": 60, "api_key": OTHER_KEY });
+    let calm = json!({ "name": "새 이름", "max_output_tokens": 777, "first_byte_seconds": 30, "total_seconds": 60, "api_key": OTHER_KEY });
     assert_eq!(edit(&stage, calm.clone()).await?, json!({ "elsewhere": false, "calls_cancelled": 0 }));
     let now = listed(&stage).await?;
     assert_eq!(
@@ -150,7 +150,7 @@ async fn the_key_is_never_shown_and_a_wrong_field_changes_nothing() -> Test {
         assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "{change}");
         let problem: Value = refused.json().await?;
         assert!(
-            problem["fields"].to_string().contains(field),
+            problem["error"].to_string().contains(&format!("\"{field}\"")),
             "beside its field, so that the form keeps the rest: {problem}"
         );
     }

