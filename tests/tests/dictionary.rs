@@ -322,10 +322,9 @@ async fn the_bundled_app_masks_the_bodys_own_words_as_they_stand_now() -> Test {
     let card =
         apps.iter().find(|a| a["title"] == "개인정보 지우기").with_context(|| format!("no such app: {shelf}"))?;
     let path = format!("/api/v1/apps/{}", card["id"].as_str().context("id")?);
-    let key = official.json(&path).await?["sheet"]["inputs"][0]["key"].as_str().context("field")?.to_owned();
     let text = format!("{BLOCKED} 담당자 연락처는 010-0000-1234입니다. {MASKED}의 회의는 내일입니다.");
     let run = async || -> anyhow::Result<String> {
-        let inputs = json!({ "inputs": { key.as_str(): text } });
+        let inputs = json!({ "inputs": { "text": text } });
         let run = official.ok(Method::POST, &format!("{path}/runs"), inputs).await?;
         Ok(run["answer"].as_str().context("answer")?.to_owned())
     };
