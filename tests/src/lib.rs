@@ -10,6 +10,7 @@ mod model_server;
 pub mod outside;
 mod postgres;
 mod process;
+mod proxy;
 mod syslog;
 
 pub use browser::{Browser, key};
@@ -20,6 +21,7 @@ pub use https::{Asked, FileHost, reply, serve_file};
 pub use model_server::ModelServer;
 pub use postgres::Postgres;
 pub use process::{Madang, binary, model};
+pub use proxy::proxy;
 pub use syslog::SyslogReceiver;
 
 /// Waits until `condition` gives a value, asking again and again for at most two minutes.

@@ -311,3 +311,30 @@ async fn no_word_leaves_and_a_new_word_voids_an_approval() -> Test {
     assert!(stage.seen.try_recv().is_err(), "nothing left");
     Ok(())
 }
+
+#[tokio::test]
+async fn the_bundled_app_masks_the_bodys_own_words_as_they_stand_now() -> Test {
+    let server = Madang::start()?;
+    let city = City::build(&server).await?;
+    let (officer, official) = (&city.security.client, &city.civil_official.client);
+    let shelf = official.json("/api/v1/store?q=개인정보").await?;
+    let apps = shelf["apps"].as_array().context("apps")?;
+    let card =
+        apps.iter().find(|a| a["title"] == "개인정보 지우기").with_context(|| format!("no such app: {shelf}"))?;
+    let path = format!("/api/v1/apps/{}", card["id"].as_str().context("id")?);
+    let text = format!("{BLOCKED} 담당자 연락처는 010-0000-1234입니다. {MASKED}의 회의는 내일입니다.");
+    let run = async || -> anyhow::Result<String> {
+        let inputs = json!({ "inputs": { "text": text } });
+        let run = official.ok(Method::POST, &format!("{path}/runs"), inputs).await?;
+        Ok(run["answer"].as_str().context("answer")?.to_owned())
+    };
+    let before = run().await?;
+    assert!(before.contains(BLOCKED) && !before.contains("010-0000"), "{before}");
+    keep(officer, 0, &rules()).await?;
+    let after = run().await?;
+    assert!(!after.contains(BLOCKED) && !after.contains(MASKED) && !after.contains("010-0000"), "{after}");
+    assert!(!after.contains("비공개 사업명"), "the names of the rules are the officers' own: {after}");
+    keep(officer, 1, &json!([])).await?;
+    assert!(run().await?.contains(BLOCKED), "taken out again");
+    Ok(())
+}

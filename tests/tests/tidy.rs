@@ -236,7 +236,7 @@ const KEPT: [(&str, &[&str]); 8] = [
     ("tonic", &["search"]),
     // The tests tamper with the record as whoever has the database's password.
     ("sqlx", &["store", "tests"]),
-    ("reqwest", &["gateway", "inference", "tests"]),
+    ("reqwest", &["inference", "tests"]),
     // The kernels' tests take candle's quantisation as their reference.
     ("candle-core", &["inference", "kernels"]),
     ("candle-nn", &["inference"]),

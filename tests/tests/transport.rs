@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use madang_gateway::tls::{self, Settings};
 use madang_gateway::{Destination, Form, Limits, Line, Policy, Proxy, Reply, SendError, WireForm};
-use madang_tests::Authority;
+use madang_tests::{Authority, proxy};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::server::{ParsedCertificate, WebPkiClientVerifier};
 use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
@@ -181,35 +181,6 @@ async fn a_certificate_is_shown_where_one_is_asked_for() -> Test {
     Ok(())
 }
 
-/// A proxy that connects wherever it is told, or refuses, and tells what it was asked.
-fn proxy(refuses: bool) -> anyhow::Result<(Proxy, Receiver<String>)> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = format!("http://{}", listener.local_addr()?);
-    let (tell, asked) = channel();
-    std::thread::spawn(move || {
-        while let Ok((mut client, _)) = listener.accept() {
-            let mut head = Vec::new();
-            let mut byte = [0];
-            while !head.ends_with(b"\r\n\r\n") && client.read(&mut byte).is_ok_and(|n| n == 1) {
-                head.push(byte[0]);
-            }
-            let head = String::from_utf8_lossy(&head).into_owned();
-            let target = head.split(' ').nth(1).unwrap_or_default().to_owned();
-            let _ = tell.send(head);
-            if refuses {
-                let _ = client.write_all(b"HTTP/1.1 403 Forbidden\r\ncontent-length: 0\r\n\r\n");
-                continue;
-            }
-            let Ok(mut server) = TcpStream::connect(target) else { continue };
-            let _ = client.write_all(b"HTTP/1.1 200 Connection established\r\nx: y\r\n\r\n");
-            let (Ok(mut from), Ok(mut to)) = (client.try_clone(), server.try_clone()) else { continue };
-            std::thread::spawn(move || std::io::copy(&mut from, &mut to));
-            let _ = std::io::copy(&mut server, &mut client);
-        }
-    });
-    Ok((address.parse()?, asked))
-}
-
 #[tokio::test]
 async fn a_proxy_is_asked_for_the_address_that_was_checked() -> Test {
     let authority = Authority::new()?;
@@ -217,6 +188,7 @@ async fn a_proxy_is_asked_for_the_address_that_was_checked() -> Test {
     let ca = authority.pem();
     let settings = Settings { pins: &[host.pair.pin()?], authority: &ca, identity: "" };
     let (through, asked) = proxy(false)?;
+    let through: Proxy = through.parse()?;
     // By name: the name is resolved here, and verified in the certificate, and never told to the proxy.
     let url = format!("https://localhost:{}/v1", host.port);
     let named = Destination::parse(&url, Policy { allow_loopback: true, ..Policy::default() })?;
@@ -238,13 +210,13 @@ async fn a_proxy_is_asked_for_the_address_that_was_checked() -> Test {
         ensure!(!head.contains("secret") && !head.contains("localhost"), "{head}");
     }
     let (refusing, _asked) = proxy(true)?;
-    let line = host.line(&settings)?.with_proxy(Some(refusing));
+    let line = host.line(&settings)?.with_proxy(Some(refusing.parse()?));
     let sent = send(&line).await;
     ensure!(matches!(&sent, Err(SendError::NothingLeft(why)) if why.contains("403")), "{sent:?}");
     // An address that may not be reached is not asked of the proxy either.
     let inside = Destination::parse("https://localhost/v1", Policy::default())?;
     let (through, asked) = proxy(false)?;
-    let line = Line::new(inside, form, "m", "", "k".to_owned()).with_proxy(Some(through));
+    let line = Line::new(inside, form, "m", "", "k".to_owned()).with_proxy(Some(through.parse()?));
     ensure!(matches!(send(&line).await, Err(SendError::NothingLeft(_))));
     ensure!(asked.try_recv().is_err(), "the proxy was asked");
     Ok(())

@@ -90,6 +90,11 @@ impl Breakers {
         self.all().get(&provider).map_or(Circuit::Closed, |b| b.circuit(now))
     }
 
+    /// Nothing is known of a provider any more: it stands elsewhere.
+    pub fn forget(&self, provider: ProviderId) {
+        self.all().remove(&provider);
+    }
+
     /// Leave to try one call; `None` while it is open or another call is being tried.
     pub fn admit(&self, provider: ProviderId, now: i64) -> Option<Leave> {
         let admitted = self.all().entry(provider).or_default().admit(now);

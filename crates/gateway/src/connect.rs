@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use url::Url;
 
@@ -22,6 +23,24 @@ const MOST_HEAD: usize = 8 << 10;
 /// A connection that is ready for a request.
 pub(crate) trait Io: Read + Write + Unpin + Send {}
 impl<T: Read + Write + Unpin + Send> Io for T {}
+
+/// Drives a connection, and closes it when dropped.
+pub(crate) struct Closing(JoinHandle<()>);
+
+impl Closing {
+    /// From now on.
+    pub(crate) fn driving<E>(connection: impl Future<Output = Result<(), E>> + Send + 'static) -> Self {
+        Self(tokio::spawn(async move {
+            let _ended = connection.await.is_ok();
+        }))
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
 
 /// The installation's way out, `http://host:port`. It is asked to reach the very address that was checked, not the
 /// name: it could resolve the name to another one.

@@ -42,7 +42,7 @@ impl Gateway {
         self.store.require_decider(scope, &call).await?;
         let body = self.unseal_bytes(&call.sealed_body, &format!("{id}/body"))?;
         let provider = self.store.enabled_provider(scope, call.provider).await?.provider;
-        if provider.model != call.model {
+        if provider.model != call.model || self.host(&provider)? != call.host {
             return Err(ApprovalFault::Altered.into());
         }
         let endpoint = self.endpoint(&provider)?;

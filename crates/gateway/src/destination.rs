@@ -185,7 +185,7 @@ fn authority(url: &Url, port: u16) -> String {
 
 /// An address of the body's own networks or of this machine. Link-local ones, where clouds keep their secrets, and
 /// IPv4 addresses inside IPv6 ones are none.
-fn is_inside(ip: IpAddr) -> bool {
+pub(crate) fn is_inside(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => ip.is_private() || ip.is_loopback(),
         IpAddr::V6(ip) => ip.is_loopback() || ip.is_unique_local(),

@@ -171,6 +171,12 @@ impl Gateway {
         Ok(all.into_iter().map(|p| (self.hint(&p), p.provider)).map(|(hint, p)| (p, hint)).collect())
     }
 
+    /// One of them.
+    pub async fn provider(&self, scope: &Scope, id: ProviderId) -> Flowed<(Provider, String)> {
+        let found = self.providers(scope).await?.into_iter().find(|(p, _)| p.id == id);
+        Ok(found.ok_or(StoreError::NotFound)?)
+    }
+
     fn hint(&self, sealed: &SealedProvider) -> String {
         let Ok(key) = self.unseal(&sealed.sealed_key, &sealed.provider.id.to_string()) else { return String::new() };
         let characters = key.chars().count();
@@ -281,6 +287,9 @@ impl Gateway {
         if run.state != RunState::Done {
             return refuse("끝난 실행에서만 외부호출을 신청할 수 있습니다.");
         }
+        if run.erased_at.is_some() {
+            return refuse("글이 지워진 실행에서는 외부호출을 신청할 수 없습니다. 다시 실행하고 신청해 주세요.");
+        }
         let found = self.store.version(scope, version).await?;
         if found.sheet.outside != OutsideCalls::Ask {
             return refuse("이 앱은 외부호출을 하지 않도록 만들어졌습니다. 만든 부서가 설계서에서 바꿀 수 있습니다.");
@@ -376,7 +385,7 @@ impl Gateway {
             run: preview.run.id,
             app: preview.app,
             version: preview.version,
-            provider: preview.provider.id,
+            provider: &preview.provider,
             department: preview.department,
             host: &preview.host,
             model: &preview.provider.model,

@@ -30,6 +30,11 @@ impl Inspector {
         Inspector { rules: Arc::new(rules), revision }
     }
 
+    /// The compiled dictionary, for what inspects inside the house.
+    pub fn rules(&self) -> Arc<Rules> {
+        Arc::clone(&self.rules)
+    }
+
     /// Everything found in `text`, the dictionary's words among it.
     pub fn scan(&self, text: &str) -> Report {
         scan_with(text, &self.rules)

@@ -1,4 +1,4 @@
-//! Providers as the door uses them: registering one with its sealed secrets, the line to it, sending over that line
+//! Providers as the door uses them: registering and changing one with its sealed secrets, the line to it, sending over that line
 //! under its breaker and the emergency stop. The order of records is in `flow`.
 
 use crate::breaker::{Circuit, Leave, Went};
@@ -12,7 +12,9 @@ use crate::wire::{Form, WireForm};
 use madang_domain::{ExternalCallId, ProviderId, Scope};
 use madang_store::StoreError;
 use madang_store::outside_switch::OutsideSwitch;
-use madang_store::providers::{MAX_OUTPUT_TOKENS, NewProvider, Patience, Provider, SealedProvider};
+use madang_store::providers::{
+    Edited, MAX_OUTPUT_TOKENS, NewProvider, Patience, Provider, ProviderEdit, SealedProvider,
+};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -20,7 +22,7 @@ const MAX_KEY: usize = 500;
 /// Longest PEM that is taken.
 const MAX_PEM: usize = 64 << 10;
 
-/// A provider about to be registered, as it was typed.
+/// A provider about to be registered or changed, as it was typed.
 #[derive(Debug, Clone, Copy)]
 pub struct Registration<'a> {
     pub name: &'a str,
@@ -65,39 +67,56 @@ impl Gateway {
 
     /// Registers a provider, switched off, with its secrets sealed under the provider's id.
     pub async fn add_provider(&self, scope: &Scope, typed: &Registration<'_>) -> Flowed<ProviderId> {
+        let (id, checked) = (ProviderId::new(), self.checked(typed)?);
+        let secrets = self.sealed_secrets(id, key(typed.api_key)?, checked.identity)?;
+        self.store.create_provider(scope, checked.provider(id, typed, &secrets)).await?;
+        Ok(id)
+    }
+
+    /// Changes a provider. An empty key stays as it is; so does an empty client certificate, unless it is to go.
+    /// Approvals for where it stood before count for nothing where it stands elsewhere now.
+    pub async fn edit_provider(
+        &self,
+        scope: &Scope,
+        id: ProviderId,
+        typed: &Registration<'_>,
+        without_identity: bool,
+    ) -> Flowed<Edited> {
+        let checked = self.checked(typed)?;
+        let other_key = !typed.api_key.trim().is_empty();
+        let api_key = if other_key { key(typed.api_key)? } else { "" };
+        let identity = if without_identity { "" } else { checked.identity };
+        let secrets = self.sealed_secrets(id, api_key, identity)?;
+        let edit = ProviderEdit {
+            new: checked.provider(id, typed, &secrets),
+            other_key,
+            other_identity: without_identity || !identity.is_empty(),
+        };
+        let edited = self.store.edit_provider(scope, edit).await?;
+        if edited.elsewhere {
+            // What failed failed elsewhere.
+            self.breakers.forget(id);
+        }
+        Ok(edited)
+    }
+
+    fn checked<'a>(&self, typed: &Registration<'a>) -> Flowed<Checked<'a>> {
         let destination = Destination::parse(typed.base_url, self.reach)
             .map_err(|e| StoreError::invalid("base_url", e.to_string()))?;
-        let api_key = typed.api_key.trim();
-        if api_key.is_empty() || api_key.len() > MAX_KEY || !api_key.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(StoreError::invalid("api_key", "API 키를 빈칸 없이 영문과 숫자, 기호로 적어 주세요.").into());
-        }
         let (pins, authority, identity) = trust(typed)?;
         let api_version = typed.api_version.trim();
         if api_version.len() > 40 || !api_version.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b)) {
             return Err(StoreError::invalid("api_version", "API 판을 2024-10-21처럼 적어 주세요.").into());
         }
-        let id = ProviderId::new();
-        let sealed_key = self.seal(api_key.as_bytes(), &id.to_string())?;
-        let sealed_identity =
-            if identity.is_empty() { String::new() } else { self.seal(identity.as_bytes(), &identity_record(id))? };
-        let new = NewProvider {
-            id,
-            name: typed.name,
-            base_url: typed.base_url,
-            host: destination.host(),
-            model: typed.model,
-            sealed_key: &sealed_key,
-            wire: typed.wire,
-            api_version,
-            max_output_tokens: typed.max_output_tokens,
-            stream: typed.stream,
-            pins: &pins,
-            authority,
-            sealed_identity: &sealed_identity,
-            patience: typed.patience,
+        Ok(Checked { host: destination.host().to_owned(), pins, authority, identity, api_version })
+    }
+
+    /// The key and the client certificate, sealed; what is empty stays so.
+    fn sealed_secrets(&self, id: ProviderId, api_key: &str, identity: &str) -> Flowed<(String, String)> {
+        let sealed = |secret: &str, record: &str| {
+            if secret.is_empty() { Ok(String::new()) } else { self.seal(secret.as_bytes(), record) }
         };
-        self.store.create_provider(scope, new).await?;
-        Ok(id)
+        Ok((sealed(api_key, &id.to_string())?, sealed(identity, &identity_record(id))?))
     }
 
     /// The line to a provider, ready but for the connection.
@@ -192,6 +211,49 @@ impl Gateway {
         self.store.resume_outside(scope, &reason).await?;
         Ok(self.switch.refresh().await?)
     }
+}
+
+/// What was typed of a provider, checked.
+struct Checked<'a> {
+    host: String,
+    pins: Vec<String>,
+    authority: &'a str,
+    identity: &'a str,
+    api_version: &'a str,
+}
+
+impl Checked<'_> {
+    fn provider<'a>(
+        &'a self,
+        id: ProviderId,
+        typed: &Registration<'a>,
+        (sealed_key, sealed_identity): &'a (String, String),
+    ) -> NewProvider<'a> {
+        NewProvider {
+            id,
+            name: typed.name,
+            base_url: typed.base_url,
+            host: &self.host,
+            model: typed.model,
+            sealed_key,
+            wire: typed.wire,
+            api_version: self.api_version,
+            max_output_tokens: typed.max_output_tokens,
+            stream: typed.stream,
+            pins: &self.pins,
+            authority: self.authority,
+            sealed_identity,
+            patience: typed.patience,
+        }
+    }
+}
+
+fn key(typed: &str) -> Flowed<&str> {
+    let api_key = typed.trim();
+    if api_key.is_empty() || api_key.len() > MAX_KEY || !api_key.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(StoreError::invalid("api_key", "API 키를 빈칸 없이 영문과 숫자, 기호로 적어 주세요.").into());
+    }
+    Ok(api_key)
 }
 
 /// What is trusted and shown, checked before it is kept.

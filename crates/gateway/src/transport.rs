@@ -1,7 +1,7 @@
 //! The one place that sends a prompt beyond the body's own hosts: posts exact bytes to a [`Destination`], at most once
 //! as far as anybody can know. Whether it may is decided, and recorded, before; how a provider writes is in `wire`.
 
-use crate::connect::{self, Proxy};
+use crate::connect::{self, Closing, Proxy};
 use crate::destination::{Destination, DestinationError};
 use crate::wire::{self, Fault, Form, Gathering, Said};
 use http_body_util::{BodyExt, Full};
@@ -14,7 +14,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
-use tokio::task::JoinHandle;
 use url::Url;
 use zeroize::Zeroizing;
 
@@ -215,9 +214,7 @@ impl Line {
         let request = self.request(headers, body).map_err(nothing)?;
         let (mut sender, connection) = http1::handshake(io).await.map_err(|e| nothing(e.to_string()))?;
         // Closed with this attempt, however it ends.
-        let _closing = Closing(tokio::spawn(async move {
-            let _ended = connection.await;
-        }));
+        let _closing = Closing::driving(connection);
         left.fetch_add(1, Ordering::SeqCst);
         let asked = tokio::time::timeout(limits.first_byte, sender.send_request(request)).await;
         let response = asked
@@ -333,15 +330,6 @@ impl Body {
             self.taken.extend_from_slice(data.get(..room.min(data.len())).unwrap_or_default());
             return Ok(Some(Piece { start, truncated }));
         }
-    }
-}
-
-/// Ends the task that drives a connection, and closes the connection with it.
-struct Closing(JoinHandle<()>);
-
-impl Drop for Closing {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

@@ -151,13 +151,14 @@ fn structure(text: &str, finish: &Finish) -> Vec<String> {
 }
 
 async fn assert_same(task: &EngineTask, script: fn(&str) -> &'static str) {
-    let (text, finish) = answer(&QuotingEngine, task).await;
+    let (text, finish) = answer(&QuotingEngine::default(), task).await;
     let quoted = structure(&text, &finish);
     for grammar in [true, false] {
         let model: Arc<dyn ChatModel> =
             if grammar { Arc::new(Scripted(script)) } else { Arc::new(Plain(Scripted(script))) };
         let options = WriterOptions { grammar, ..WriterOptions::default() };
-        let (written, finish) = answer(&ModelWriter::new(model, Arc::new(QuotingEngine), options), task).await;
+        let (written, finish) =
+            answer(&ModelWriter::new(model, Arc::new(QuotingEngine::default()), options), task).await;
         assert_eq!(structure(&written, &finish), quoted, "\n--- quoted\n{text}\n--- written\n{written}");
     }
 }

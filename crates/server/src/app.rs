@@ -18,6 +18,7 @@ use madang_documents::{DistributionPolicy, Limits};
 use madang_gateway::{Bodies, Gateway, MasterKey, Policy};
 use madang_inference::TextEngine;
 use madang_inference::remote::InternalNetworks;
+use madang_registry::checks::Detector;
 use madang_registry::quoting::QuotingEngine;
 use madang_search::Synonyms;
 use madang_store::{Clock, Originals, Store};
@@ -62,6 +63,8 @@ pub struct Inner {
     pub looking: Semaphore,
     /// Looks into sealed texts, for security officers.
     pub bodies: Bodies,
+    /// The body's own dictionary, as rule checks use it; renewed before each.
+    pub detector: Detector,
     /// Signs the record.
     pub signer: Signer,
     /// Runs under way.
@@ -85,7 +88,9 @@ impl App {
     /// # Errors
     /// When the home folder cannot be used, another process has it open, or the database is newer than this program.
     pub async fn open(settings: Settings, clock: Clock) -> anyhow::Result<Self> {
-        Self::open_with_engine(settings, clock, Arc::new(QuotingEngine)).await
+        let detector = Detector::default();
+        let engine = Arc::new(QuotingEngine::with_detector(detector.clone()));
+        Self::open_with(settings, clock, engine, detector).await
     }
 
     /// As [`App::open`], with another engine where no model answers.
@@ -96,6 +101,15 @@ impl App {
         settings: Settings,
         clock: Clock,
         engine: Arc<dyn TextEngine>,
+    ) -> anyhow::Result<Self> {
+        Self::open_with(settings, clock, engine, Detector::default()).await
+    }
+
+    async fn open_with(
+        settings: Settings,
+        clock: Clock,
+        engine: Arc<dyn TextEngine>,
+        detector: Detector,
     ) -> anyhow::Result<Self> {
         create_private_dir(&settings.home)?;
         let engines = Engines::new(engine);
@@ -134,6 +148,7 @@ impl App {
             gateway: Arc::new(gateway),
             looking: Semaphore::new(LOOKING),
             bodies,
+            detector,
             signer,
             board: Board::default(),
             shutdown: CancellationToken::new(),

@@ -3,17 +3,20 @@
 
 use crate::app::App;
 use crate::error::Failure;
+use crate::signing::Signing;
 use crate::views::Lang;
 use crate::views::home::ErrorPage;
 use crate::{api, assets, auth, pages};
 use askama::Template;
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{DefaultBodyLimit, Request, State};
 use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
+use axum::{Json, Router};
+use madang_store::StoreError;
+use serde::Serialize;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{DefaultPredicate, NotForContentType, Predicate};
@@ -50,13 +53,24 @@ async fn healthz() -> &'static str {
     "ok"
 }
 
-/// The database answers.
-async fn readyz(State(app): State<App>) -> Result<&'static str, Failure> {
-    app.store.ping().await.map_err(|error| {
+/// What monitoring reads.
+#[derive(Serialize)]
+struct Readiness {
+    /// `ready`, or `degraded`: people can work, and somebody has to look.
+    status: &'static str,
+    ledger: Signing,
+}
+
+/// The database answers. A record that cannot be signed takes nobody's work away, since records go on being appended:
+/// it is said in the answer, whose status stays 200.
+async fn readyz(State(app): State<App>) -> Result<Json<Readiness>, Failure> {
+    let failed = |error: StoreError| {
         tracing::error!(%error, "not ready");
         Failure::new(StatusCode::SERVICE_UNAVAILABLE, "not_ready", "데이터베이스가 응답하지 않습니다.")
-    })?;
-    Ok("ready")
+    };
+    app.store.ping().await.map_err(failed)?;
+    let ledger = app.signer.state().await.map_err(failed)?;
+    Ok(Json(Readiness { status: if ledger.signed { "ready" } else { "degraded" }, ledger }))
 }
 
 async fn security_headers(State(app): State<App>, request: Request, next: Next) -> Response {

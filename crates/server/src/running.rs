@@ -8,7 +8,7 @@ use crate::find;
 use crate::markdown;
 use crate::meaning;
 use axum::http::StatusCode;
-use madang_domain::{Citation, DesignSheet, Grade, Passage, RunId, Scope};
+use madang_domain::{Citation, DesignSheet, Grade, OutputForm, Passage, RunId, Scope, TaskKind};
 use madang_inference::{EngineCard, EngineError, EngineEvent, EngineInput, EngineTask, Finish, Stage};
 use madang_registry::exam::{Outcome, Question};
 use madang_registry::runner::{self, Caller, Retrieval, RunSources};
@@ -246,6 +246,11 @@ impl Work {
         let found = self.retrieve(&retrieval.queries, &sources).await?;
         kept.given = runner::select(found, &plan, retrieval.take);
         let caller = Caller::of(self.scope.person(), &sources.readable);
+        if plan.task == TaskKind::RuleCheck || plan.form == OutputForm::Checklist {
+            // A check that knew only half of what must not stand there would say that all is well.
+            let inspector = self.app.gateway.inspector().await.map_err(|e| EngineError::Failed(e.to_string()))?;
+            self.app.detector.renew(inspector.rules());
+        }
         let task = runner::task(&self.sheet, plan, self.inputs.clone(), kept.given.clone(), caller);
         let (job, mut events) = self.ask(task, stop);
         while let Some(event) = events.recv().await {

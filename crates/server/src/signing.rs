@@ -17,6 +17,7 @@ use madang_store::{Store, StoreError, WriteTx};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::PathBuf;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// Pause between checkpoints.
@@ -47,6 +48,16 @@ pub enum SignError {
     Witness(String),
 }
 
+impl SignError {
+    /// For whoever asks, signed in or not: nothing of how the database failed.
+    fn plain(&self) -> String {
+        match self {
+            Self::Store(_) => "데이터베이스가 응답하지 않아 원장에 서명하지 못했습니다.".to_owned(),
+            other => other.to_string(),
+        }
+    }
+}
+
 /// Why nothing is signed, and since when.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Refusal {
@@ -55,17 +66,35 @@ pub struct Refusal {
     pub since: i64,
 }
 
+/// Whether the record is signed as it grows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Signing {
+    pub signed: bool,
+    /// Korean: why not.
+    pub reason: Option<String>,
+    /// Since when it was refused, Unix milliseconds, where that is known.
+    pub since: Option<i64>,
+}
+
+impl Signing {
+    fn broken(reason: String, since: Option<i64>) -> Self {
+        Self { signed: false, reason: Some(reason), since }
+    }
+}
+
 /// Signs with the log's key; cheap to make, keeps no key in memory.
 pub struct Signer {
     store: Store,
     master: MasterKey,
     home: PathBuf,
+    /// Why the last attempt of this process failed.
+    failed: Mutex<Option<Refusal>>,
 }
 
 impl Signer {
     /// Signs the record of an installation.
     pub fn new(settings: &Settings, store: Store, master: MasterKey) -> Self {
-        Signer { store, master, home: settings.home.clone() }
+        Signer { store, master, home: settings.home.clone(), failed: Mutex::default() }
     }
 
     /// Makes the log's key, where there is none yet, under a name of the log's own that it keeps for good.
@@ -130,9 +159,52 @@ impl Signer {
             }
             Ok::<_, SignError>(())
         };
-        if let Err(error) = signed.await {
+        let failed = signed.await.err().map(|error| {
             tracing::error!(%error, "the ledger was not signed");
+            error.plain()
+        });
+        let mut kept = self.failed.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = kept.take();
+        *kept = failed.map(|reason| {
+            let since = before.filter(|b| b.reason == reason).map_or_else(|| self.store.now(), |b| b.since);
+            Refusal { reason, since }
+        });
+    }
+
+    /// Whether the record can be signed now: the tree ends where the record ends, nothing contradicts what was signed,
+    /// and the key opens.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn state(&self) -> Result<Signing, StoreError> {
+        // Both ends move on while records come: a sound tree reaches the end that was read in between.
+        let before = self.store.tree_size().await?;
+        let end = u64::try_from(self.store.ledger_end().await?).unwrap_or(0);
+        let after = self.store.tree_size().await?;
+        if !(before..=after).contains(&end) {
+            let reason = format!(
+                "원장의 끝({end}번)과 해시 트리의 끝({after}번)이 달라 서명하지 않습니다. 원장이 바뀌었을 수 있으니 백업과 견주어 주세요."
+            );
+            return Ok(Signing::broken(reason, None));
         }
+        if let Some(refusal) = self.refusal().await? {
+            return Ok(Signing::broken(refusal.reason, Some(refusal.since)));
+        }
+        if let Err(error) = self.key_opens().await {
+            return Ok(Signing::broken(error.plain(), None));
+        }
+        let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        Ok(match failed {
+            Some(failed) => Signing::broken(failed.reason, Some(failed.since)),
+            None => Signing { signed: true, reason: None, since: None },
+        })
+    }
+
+    async fn key_opens(&self) -> Result<(), SignError> {
+        // A server that runs has made one.
+        let gone = "원장의 키가 데이터베이스에서 없어져 서명하지 못합니다. 백업에서 되살려 주세요.";
+        let stored = self.store.ledger_keys().await?.pop().ok_or_else(|| SignError::Refused(gone.to_owned()))?;
+        self.opened(stored).map(|_| ())
     }
 
     /// Puts another key in the place of the one that signs: a record names both, and one checkpoint, signed with both,
@@ -180,7 +252,10 @@ impl Signer {
     }
 
     async fn key(&self, tx: &mut WriteTx) -> Result<SigningKey, SignError> {
-        let stored = tx.signing_key().await?.ok_or(SignError::NoKey)?;
+        self.opened(tx.signing_key().await?.ok_or(SignError::NoKey)?)
+    }
+
+    fn opened(&self, stored: StoredKey) -> Result<SigningKey, SignError> {
         let sealed = STANDARD.decode(stored.sealed.unwrap_or_default()).map_err(|_| SealError::Sealed)?;
         let secret = self.master.open(&sealed, &record(&stored.public))?;
         let key = SigningKey::from_secret(std::str::from_utf8(&secret).map_err(|_| SealError::Sealed)?)?;

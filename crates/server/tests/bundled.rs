@@ -24,7 +24,7 @@ struct Collection {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_bundled_app_passes_its_exam() {
-    let house = House::open(Arc::new(QuotingEngine)).await;
+    let house = House::open(Arc::new(QuotingEngine::default())).await;
     let department = house.department("자치행정과").await;
     let person = house.person("official", department, &[Role::Official]).await;
     let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("demo");

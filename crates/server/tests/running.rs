@@ -18,7 +18,7 @@ const RULES: &str = "# 당직 규칙\n\n## 제3조 당직 면제\n\n임신 중�
 const SECRET: &str = "# 감사 계획\n\n불시 감사는 3월 둘째 주에 당직 근무 실태를 대상으로 한다.\n";
 
 fn quoting() -> Arc<dyn TextEngine> {
-    Arc::new(QuotingEngine)
+    Arc::new(QuotingEngine::default())
 }
 
 async fn official(house: &House) -> Person {

@@ -13,10 +13,10 @@
 use crate::askers::standing;
 use crate::calls::{Call, CallSource, CallState};
 use crate::ledger::Event;
-use crate::providers::Patience;
+use crate::providers::{Patience, Provider};
 use crate::row::{RowExt, to_json};
 use crate::{Result, Store, StoreError, WriteTx};
-use madang_domain::{AppId, AppVersionId, CollectionId, DepartmentId, ExternalCallId, Grade, ProviderId, RunId, Scope};
+use madang_domain::{AppId, AppVersionId, CollectionId, DepartmentId, ExternalCallId, Grade, RunId, Scope};
 use madang_policy::budget::{Request, Subjects};
 use madang_policy::evaluate::Looked;
 use madang_policy::money::{Amounts, MicroWon};
@@ -33,7 +33,8 @@ pub struct NewCall<'a> {
     pub run: RunId,
     pub app: AppId,
     pub version: AppVersionId,
-    pub provider: ProviderId,
+    /// As its bytes were written for.
+    pub provider: &'a Provider,
     pub department: DepartmentId,
     pub host: &'a str,
     pub model: &'a str,
@@ -118,6 +119,7 @@ impl Store {
         tx.require_own_run(scope, new.run).await?;
         if state != CallState::Denied {
             tx.require_no_live_call(new.run).await?;
+            tx.require_same_provider(new.provider).await?;
         }
         tx.insert_call_row(scope, &new, state).await?;
         let action = match state {
@@ -126,7 +128,7 @@ impl Store {
             _ => "outside_call_requested",
         };
         let detail = json!({
-            "call": new.id, "run": new.run, "app": new.app, "version": new.version, "provider": new.provider, "host": new.host,
+            "call": new.id, "run": new.run, "app": new.app, "version": new.version, "provider": new.provider.id, "host": new.host,
             "model": new.model, "purpose": new.purpose, "legal_basis": new.legal_basis, "grade": new.grade,
             "regraded_from": new.facts.regraded_from, "findings": new.findings, "sources": new.sources.len(),
             "bytes": new.body_bytes, "body_hmac": new.body_hmac, "policy": { "revision": new.policy.0, "hash": new.policy.1 },
@@ -382,7 +384,7 @@ impl WriteTx {
         .bind(new.version.to_string())
         .bind(scope.person().to_string())
         .bind(new.department.to_string())
-        .bind(new.provider.to_string())
+        .bind(new.provider.id.to_string())
         .bind(new.host)
         .bind(new.model)
         .bind(new.purpose)
@@ -455,7 +457,7 @@ impl WriteTx {
     }
 
     async fn require_own_run(&mut self, scope: &Scope, run: RunId) -> Result<()> {
-        let own = sqlx::query("SELECT id FROM runs WHERE id = $1 AND person_id = $2")
+        let own = sqlx::query("SELECT id FROM runs WHERE id = $1 AND person_id = $2 AND erased_at IS NULL")
             .bind(run.to_string())
             .bind(scope.person().to_string())
             .fetch_optional(&mut *self.tx)

@@ -29,6 +29,7 @@ pub mod dictionaries;
 pub mod documents;
 pub mod downloads;
 pub mod drafts;
+pub mod erasures;
 pub mod indexed;
 pub mod ingest;
 pub mod ledger;
@@ -54,6 +55,8 @@ pub mod words;
 mod deciding_tests;
 #[cfg(test)]
 mod desk_tests;
+#[cfg(test)]
+mod erasure_tests;
 #[cfg(test)]
 mod ledger_tests;
 #[cfg(test)]

@@ -5,11 +5,14 @@ use crate::auth::require_admin;
 use crate::ledger::Event;
 use crate::people::checked_name;
 use crate::row::{RowExt, to_json};
-use crate::{Result, Store, StoreError};
+use crate::{Result, Store, StoreError, WriteTx};
 use madang_domain::{ProviderId, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::any::AnyRow;
+
+/// What an asker reads whose call was taken back.
+const MOVED: &str = "제공자의 주소, 방식, 모델이나 믿을 열쇠가 바뀌었습니다. 다시 신청해 주세요.";
 
 /// Output limit where none is named, tokens. Budgets rest on it, so that a request always names one.
 pub const MAX_OUTPUT_TOKENS: u32 = 2048;
@@ -148,6 +151,24 @@ pub struct NewProvider<'a> {
     pub patience: Patience,
 }
 
+/// A provider as it shall be from now on.
+pub struct ProviderEdit<'a> {
+    pub new: NewProvider<'a>,
+    /// `new.sealed_key` is another key; else the one that is kept stays.
+    pub other_key: bool,
+    /// `new.sealed_identity` stands for what was there, empty or not; else that stays.
+    pub other_identity: bool,
+}
+
+/// What an edit came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct Edited {
+    /// Where calls go, in what form, to which model or what is trusted there is another: it was switched off, and calls
+    /// that waited or were approved were taken back.
+    pub elsewhere: bool,
+    pub calls_cancelled: usize,
+}
+
 const COLUMNS: &str = "SELECT p.id, p.name, p.base_url, p.model, p.enabled, p.sealed_key, p.created_at, p.wire, p.api_version, \
      p.max_output_tokens, p.stream, p.pins, p.authority, p.sealed_identity, p.connect_ms, p.first_byte_ms, p.total_ms, \
      (SELECT COUNT(*) FROM external_calls c WHERE c.provider_id = p.id AND c.sent_at IS NOT NULL AND c.state <> 'failed') AS calls FROM providers p ";
@@ -190,19 +211,7 @@ impl Store {
     /// Registers a provider, switched off.
     pub async fn create_provider(&self, scope: &Scope, new: NewProvider<'_>) -> Result<()> {
         require_admin(scope)?;
-        let name = checked_name("name", new.name, "제공자 이름")?;
-        let model = new.model.trim();
-        if model.is_empty() || model.chars().count() > 100 || model.chars().any(char::is_control) {
-            return Err(StoreError::invalid("model", "모델 이름을 1~100자로 적어 주세요."));
-        }
-        if !(1..=MOST_OUTPUT_TOKENS).contains(&new.max_output_tokens) {
-            let message = format!("출력 한도는 1~{MOST_OUTPUT_TOKENS}토큰입니다.");
-            return Err(StoreError::invalid("max_output_tokens", message));
-        }
-        if !new.patience.is_sound() {
-            let message = "기다리는 시간은 0.1초 이상, 모두 합한 시간보다 길지 않게, 15분까지 적어 주세요.";
-            return Err(StoreError::invalid("total_ms", message));
-        }
+        let (name, model) = new.checked()?;
         let mut tx = self.write().await?;
         sqlx::query(
             "INSERT INTO providers (id, name, base_url, model, sealed_key, enabled, created_at, updated_at, wire, api_version, \
@@ -234,6 +243,56 @@ impl Store {
         });
         tx.append(Event::new("provider_created", Some(scope.person()), detail)).await?;
         tx.commit().await
+    }
+
+    /// Changes a provider. Where calls go elsewhere from now on, it is switched off, and calls that waited for it or
+    /// were approved are taken back in the same step: what was decided was decided for what stood here before.
+    pub async fn edit_provider(&self, scope: &Scope, edit: ProviderEdit<'_>) -> Result<Edited> {
+        require_admin(scope)?;
+        let new = &edit.new;
+        let (name, model) = new.checked()?;
+        let mut tx = self.write().await?;
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE p.id = $1 AND p.deleted_at IS NULL")))
+            .bind(new.id.to_string())
+            .fetch_optional(&mut *tx.tx)
+            .await?;
+        let before = sealed(&row.ok_or(StoreError::NotFound)?)?;
+        let (changes, elsewhere) = changes(&before.provider, &edit, &name, model);
+        if changes.is_empty() {
+            return Ok(Edited { elsewhere: false, calls_cancelled: 0 });
+        }
+        sqlx::query(
+            "UPDATE providers SET name = $1, base_url = $2, model = $3, sealed_key = $4, enabled = $5, updated_at = $6, wire = $7, \
+             api_version = $8, max_output_tokens = $9, stream = $10, pins = $11, authority = $12, sealed_identity = $13, \
+             connect_ms = $14, first_byte_ms = $15, total_ms = $16 WHERE id = $17",
+        )
+        .bind(&name)
+        .bind(new.base_url.trim())
+        .bind(model)
+        .bind(if edit.other_key { new.sealed_key } else { &before.sealed_key })
+        .bind(i64::from(before.provider.enabled && !elsewhere))
+        .bind(tx.now)
+        .bind(new.wire.as_str())
+        .bind(new.api_version)
+        .bind(i64::from(new.max_output_tokens))
+        .bind(i64::from(new.stream))
+        .bind(to_json(&new.pins))
+        .bind(new.authority)
+        .bind(if edit.other_identity { new.sealed_identity } else { &before.sealed_identity })
+        .bind(ms(new.patience.connect_ms))
+        .bind(ms(new.patience.first_byte_ms))
+        .bind(ms(new.patience.total_ms))
+        .bind(new.id.to_string())
+        .execute(&mut *tx.tx)
+        .await?;
+        let calls = if elsewhere { tx.take_back_calls(new.id, MOVED).await? } else { Vec::new() };
+        let detail = json!({
+            "provider": new.id, "name": name, "host": new.host, "changed": changes, "calls_cancelled": calls.len(), "calls": calls,
+            "switched_off": elsewhere && before.provider.enabled,
+        });
+        tx.append(Event::new("provider_changed", Some(scope.person()), detail)).await?;
+        tx.commit().await?;
+        Ok(Edited { elsewhere, calls_cancelled: calls.len() })
     }
 
     /// Switches a provider on or off. What is approved for one that is off cannot be sent.
@@ -269,18 +328,114 @@ impl Store {
         if done.rows_affected() == 0 {
             return Err(StoreError::NotFound);
         }
-        let cancelled = sqlx::query(
-            "UPDATE external_calls SET state = 'cancelled', ended_at = $1, error = '제공자가 지워졌습니다.' \
-             WHERE provider_id = $2 AND state IN ('waiting', 'approved')",
-        )
-        .bind(tx.now)
-        .bind(id.to_string())
-        .execute(&mut *tx.tx)
-        .await?;
-        let detail = json!({ "provider": id, "calls_cancelled": cancelled.rows_affected() });
+        let calls = tx.take_back_calls(id, "제공자가 지워졌습니다.").await?;
+        let detail = json!({ "provider": id, "calls_cancelled": calls.len(), "calls": calls });
         tx.append(Event::new("provider_deleted", Some(scope.person()), detail)).await?;
         tx.commit().await
     }
+}
+
+impl WriteTx {
+    /// Cancels the calls that wait for a provider or are approved; which.
+    async fn take_back_calls(&mut self, id: ProviderId, why: &str) -> Result<Vec<String>> {
+        let rows = sqlx::query(
+            "UPDATE external_calls SET state = 'cancelled', ended_at = $1, error = $2 \
+             WHERE provider_id = $3 AND state IN ('waiting', 'approved') RETURNING id",
+        )
+        .bind(self.now)
+        .bind(why)
+        .bind(id.to_string())
+        .fetch_all(&mut *self.tx)
+        .await?;
+        rows.iter().map(|r| r.text("id")).collect()
+    }
+
+    /// A call may be kept only for the provider that it was written for, as it stands now.
+    pub(crate) async fn require_same_provider(&mut self, written_for: &Provider) -> Result<()> {
+        let row = sqlx::query(sqlx::AssertSqlSafe(format!(
+            "{COLUMNS} WHERE p.id = $1 AND p.deleted_at IS NULL AND p.enabled = 1"
+        )))
+        .bind(written_for.id.to_string())
+        .fetch_optional(&mut *self.tx)
+        .await?;
+        match row {
+            Some(row) if sealed(&row)?.provider.stands_where(written_for) => Ok(()),
+            _ => Err(StoreError::conflict("그 사이에 제공자가 꺼졌거나 바뀌었습니다. 다시 신청해 주세요.")),
+        }
+    }
+}
+
+impl NewProvider<'_> {
+    /// Name and model, and all that is counted, within bounds.
+    fn checked(&self) -> Result<(String, &str)> {
+        let name = checked_name("name", self.name, "제공자 이름")?;
+        let model = self.model.trim();
+        if model.is_empty() || model.chars().count() > 100 || model.chars().any(char::is_control) {
+            return Err(StoreError::invalid("model", "모델 이름을 1~100자로 적어 주세요."));
+        }
+        if !(1..=MOST_OUTPUT_TOKENS).contains(&self.max_output_tokens) {
+            let message = format!("출력 한도는 1~{MOST_OUTPUT_TOKENS}토큰입니다.");
+            return Err(StoreError::invalid("max_output_tokens", message));
+        }
+        if !self.patience.is_sound() {
+            let message = "기다리는 시간은 0.1초 이상, 모두 합한 시간보다 길지 않게, 15분까지 적어 주세요.";
+            return Err(StoreError::invalid("total_ms", message));
+        }
+        Ok((name, model))
+    }
+}
+
+impl Provider {
+    /// Calls to `other` would go to the same place, in the same form, trusting the same.
+    fn stands_where(&self, other: &Self) -> bool {
+        let what = |p: &Self| (p.base_url.clone(), p.model.clone(), p.wire, p.api_version.clone(), p.stream);
+        what(self) == what(other) && self.pins == other.pins && self.authority == other.authority
+    }
+}
+
+/// What an edit changes, for the record (never a key), and whether calls go elsewhere with it.
+fn changes(
+    before: &Provider,
+    edit: &ProviderEdit<'_>,
+    name: &str,
+    model: &str,
+) -> (serde_json::Map<String, serde_json::Value>, bool) {
+    let (new, old) = (&edit.new, &before.patience);
+    let patience = |p: &Patience| json!([p.connect_ms, p.first_byte_ms, p.total_ms]);
+    let plain = [
+        ("name", json!(before.name), json!(name)),
+        ("max_output_tokens", json!(before.max_output_tokens), json!(new.max_output_tokens)),
+        ("patience_ms", patience(old), patience(&new.patience)),
+    ];
+    let place = [
+        ("base_url", json!(before.base_url), json!(new.base_url.trim())),
+        ("model", json!(before.model), json!(model)),
+        ("wire", json!(before.wire), json!(new.wire)),
+        ("api_version", json!(before.api_version), json!(new.api_version)),
+        ("stream", json!(before.stream), json!(new.stream)),
+        ("pins", json!(before.pins), json!(new.pins)),
+    ];
+    let differ = |all: &[(&str, serde_json::Value, serde_json::Value)]| -> Vec<(String, serde_json::Value)> {
+        let changed = all.iter().filter(|(_, was, is)| was != is);
+        changed.map(|(what, was, is)| ((*what).to_owned(), json!({ "from": was, "to": is }))).collect()
+    };
+    let mut elsewhere = differ(&place);
+    if before.authority != new.authority {
+        elsewhere.push((
+            "own_authority".to_owned(),
+            json!({ "from": !before.authority.is_empty(), "to": !new.authority.is_empty() }),
+        ));
+    }
+    let moved = !elsewhere.is_empty();
+    let mut out: serde_json::Map<_, _> = differ(&plain).into_iter().chain(elsewhere).collect();
+    if edit.other_key {
+        out.insert("api_key".to_owned(), json!("replaced"));
+    }
+    if edit.other_identity && (before.has_identity || !new.sealed_identity.is_empty()) {
+        let to = if new.sealed_identity.is_empty() { "removed" } else { "replaced" };
+        out.insert("client_certificate".to_owned(), json!(to));
+    }
+    (out, moved)
 }
 
 fn ms(n: u64) -> i64 {

@@ -14,19 +14,20 @@ pub use error::DownloadError;
 pub use part::{discard, place, same_origin};
 pub use rules::{MOST_HOPS, Rules, host_name};
 
-use crate::destination::Destination;
+use crate::connect::Proxy;
+use crate::destination::{self, Destination};
 use crate::switch::Switch;
+use crate::tls;
 use madang_domain::DownloadId;
 use madang_store::downloads::{DownloadEnd, DownloadState, LocalUser, NewDownload};
 use madang_store::{Store, StoreError};
 use part::Part;
-use reqwest::Certificate;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tokio::sync::watch;
-use wire::{Failed, Step};
+use wire::{Failed, Step, Way};
 
 /// Below `HOME/models`.
 const INCOMING: &str = "incoming";
@@ -100,7 +101,9 @@ pub struct Downloads {
     by: LocalUser,
     mirror: Option<String>,
     allow_loopback: bool,
-    authority: Option<Vec<Certificate>>,
+    /// PEM; empty: the machine's.
+    authority: String,
+    proxy: Option<Proxy>,
     limits: Limits,
     _lock: File,
 }
@@ -120,7 +123,8 @@ impl Downloads {
             by,
             mirror: None,
             allow_loopback: false,
-            authority: None,
+            authority: String::new(),
+            proxy: None,
             limits: Limits::default(),
             _lock: lock,
         })
@@ -142,12 +146,21 @@ impl Downloads {
     /// # Errors
     /// [`DownloadError::Certificate`].
     pub fn with_authority(mut self, pem: &[u8]) -> Result<Self, DownloadError> {
-        let found = Certificate::from_pem_bundle(pem).map_err(|e| DownloadError::Certificate(e.to_string()))?;
-        if found.is_empty() {
-            return Err(DownloadError::Certificate("인증서가 없습니다".to_owned()));
+        let text = String::from_utf8_lossy(pem).into_owned();
+        let settings = tls::Settings { pins: &[], authority: &text, identity: "" };
+        match tls::config(&settings) {
+            Ok(_) if !text.trim().is_empty() => self.authority = text,
+            Ok(_) => return Err(DownloadError::Certificate("인증서가 없습니다".to_owned())),
+            Err(error) => return Err(DownloadError::Certificate(error.to_string())),
         }
-        self.authority = Some(found);
         Ok(self)
+    }
+
+    /// Fetches through the body's egress proxy, which is asked for the addresses that were checked. A mirror inside the
+    /// body's networks is reached without it.
+    pub fn with_proxy(mut self, proxy: Option<Proxy>) -> Self {
+        self.proxy = proxy;
+        self
     }
 
     /// Other bounds than the usual ones.
@@ -224,13 +237,23 @@ impl Downloads {
         let addresses = self.or_refused(ask.model, destination.url().as_str(), resolved).await?;
         let addresses = addresses.get(..MOST_ADDRESSES.min(addresses.len())).unwrap_or_default();
         let id = self.begin(ask, destination, addresses, hop, part).await?;
-        let trust = self.authority.as_deref();
-        let got = self.until_stopped(stop, async |stop| {
-            wire::get(ask, (destination, addresses), (&self.limits, trust), part, on, stop).await
-        });
+        let way = Way {
+            destination,
+            addresses,
+            proxy: self.proxy.as_ref().filter(|_| !self.is_mirror_inside(destination, addresses)),
+            authority: &self.authority,
+            limits: &self.limits,
+        };
+        let got = self.until_stopped(stop, async |stop| wire::get(ask, &way, part, on, stop).await);
         let got = got.await;
         self.store.finish_download(id, &end(ask, &got), &self.by).await?;
         got.map_err(|failed| failed.error)
+    }
+
+    /// The body's own mirror, at addresses of its own networks: no way out leads there.
+    fn is_mirror_inside(&self, destination: &Destination, addresses: &[SocketAddr]) -> bool {
+        self.mirror.as_deref() == Some(destination.authority().as_str())
+            && addresses.iter().all(|address| destination::is_inside(address.ip()))
     }
 
     /// Lets a request go on until somebody stops it or everything outside, which may be another process's doing.

@@ -3,17 +3,34 @@
 
 use super::part::Part;
 use super::{Ask, DownloadError, Limits, Received, Stop};
+use crate::connect::{self, Closing, Proxy};
 use crate::destination::Destination;
-use reqwest::header::{CONTENT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, HeaderName, IF_RANGE, LOCATION, RANGE};
-use reqwest::{Certificate, Response};
+use crate::tls;
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body, Bytes, Incoming};
+use hyper::client::conn::http1;
+use hyper::header::{
+    ACCEPT, CONTENT_ENCODING, CONTENT_RANGE, ETAG, HOST, HeaderMap, HeaderName, IF_RANGE, LOCATION, RANGE, USER_AGENT,
+};
+use hyper::{Request, Response};
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
 
 /// The same from every installation: it tells the program and nothing of the body.
 const AGENT: &str = concat!("madang/", env!("CARGO_PKG_VERSION"));
 /// Disk that stays free beside the file, bytes.
 const DISK_MARGIN: u64 = 64 << 20;
+
+/// Where a request goes, and how.
+pub struct Way<'a> {
+    pub destination: &'a Destination,
+    /// Those that were checked and recorded: the connection goes to one of them and to no other.
+    pub addresses: &'a [SocketAddr],
+    pub proxy: Option<&'a Proxy>,
+    /// PEM of the authority that alone is trusted; empty: the machine's.
+    pub authority: &'a str,
+    pub limits: &'a Limits,
+}
 
 /// What a reply amounts to.
 pub enum Step {
@@ -41,18 +58,16 @@ impl Failed {
 /// Asks once and takes what comes.
 pub async fn get(
     ask: &Ask<'_>,
-    (destination, addresses): (&Destination, &[SocketAddr]),
-    (limits, authority): (&Limits, Option<&[Certificate]>),
+    way: &Way<'_>,
     part: &mut Part,
     on: &mut (dyn FnMut(Received) + Send),
     stop: &mut Stop,
 ) -> Result<Step, Failed> {
-    let request = request(destination, addresses, limits, authority, part).map_err(Failed::early)?;
-    let sent = tokio::select! {
-        sent = request.send() => sent.map_err(|e| Failed::early(cut(e, limits))),
+    let asked = tokio::select! {
+        asked = way.ask(part) => asked.map_err(Failed::early),
         () = stop.stopped() => Err(Failed::early(DownloadError::Stopped)),
     };
-    let mut response = sent?;
+    let (mut response, _closing) = asked?;
     let status = response.status().as_u16();
     let before = part.length();
     let failed =
@@ -63,7 +78,7 @@ pub async fn get(
     }
     let total = accept(ask, &response, part).map_err(|e| failed(e, part))?;
     let start = part.length();
-    let taken = take(ask, &mut response, limits, part, total, on, stop).await;
+    let taken = take(ask, response.body_mut(), way.limits, part, total, on, stop).await;
     let bytes = part.length().saturating_sub(start);
     let ended = taken.and_then(|()| part.finish());
     match ended {
@@ -76,39 +91,40 @@ pub async fn get(
     }
 }
 
-fn request(
-    destination: &Destination,
-    addresses: &[SocketAddr],
-    limits: &Limits,
-    authority: Option<&[Certificate]>,
-    part: &Part,
-) -> Result<reqwest::RequestBuilder, DownloadError> {
-    let builder = pinned(destination.host(), addresses, limits.connect)
-        .https_only(true)
-        .user_agent(AGENT)
-        .read_timeout(limits.stall);
-    // The named authority alone: the machine's own have no say about a mirror.
-    let builder = match authority {
-        Some(certificates) => builder.tls_certs_only(certificates.iter().cloned()),
-        None => builder,
-    };
-    let client = builder.build().map_err(|e| DownloadError::NotConnected(reason(e)))?;
-    let request = client.get(destination.url().clone());
-    Ok(match part.etag() {
-        // A host whose file has changed since answers with the whole.
-        Some(tag) => request.header(RANGE, format!("bytes={}-", part.length())).header(IF_RANGE, tag),
-        None => request,
-    })
+impl Way<'_> {
+    /// The head of the reply, and what closes the connection.
+    async fn ask(&self, part: &Part) -> Result<(Response<Incoming>, Closing), DownloadError> {
+        let not_connected = |e: String| DownloadError::NotConnected(e);
+        let settings = tls::Settings { pins: &[], authority: self.authority, identity: "" };
+        let tls = tls::config(&settings).map_err(|e| not_connected(e.to_string()))?;
+        let opened = connect::open(self.destination, self.addresses, self.proxy, Some(&tls), self.limits.connect);
+        let io = opened.await.map_err(not_connected)?;
+        let request = self.request(part).map_err(not_connected)?;
+        let (mut sender, connection) = http1::handshake(io).await.map_err(|e| not_connected(e.to_string()))?;
+        let closing = Closing::driving(connection);
+        let sent = tokio::time::timeout(self.limits.stall, sender.send_request(request)).await;
+        Ok((sent.map_err(|_| self.limits.stalled())?.map_err(|e| DownloadError::Broken(reason(&e)))?, closing))
+    }
+
+    fn request(&self, part: &Part) -> Result<Request<Empty<Bytes>>, String> {
+        let url = self.destination.url();
+        let target = url.query().map_or_else(|| url.path().to_owned(), |query| format!("{}?{query}", url.path()));
+        let request = Request::get(target)
+            .header(HOST, self.destination.authority())
+            .header(ACCEPT, "*/*")
+            .header(USER_AGENT, AGENT);
+        let request = match part.etag() {
+            // A host whose file has changed since answers with the whole.
+            Some(tag) => request.header(RANGE, format!("bytes={}-", part.length())).header(IF_RANGE, tag),
+            None => request,
+        };
+        request.body(Empty::new()).map_err(|e| e.to_string())
+    }
 }
 
-/// An error of the connection in the terms of its reader.
-fn cut(e: reqwest::Error, limits: &Limits) -> DownloadError {
-    if e.is_connect() || e.is_builder() {
-        DownloadError::NotConnected(reason(e))
-    } else if e.is_timeout() {
-        DownloadError::Stalled(limits.stall.as_secs())
-    } else {
-        DownloadError::Broken(reason(e))
+impl Limits {
+    fn stalled(&self) -> DownloadError {
+        DownloadError::Stalled(self.stall.as_secs())
     }
 }
 
@@ -116,7 +132,7 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<&str> {
     headers.get(name)?.to_str().ok()
 }
 
-fn redirect(response: &Response) -> Option<Result<String, DownloadError>> {
+fn redirect(response: &Response<Incoming>) -> Option<Result<String, DownloadError>> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }
@@ -125,7 +141,7 @@ fn redirect(response: &Response) -> Option<Result<String, DownloadError>> {
 }
 
 /// Checks the head of a reply and brings the partial file to where its bytes begin. Gives the bytes of the whole file.
-fn accept(ask: &Ask<'_>, response: &Response, part: &mut Part) -> Result<Option<u64>, DownloadError> {
+fn accept(ask: &Ask<'_>, response: &Response<Incoming>, part: &mut Part) -> Result<Option<u64>, DownloadError> {
     let headers = response.headers();
     let whole = match response.status().as_u16() {
         200 => true,
@@ -139,7 +155,7 @@ fn accept(ask: &Ask<'_>, response: &Response, part: &mut Part) -> Result<Option<
     if let Some(coding) = text(headers, CONTENT_ENCODING).filter(|c| !c.eq_ignore_ascii_case("identity")) {
         return Err(DownloadError::Encoded(coding.chars().take(40).collect()));
     }
-    let total = if whole { response.content_length() } else { Some(rest_of(headers, part)?) };
+    let total = if whole { response.body().size_hint().exact() } else { Some(rest_of(headers, part)?) };
     if let Some(total) = total {
         bounded(ask, total)?;
         room(ask, total.saturating_sub(part.length()))?;
@@ -183,7 +199,7 @@ pub fn room(ask: &Ask<'_>, missing: u64) -> Result<(), DownloadError> {
 
 async fn take(
     ask: &Ask<'_>,
-    response: &mut Response,
+    body: &mut Incoming,
     limits: &Limits,
     part: &mut Part,
     total: Option<u64>,
@@ -192,11 +208,13 @@ async fn take(
 ) -> Result<(), DownloadError> {
     on(Received { done: part.length(), total });
     loop {
-        let chunk = tokio::select! {
-            chunk = response.chunk() => chunk.map_err(|e| cut(e, limits))?,
+        let frame = tokio::select! {
+            frame = tokio::time::timeout(limits.stall, body.frame()) => frame.map_err(|_| limits.stalled())?,
             () = stop.stopped() => return Err(DownloadError::Stopped),
         };
-        let Some(chunk) = chunk else { break };
+        let Some(frame) = frame else { break };
+        // Trailers say nothing that is asked for.
+        let Ok(chunk) = frame.map_err(|e| DownloadError::Broken(reason(&e)))?.into_data() else { continue };
         let length = part.length() + chunk.len() as u64;
         let most = total.unwrap_or(ask.most);
         if length > most {
@@ -220,28 +238,10 @@ fn content_range(text: &str) -> Option<(u64, u64)> {
     (start <= end && end.checked_add(1) == Some(total)).then_some((start, total))
 }
 
-/// The beginnings of a client: pinned to the addresses that were checked, verified TLS, HTTP/1.1, no redirect, no
-/// proxy, no retry, no connection kept.
-#[allow(clippy::disallowed_types)] // This is the door for files: nothing else makes a client for the outside.
-fn pinned(host: &str, addresses: &[SocketAddr], connect: Duration) -> reqwest::ClientBuilder {
-    // Fails only when a provider is installed already, which serves as well.
-    let _installed_before = rustls::crypto::ring::default_provider().install_default();
-    reqwest::Client::builder()
-        .resolve_to_addrs(host, addresses)
-        .redirect(reqwest::redirect::Policy::none())
-        .retry(reqwest::retry::never())
-        .no_proxy()
-        .referer(false)
-        .http1_only()
-        .pool_max_idle_per_host(0)
-        .connect_timeout(connect)
-}
-
 /// The error with its causes: the outermost alone says only that a request failed.
-fn reason(e: reqwest::Error) -> String {
-    let e = e.without_url();
+fn reason(e: &hyper::Error) -> String {
     let mut text = e.to_string();
-    let mut source = std::error::Error::source(&e);
+    let mut source = std::error::Error::source(e);
     while let Some(cause) = source {
         text = format!("{text}: {cause}");
         source = cause.source();

@@ -7,14 +7,17 @@
 mod amounts;
 mod content;
 mod dates;
+mod detector;
 mod numbering;
 mod personal;
 mod rule;
 mod words;
 
 pub use amounts::{hangul_amount, parse_hangul_amount};
+pub use detector::Detector;
 
 use crate::phrases::escape_markdown;
+use madang_pii::Rules;
 use rule::Check;
 use serde::{Deserialize, Serialize};
 
@@ -78,11 +81,12 @@ pub(crate) struct Looked {
 }
 
 /// Checks `text` against each rule sentence, in order. Never fails; an empty text gives [`Outcome::NotApplicable`].
-pub fn run(text: &str, rules: &[String]) -> Vec<CheckResult> {
-    rules.iter().map(|rule| run_one(text, rule)).collect()
+/// `dictionary`: the body's own words that count as personal or secret data.
+pub fn run(text: &str, rules: &[String], dictionary: &Rules) -> Vec<CheckResult> {
+    rules.iter().map(|rule| run_one(text, rule, dictionary)).collect()
 }
 
-fn run_one(text: &str, rule: &str) -> CheckResult {
+fn run_one(text: &str, rule: &str, dictionary: &Rules) -> CheckResult {
     let result = |outcome, note: &str, places| CheckResult {
         rule: rule.to_owned(),
         outcome,
@@ -98,7 +102,7 @@ fn run_one(text: &str, rule: &str) -> CheckResult {
         return result(Outcome::AskPerson, "규칙만으로는 판단할 수 없습니다. 사람이 확인해 주세요.", vec![]);
     }
     if checks == [Check::Masked] {
-        return match personal::without(text) {
+        return match personal::without(text, dictionary) {
             None => result(Outcome::NotApplicable, "이 글에는 가릴 개인정보가 없습니다.", vec![]),
             Some((note, made)) => CheckResult { made: Some(made), ..result(Outcome::Pass, &note, vec![]) },
         };
@@ -107,7 +111,7 @@ fn run_one(text: &str, rule: &str) -> CheckResult {
     let mut places = Vec::new();
     let mut names = Vec::new();
     for check in &checks {
-        let looked = look(text, check);
+        let looked = look(text, check, dictionary);
         seen += looked.seen;
         places.extend(looked.places);
         names.push(check.korean());
@@ -126,7 +130,7 @@ fn run_one(text: &str, rule: &str) -> CheckResult {
     }
 }
 
-fn look(text: &str, check: &Check) -> Looked {
+fn look(text: &str, check: &Check, dictionary: &Rules) -> Looked {
     match check {
         Check::Date => dates::dates(text),
         Check::Time => dates::times(text),
@@ -138,7 +142,7 @@ fn look(text: &str, check: &Check) -> Looked {
         Check::Foreign => words::foreign(text),
         Check::Required(items) => content::required(text, items),
         Check::Length(limit) => content::length(text, limit),
-        Check::Personal | Check::Masked => personal::personal(text),
+        Check::Personal | Check::Masked => personal::personal(text, dictionary),
     }
 }
 
@@ -185,7 +189,7 @@ mod tests {
     use super::*;
 
     fn outcome(text: &str, rule: &str) -> CheckResult {
-        run(text, &[rule.to_owned()]).remove(0)
+        run(text, &[rule.to_owned()], &Rules::default()).remove(0)
     }
 
     #[test]

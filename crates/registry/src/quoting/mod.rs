@@ -14,18 +14,28 @@ mod table;
 mod units;
 mod writer;
 
-use crate::checks;
+use crate::checks::{self, Detector};
 use async_trait::async_trait;
 use madang_domain::{OutputForm, TaskKind};
 use madang_inference::{EngineCard, EngineError, EngineEvent, EngineTask, Finish, MAX_PASTED, TextEngine};
+use madang_pii::Rules;
 use std::collections::HashSet;
 use tokio::sync::mpsc;
 use units::Unit;
 use writer::Writer;
 
-/// Answers by quoting. Stateless and cheap: make one wherever one is needed.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct QuotingEngine;
+/// Answers by quoting. Cheap: make one wherever one is needed. The default knows no dictionary of the body's own.
+#[derive(Debug, Clone, Default)]
+pub struct QuotingEngine {
+    detector: Detector,
+}
+
+impl QuotingEngine {
+    /// Checks texts with the words of `detector`, as they are when it is asked.
+    pub fn with_detector(detector: Detector) -> Self {
+        Self { detector }
+    }
+}
 
 #[async_trait]
 impl TextEngine for QuotingEngine {
@@ -39,13 +49,18 @@ impl TextEngine for QuotingEngine {
         if material.cut {
             writer.line(&format!("붙여 넣은 글이 길어 앞의 {MAX_PASTED}자까지만 읽었습니다.\n\n")).await?;
         }
-        write(task, &material, &mut writer).await
+        write(task, &material, &self.detector.rules(), &mut writer).await
     }
 }
 
-async fn write(task: &EngineTask, material: &Material, writer: &mut Writer<'_>) -> Result<Finish, EngineError> {
+async fn write(
+    task: &EngineTask,
+    material: &Material,
+    dictionary: &Rules,
+    writer: &mut Writer<'_>,
+) -> Result<Finish, EngineError> {
     match task.plan.task {
-        TaskKind::RuleCheck => return check(task, material, writer).await,
+        TaskKind::RuleCheck => return check(task, material, dictionary, writer).await,
         TaskKind::Classification => return label::write(task, material, writer).await,
         TaskKind::TableAnalysis => {
             writer.line("표 분석은 표 기능과 함께 제공됩니다. 아래는 문서에서 찾은 관련 문장이며, 계산한 값이 아닙니다.\n\n").await?;
@@ -59,7 +74,7 @@ async fn write(task: &EngineTask, material: &Material, writer: &mut Writer<'_>) 
     match &task.plan.form {
         OutputForm::Draft { sections } => draft::write(task, sections, material, writer).await,
         OutputForm::Label { .. } => label::write(task, material, writer).await,
-        OutputForm::Checklist => check(task, material, writer).await,
+        OutputForm::Checklist => check(task, material, dictionary, writer).await,
         OutputForm::Table { columns } => table::write_table(columns, task, material, writer).await,
         OutputForm::Answer | OutputForm::Bullets
             if task.plan.task == TaskKind::Extraction && !task.plan.fields.is_empty() =>
@@ -74,7 +89,12 @@ async fn write(task: &EngineTask, material: &Material, writer: &mut Writer<'_>) 
 }
 
 /// Checks the pasted text against the plan's rules.
-async fn check(task: &EngineTask, material: &Material, writer: &mut Writer<'_>) -> Result<Finish, EngineError> {
+async fn check(
+    task: &EngineTask,
+    material: &Material,
+    dictionary: &Rules,
+    writer: &mut Writer<'_>,
+) -> Result<Finish, EngineError> {
     let Some(text) = &material.pasted else {
         writer.line("점검할 글이 없습니다. 입력 칸에 점검할 글을 붙여 넣어 주세요.").await?;
         return Ok(Finish { answered: false, unfilled: vec![] });
@@ -83,7 +103,7 @@ async fn check(task: &EngineTask, material: &Material, writer: &mut Writer<'_>) 
         writer.line("점검할 기준이 없습니다. 설계서에 “날짜는 ‘2026. 11. 22.’ 형식으로 표기한다.”와 같은 문장을 더해 주세요.").await?;
         return Ok(Finish { answered: false, unfilled: vec![] });
     }
-    let results = checks::run(text, &task.plan.rules);
+    let results = checks::run(text, &task.plan.rules, dictionary);
     writer.line(&checks::markdown_summary(&results)).await?;
     for result in &results {
         writer.line(&checks::markdown_item(result)).await?;

@@ -61,7 +61,7 @@ fn run(task: &EngineTask) -> (String, Vec<Citation>, Finish) {
             (text, citations)
         };
         let answer = async {
-            let finish = QuotingEngine.answer(task, &sender).await;
+            let finish = QuotingEngine::default().answer(task, &sender).await;
             drop(sender);
             finish.expect("answers")
         };
@@ -240,7 +240,7 @@ fn a_gone_reader_stops_the_engine() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
     let (sender, receiver) = mpsc::channel(1);
     drop(receiver);
-    let end = runtime.block_on(QuotingEngine.answer(&t, &sender));
+    let end = runtime.block_on(QuotingEngine::default().answer(&t, &sender));
     assert!(matches!(end, Err(EngineError::Stopped)));
 }
 

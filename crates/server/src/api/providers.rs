@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use madang_gateway::{Circuit, Registration, WireForm};
 use madang_store::auth::parse_id;
-use madang_store::providers::{Patience, Provider};
+use madang_store::providers::{Edited, Patience, Provider};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -21,7 +21,7 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(list, create))
         .routes(routes!(enable))
         .routes(routes!(disable))
-        .routes(routes!(remove))
+        .routes(routes!(edit, remove))
 }
 
 #[derive(Serialize)]
@@ -124,6 +124,73 @@ async fn create(
 ) -> Handled<(StatusCode, Json<Created>)> {
     let id = app.gateway.add_provider(reader.scope(), &body.registration()).await?;
     Ok((StatusCode::CREATED, Created::new(id)))
+}
+
+/// What changes; what is absent stays.
+#[derive(Deserialize, ToSchema)]
+struct ProviderChange {
+    name: Option<String>,
+    base_url: Option<String>,
+    model: Option<String>,
+    /// Empty or absent: the key that is kept stays.
+    #[serde(default)]
+    api_key: String,
+    /// `openai`, `anthropic`, `azure` or `clova`.
+    #[schema(value_type = Option<String>)]
+    wire: Option<WireForm>,
+    api_version: Option<String>,
+    max_output_tokens: Option<u32>,
+    stream: Option<bool>,
+    pins: Option<Vec<String>>,
+    authority: Option<String>,
+    /// Empty or absent: what is kept stays, unless `remove_identity`.
+    #[serde(default)]
+    identity: String,
+    #[serde(default)]
+    remove_identity: bool,
+    connect_seconds: Option<u32>,
+    first_byte_seconds: Option<u32>,
+    total_seconds: Option<u32>,
+}
+
+impl ProviderChange {
+    /// The provider as it shall be.
+    fn registration<'a>(&'a self, now: &'a Provider) -> Registration<'a> {
+        let ms = |seconds: Option<u32>, now| seconds.map_or(now, |s| u64::from(s) * 1000);
+        Registration {
+            name: self.name.as_deref().unwrap_or(&now.name),
+            base_url: self.base_url.as_deref().unwrap_or(&now.base_url),
+            model: self.model.as_deref().unwrap_or(&now.model),
+            api_key: &self.api_key,
+            wire: self.wire.unwrap_or(now.wire),
+            api_version: self.api_version.as_deref().unwrap_or(&now.api_version),
+            max_output_tokens: self.max_output_tokens.unwrap_or(now.max_output_tokens),
+            stream: self.stream.unwrap_or(now.stream),
+            pins: self.pins.as_deref().unwrap_or(&now.pins),
+            authority: self.authority.as_deref().unwrap_or(&now.authority),
+            identity: &self.identity,
+            patience: Patience {
+                connect_ms: ms(self.connect_seconds, now.patience.connect_ms),
+                first_byte_ms: ms(self.first_byte_seconds, now.patience.first_byte_ms),
+                total_ms: ms(self.total_seconds, now.patience.total_ms),
+            },
+        }
+    }
+}
+
+/// Changes a provider. Another address, form, model, pin or authority switches it off and takes back the calls that
+/// waited for it or were approved.
+#[utoipa::path(patch, path = "/api/v1/providers/{id}", tag = "outside", params(("id" = String, Path)), request_body = ProviderChange, responses((status = 200, body = Object), (status = 403), (status = 404), (status = 422)))]
+async fn edit(
+    State(app): State<App>,
+    Admin(reader): Admin,
+    Path(id): Path<String>,
+    Body(body): Body<ProviderChange>,
+) -> Handled<Json<Edited>> {
+    let id = parse_id(&id)?;
+    let (now, _) = app.gateway.provider(reader.scope(), id).await?;
+    let typed = body.registration(&now);
+    Ok(Json(app.gateway.edit_provider(reader.scope(), id, &typed, body.remove_identity).await?))
 }
 
 /// Switches a provider on.

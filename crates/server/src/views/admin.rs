@@ -109,8 +109,39 @@ pub struct ProvidersPage {
     pub frame: Frame,
     pub l: Lang,
     pub rows: Vec<ProviderRow>,
-    /// Output limit where none is named.
-    pub usual_tokens: u32,
+    /// Of the next one.
+    pub form: ProviderForm,
+}
+
+/// `/admin/providers/{id}`
+#[derive(Template)]
+#[template(path = "admin_provider.html")]
+pub struct ProviderPage {
+    pub frame: Frame,
+    pub l: Lang,
+    pub id: ProviderId,
+    pub name: String,
+    pub enabled: bool,
+    pub form: ProviderForm,
+}
+
+/// The fields of a provider.
+pub struct ProviderForm {
+    pub name: String,
+    pub base_url: String,
+    pub model: String,
+    /// Forms, each with what it puts behind the address.
+    pub wires: Vec<(Choice, &'static str)>,
+    pub max_output_tokens: u32,
+    pub stream: bool,
+    pub api_version: String,
+    /// Until the connection stands, until the reply begins, in all.
+    pub seconds: [u64; 3],
+    /// One a line.
+    pub pins: String,
+    pub authority: String,
+    /// Last letters of the key, and whether there is a client certificate; `None` for a new one.
+    pub kept: Option<(String, bool)>,
 }
 
 pub struct ProviderRow {

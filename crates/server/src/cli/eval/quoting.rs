@@ -168,7 +168,7 @@ async fn quotes(question: &str, passages: Vec<Passage>) -> Vec<String> {
         quotes
     };
     let run = async {
-        let end = QuotingEngine.answer(&task, &sender).await;
+        let end = QuotingEngine::default().answer(&task, &sender).await;
         drop(sender);
         end.is_ok_and(|f| f.answered)
     };

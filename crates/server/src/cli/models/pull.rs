@@ -33,6 +33,9 @@ pub struct Pull {
     /// PEM file with the certificate authority that alone is trusted.
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
+    /// Proxy through which what comes from outside is fetched, as http://host:port; a mirror inside is reached without it.
+    #[arg(long, env = "MADANG_EGRESS_PROXY", value_name = "URL")]
+    egress_proxy: Option<madang_gateway::Proxy>,
     /// Do not ask before fetching.
     #[arg(long, short)]
     yes: bool,
@@ -85,7 +88,8 @@ impl Pull {
         let store = open_store(&self.home.settings(), Clock::System).await.map_err(failed)?;
         let limits = Limits { stall: Duration::from_secs(self.stall), ..Limits::default() };
         let door = Downloads::open(store, &self.home.home, local_user()).await?;
-        let door = door.with_limits(limits).allowing_loopback(self.allow_loopback);
+        let door =
+            door.with_limits(limits).allowing_loopback(self.allow_loopback).with_proxy(self.egress_proxy.clone());
         let Some(file) = &self.ca else { return Ok(door) };
         let pem = std::fs::read(file).map_err(|e| DownloadError::Certificate(format!("{}: {e}", file.display())))?;
         door.with_authority(&pem)
