@@ -12,6 +12,7 @@ pub const KINDS: &[(&str, &str)] = &[
     ("outside_call_allowed", "외부호출 정책으로 허용"),
     ("outside_call_denied", "외부호출 거부"),
     ("outside_call_opened", "외부호출 봉투 열람"),
+    ("outside_call_read", "외부호출 봉투 다시 봄"),
     ("outside_call_masked", "외부호출 더 가림"),
     ("outside_call_revealed", "가린 말 열람"),
     ("outside_call_answered_inside", "외부호출 전에 받은 답 씀"),

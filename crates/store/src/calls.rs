@@ -263,16 +263,6 @@ impl Store {
         .await?;
         row.as_ref().map(call).transpose()
     }
-
-    /// Sequence numbers of the records that speak of a call, for a security officer.
-    pub async fn call_records(&self, scope: &Scope, id: ExternalCallId) -> Result<Vec<u64>> {
-        require_security(scope)?;
-        let rows = sqlx::query("SELECT seq FROM ledger WHERE payload LIKE $1 ORDER BY seq LIMIT 50")
-            .bind(format!("%\"call\":\"{id}\"%"))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(|r| u64::try_from(r.int("seq")?).map_err(|_| StoreError::Corrupt("seq"))).collect()
-    }
 }
 
 fn call(row: &AnyRow) -> Result<Call> {

@@ -19,6 +19,7 @@ pub mod askers;
 pub mod auth;
 pub mod call_approvals;
 pub mod call_moves;
+pub mod call_reads;
 pub mod calls;
 pub mod calls_review;
 pub mod catalogue;

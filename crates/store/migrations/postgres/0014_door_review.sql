@@ -1,0 +1,27 @@
+-- What a review of the door asked for: indexes, reads that are records, and what a record speaks of.
+
+CREATE INDEX external_calls_run ON external_calls(run_id);
+CREATE INDEX external_calls_provider ON external_calls(provider_id, sent_at);
+CREATE INDEX external_calls_app ON external_calls(app_id, created_at);
+CREATE INDEX external_calls_decided ON external_calls(decided_at);
+CREATE INDEX runs_started ON runs(started_at);
+
+-- Texts of a call that somebody other than its asker opened. day: since 1970 in Korea; one record for each row.
+CREATE TABLE call_reads (
+  call_id TEXT NOT NULL REFERENCES external_calls(id),
+  person_id TEXT NOT NULL REFERENCES people(id),
+  day BIGINT NOT NULL,
+  PRIMARY KEY (call_id, person_id, day)
+);
+
+-- What each record is and which call it speaks of, to find it without reading the whole ledger. It proves nothing.
+CREATE TABLE ledger_subjects (
+  seq BIGINT PRIMARY KEY,
+  action TEXT NOT NULL,
+  call_id TEXT
+);
+INSERT INTO ledger_subjects (seq, action, call_id)
+  SELECT seq, substring(payload from '"action":"([a-z_]+)"'), substring(payload from '"call":"([0-9a-f-]{36})"')
+  FROM ledger;
+CREATE INDEX ledger_subjects_action ON ledger_subjects(action, seq);
+CREATE INDEX ledger_subjects_call ON ledger_subjects(call_id, seq);
