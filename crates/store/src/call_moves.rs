@@ -392,7 +392,8 @@ impl WriteTx {
     }
 
     /// Moves every call that meets the condition (of constants and numbers) to `state`.
-    async fn settle(&mut self, condition: &str, state: CallState, error: &str) -> Result<Vec<ExternalCallId>> {
+    pub(crate) async fn settle(
+        &mut self, condition: &str, state: CallState, error: &str) -> Result<Vec<ExternalCallId>> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT id FROM external_calls WHERE {condition}")))
             .fetch_all(&mut *self.tx)
             .await?;

@@ -105,12 +105,16 @@ impl WriteTx {
             .execute(&mut *self.tx)
             .await?;
         let call = event.detail.get("call").and_then(Value::as_str);
-        sqlx::query("INSERT INTO ledger_subjects (seq, action, call_id) VALUES ($1, $2, $3)")
-            .bind(seq)
-            .bind(event.action)
-            .bind(call)
-            .execute(&mut *self.tx)
-            .await?;
+        sqlx::query(
+            // A record that took the place of one that somebody deleted is noted anew.
+            "INSERT INTO ledger_subjects (seq, action, call_id) VALUES ($1, $2, $3) \
+             ON CONFLICT (seq) DO UPDATE SET action = excluded.action, call_id = excluded.call_id",
+        )
+        .bind(seq)
+        .bind(event.action)
+        .bind(call)
+        .execute(&mut *self.tx)
+        .await?;
         self.grow_by(&head, &entry).await?;
         Ok(seq)
     }

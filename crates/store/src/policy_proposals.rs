@@ -151,7 +151,7 @@ impl Store {
         require_security(scope)?;
         new.check(expected_revision)?;
         let mut tx = self.write().await?;
-        let old = tx.require_revision(expected_revision).await?;
+        let old = tx.require_compared(new, expected_revision).await?;
         let id = PolicyProposalId::new();
         let withdrawn = sqlx::query(
             "UPDATE policy_proposals SET state = 'withdrawn', decided_by = $1, decided_reason = '다시 제안함', decided_at = $2 \
@@ -231,6 +231,7 @@ impl Store {
             text: &proposal.text,
             hash: &proposal.hash,
             revision: proposal.revision,
+            compared_with: proposal.base_revision,
             reason: &proposal.reason,
             changes: &proposal.changes,
         };

@@ -2,6 +2,7 @@
 //! and no read but the gateway's own returns it.
 
 use crate::auth::require_admin;
+use crate::calls::CallState;
 use crate::ledger::Event;
 use crate::people::checked_name;
 use crate::row::{RowExt, to_json};
@@ -113,7 +114,7 @@ pub struct Provider {
     pub has_identity: bool,
     pub patience: Patience,
     pub enabled: bool,
-    /// Calls that left.
+    /// Calls that left: counted for the admin's list alone.
     pub calls: usize,
     pub created_at: i64,
 }
@@ -149,8 +150,8 @@ pub struct NewProvider<'a> {
 }
 
 const COLUMNS: &str = "SELECT p.id, p.name, p.base_url, p.model, p.enabled, p.sealed_key, p.created_at, p.wire, p.api_version, \
-     p.max_output_tokens, p.stream, p.pins, p.authority, p.sealed_identity, p.connect_ms, p.first_byte_ms, p.total_ms, \
-     (SELECT COUNT(*) FROM external_calls c WHERE c.provider_id = p.id AND c.sent_at IS NOT NULL AND c.state <> 'failed') AS calls FROM providers p ";
+     p.max_output_tokens, p.stream, p.pins, p.authority, p.sealed_identity, p.connect_ms, p.first_byte_ms, p.total_ms \
+     FROM providers p ";
 
 impl Store {
     /// All providers with their sealed keys, for the admin's screen by way of the gateway.
@@ -160,7 +161,20 @@ impl Store {
             sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE p.deleted_at IS NULL ORDER BY p.name, p.id")))
                 .fetch_all(&self.pool)
                 .await?;
-        rows.iter().map(sealed).collect()
+        let mut all = rows.iter().map(sealed).collect::<Result<Vec<_>>>()?;
+        let counted = sqlx::query(
+            "SELECT provider_id, COUNT(*) AS calls FROM external_calls \
+             WHERE sent_at IS NOT NULL AND reply_from IS NULL AND state <> 'failed' GROUP BY provider_id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        for row in &counted {
+            let id: ProviderId = row.parsed("provider_id")?;
+            if let Some(found) = all.iter_mut().find(|p| p.provider.id == id) {
+                found.provider.calls = row.count("calls")?;
+            }
+        }
+        Ok(all)
     }
 
     /// Providers that are switched on, for whoever may ask for a call.
@@ -269,15 +283,13 @@ impl Store {
         if done.rows_affected() == 0 {
             return Err(StoreError::NotFound);
         }
-        let cancelled = sqlx::query(
-            "UPDATE external_calls SET state = 'cancelled', ended_at = $1, error = '제공자가 지워졌습니다.' \
-             WHERE provider_id = $2 AND state IN ('waiting', 'approved')",
-        )
-        .bind(tx.now)
-        .bind(id.to_string())
-        .execute(&mut *tx.tx)
-        .await?;
-        let detail = json!({ "provider": id, "calls_cancelled": cancelled.rows_affected() });
+        let waiting = format!("provider_id = '{id}' AND state IN ('waiting', 'approved')");
+        let cancelled = tx.settle(&waiting, CallState::Cancelled, "제공자가 지워졌습니다.").await?;
+        for call in &cancelled {
+            let detail = json!({ "call": call, "reason": "제공자가 지워짐", "provider": id });
+            tx.append(Event::new("outside_call_cancelled", Some(scope.person()), detail)).await?;
+        }
+        let detail = json!({ "provider": id, "calls_cancelled": cancelled.len() });
         tx.append(Event::new("provider_deleted", Some(scope.person()), detail)).await?;
         tx.commit().await
     }
@@ -310,7 +322,7 @@ fn sealed(row: &AnyRow) -> Result<SealedProvider> {
                 total_ms: count("total_ms")?,
             },
             enabled: row.flag("enabled")?,
-            calls: row.count("calls")?,
+            calls: 0,
             created_at: row.int("created_at")?,
         },
         sealed_key: row.text("sealed_key")?,

@@ -163,11 +163,19 @@ struct Put {
 #[utoipa::path(put, path = "/api/v1/policy", tag = "policy", request_body = NewText, responses((status = 200, body = Put), (status = 403), (status = 409), (status = 422)))]
 async fn put(State(app): State<App>, Security(reader): Security, Body(body): Body<NewText>) -> Handled<Json<Put>> {
     let policy = Policy::parse(&body.text).map_err(faulty)?;
-    // Compared with what is in force; the store refuses where that is not what the writer saw.
-    let changes = diff(&policies::read_stored(&app.store.policy_in_force().await?)?, &policy);
+    // The store refuses where what it is compared with is not what the writer saw, or is in force no longer.
+    let stored = app.store.policy_in_force().await?;
+    let changes = diff(&policies::read_stored(&stored)?, &policy);
     let (hash, reason, sentences) = (policy.hash(), masked(&body.reason), policies::sentences(&changes));
     let revision = policy.revision();
-    let new = NewPolicy { text: &body.text, hash: &hash, revision, reason: &reason, changes: &sentences };
+    let new = NewPolicy {
+        text: &body.text,
+        hash: &hash,
+        revision,
+        compared_with: stored.revision,
+        reason: &reason,
+        changes: &sentences,
+    };
     let (scope, expected) = (reader.scope(), body.expected_revision);
     if changes.iter().any(Change::may_loosen) {
         let id = app.store.propose_policy(scope, &new, expected).await?;

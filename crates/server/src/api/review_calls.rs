@@ -12,7 +12,7 @@ use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::try_unfold;
-use madang_domain::Scope;
+use madang_domain::{ExternalCallId, Scope};
 use madang_gateway::{SearchLimits, Searched};
 use madang_pii::{mask, scan};
 use madang_policy::time::CalendarDay;
@@ -291,14 +291,13 @@ async fn export(
 
 /// Batches of calls as they are read, never all of them in memory.
 fn stream(store: Store, scope: Scope, filter: ReviewFilter, format: Format) -> Stream {
-    let batches = try_unfold(Some(0), move |offset: Option<i64>| {
+    let batches = try_unfold(Some(None), move |before: Option<Option<(i64, ExternalCallId)>>| {
         let (store, scope, filter) = (store.clone(), scope.clone(), filter.clone());
         async move {
-            let Some(offset) = offset else { return Ok(None) };
-            let calls = store.reviewed_calls(&scope, &filter, BATCH, offset).await?;
-            let more = i64::try_from(calls.len()).is_ok_and(|n| n == BATCH);
-            let chunk = format.chunk(&calls, offset == 0);
-            Ok::<_, StoreError>(Some((chunk, more.then_some(offset + BATCH))))
+            let Some(before) = before else { return Ok(None) };
+            let calls = store.reviewed_calls_before(&scope, &filter, before, BATCH).await?;
+            let chunk = format.chunk(&calls, before.is_none());
+            Ok::<_, StoreError>(Some((chunk, calls.last().map(|last| Some((last.created_at, last.id))))))
         }
     });
     Stream::from_stream(batches)

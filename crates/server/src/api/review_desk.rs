@@ -11,6 +11,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use madang_domain::{ExternalCallId, Scope};
 use madang_pii::{mask, scan};
+use madang_policy::anomaly::Severity;
 use madang_policy::sampling::{Sizes, sample};
 use madang_store::auth::parse_id;
 use madang_store::reviews::{NewSample, PickVerdict};
@@ -85,14 +86,19 @@ async fn drawn(app: &App, scope: &Scope, month: Month) -> Handled<Drawn> {
         return Err(Failure::conflict("원장에 서명된 체크포인트가 아직 없습니다. 잠시 뒤 다시 해 주세요."));
     };
     let calls = facts::calls(app, scope, month.starts_ms(), month.ends_ms()).await?;
-    let found = facts::found(app, scope).await?;
+    // Of the month itself: whenever it is drawn, and by whom, the same calls are looked at in any case.
+    let mut found = facts::found_between(app, scope, month.starts_ms(), month.ends_ms()).await?;
+    found.retain(|f| f.anomaly.severity == Severity::High);
+    let always: Vec<String> = found.iter().map(|f| f.key.clone()).collect();
+    let policy = app.store.policy_for_review(scope, month.ends_ms()).await?.map(|(revision, _)| revision);
     let sample = sample(&candidates(&calls, &found), format!("{month} {seed}").as_bytes(), &Sizes::default());
     let picks: Vec<(ExternalCallId, String)> = sample.picks.into_iter().map(|p| (p.id, p.why)).collect();
     let strata = serde_json::to_string(&sample.strata).map_err(Failure::internal)?;
     let (name, count) = (month.to_string(), picks.len());
-    let new = NewSample { month: &name, seed: &seed, checkpoint, calls: calls.len(), strata: &strata, picks: &picks };
+    let (calls, strata) = (calls.len(), strata.as_str());
+    let new = NewSample { month: &name, seed: &seed, checkpoint, calls, strata, picks: &picks, always: &always, policy };
     app.store.keep_sample(scope, new).await?;
-    Ok(Drawn { month: name, calls: calls.len(), picks: count })
+    Ok(Drawn { month: name, calls, picks: count })
 }
 
 #[derive(Deserialize, ToSchema)]
