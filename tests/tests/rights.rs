@@ -472,6 +472,9 @@ impl World {
             "POST /api/v1/policy/proposals/{id}/decline" => json!({ "reason": "다시" }),
             name if name.ends_with("/return") || name.ends_with("/reveal") => json!({ "reason": "다시" }),
             "POST /api/v1/outside/switch/stop" | "POST /api/v1/outside/switch/resume" => json!({ "reason": "점검" }),
+            "POST /api/v1/outside/calls/export" | "POST /api/v1/ledger/export" => {
+                json!({ "format": "csv", "reason": "감사" })
+            }
             "POST /api/v1/outside/{id}/mask" => json!({ "phrases": ["없는 말"] }),
             "POST /api/v1/runs/{id}/outside" => json!({ "purpose": "글을 다듬기 위함", "legal_basis": "업무 지침" }),
             "POST /api/v1/session" => json!({ "login": "nobody", "password": PASSWORD }),
@@ -487,8 +490,6 @@ impl World {
         let query = match route.path.as_str() {
             "/api/v1/search" | "/api/v1/apps/suggest" => "?q=감사",
             "/api/v1/runs/{id}/export" => "?format=md",
-            "/api/v1/outside/calls/export" => "?format=csv&reason=감사",
-            "/api/v1/ledger/export" => "?format=jsonl&reason=감사",
             _ => "",
         };
         let method = Method::from_bytes(route.method.as_bytes())?;

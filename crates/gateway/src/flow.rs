@@ -379,6 +379,7 @@ impl Gateway {
             legal_basis: &preview.inspector.masked(&envelope.header.legal_basis),
             grade: envelope.header.grade,
             findings: &envelope.findings,
+            detector: &envelope.detector,
             sources: &preview.sources,
             local_answer: &local_answer(&preview.run, &preview.inspector),
             answered_inside: preview.run.answered,

@@ -171,6 +171,7 @@ const FIELDS: &[(&str, &str)] = &[
     ("citations", "근거 수"),
     ("answered", "답함"),
     ("findings", "찾은 개인정보"),
+    ("detector", "탐지기"),
     ("sources", "근거 자료 수"),
     ("legal_basis", "근거 법령"),
     ("approver", "승인한 사람"),

@@ -138,11 +138,7 @@ async fn where_the_database_gives_up_the_transaction_all_hear_of_it_and_nothing_
 
     let first = store.write().await.expect("begun");
     let tasks = queue(store, 12, |store, n| async move {
-        if n == 5 {
-            store.set_meta("fault", Some("1")).await.map(|()| 0)
-        } else {
-            store.record(event(n)).await
-        }
+        if n == 5 { store.set_meta("fault", Some("1")).await.map(|()| 0) } else { store.record(event(n)).await }
     })
     .await;
     first.commit().await.expect_err("it was in the group");

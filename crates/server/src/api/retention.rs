@@ -1,7 +1,8 @@
 //! How long the texts of outside calls are kept, legal holds, and deletion now. For security officers and admins.
 
+use super::Created;
 use super::body::Body;
-use super::{Created, checked_reason};
+use super::words::checked_reason;
 use crate::app::App;
 use crate::auth::Reader;
 use crate::desk::erasing;
@@ -60,7 +61,7 @@ async fn set(State(app): State<App>, reader: Reader, Body(body): Body<Days>) -> 
     reader.require_browser()?;
     // The right first: who may not do it learns nothing of how it is done.
     app.store.retention(reader.scope()).await?;
-    let reason = checked_reason(&body.reason)?;
+    let reason = checked_reason(&app, &body.reason).await?;
     app.store.set_retention(reader.scope(), body.days, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -110,7 +111,7 @@ async fn hold(
 ) -> Handled<(StatusCode, Json<Created>)> {
     reader.require_browser()?;
     app.store.retention(reader.scope()).await?;
-    let reason = checked_reason(&asked.reason)?;
+    let reason = checked_reason(&app, &asked.reason).await?;
     let target: HoldTarget = asked
         .target
         .parse()
@@ -147,7 +148,7 @@ async fn lift(
 ) -> Handled<StatusCode> {
     reader.require_browser()?;
     app.store.retention(reader.scope()).await?;
-    let reason = checked_reason(&body.reason)?;
+    let reason = checked_reason(&app, &body.reason).await?;
     app.store.lift_hold(reader.scope(), &id, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }

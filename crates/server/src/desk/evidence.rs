@@ -46,7 +46,6 @@ impl Counts<'_> {
         let from = jiff::Timestamp::from_millisecond(self.since).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
         Ok(self.app.store.records_of(self.scope, action, &format!("{from:.3}")).await?)
     }
-
 }
 
 /// Everything, as it stands now.

@@ -26,3 +26,6 @@ INSERT INTO ledger_subjects (seq, action, call_id)
   FROM ledger;
 CREATE INDEX ledger_subjects_action ON ledger_subjects(action, seq);
 CREATE INDEX ledger_subjects_call ON ledger_subjects(call_id, seq);
+
+-- What looked for personal data: the detector's version and the dictionary's revision; null for older calls.
+ALTER TABLE external_calls ADD COLUMN detector TEXT;
