@@ -102,7 +102,7 @@ impl Desk {
         Ok(id)
     }
 
-    /// As somebody who turns the clock: times of all calls, and of checkpoints, so many days back.
+    /// As somebody who turns the clock: times of all calls and runs so many days back.
     async fn age(&self, days: i64) -> Test {
         sqlx::any::install_default_drivers();
         let pool = AnyPool::connect(&format!("sqlite://{}", self.server.home().join("madang.db").display())).await?;
@@ -113,6 +113,10 @@ impl Desk {
         .bind(by)
         .execute(&pool)
         .await?;
+        sqlx::query("UPDATE runs SET started_at = started_at - $1, ended_at = ended_at - $1")
+            .bind(by)
+            .execute(&pool)
+            .await?;
         pool.close().await;
         Ok(())
     }
@@ -277,7 +281,8 @@ async fn texts_past_their_time_are_gone_and_the_proof_verifies() -> Test {
     officer.ok(Method::POST, &lift, json!({ "reason": "감사 끝" })).await?;
     let (_, page) = officer.page("/review/retention").await?;
     assert!(page.contains("감사 진행") && page.contains("감사 끝") && page.contains("지금 지우기"), "{page}");
-    assert_eq!(officer.ok(Method::POST, erase, json!({})).await?["calls"], 1);
+    let erased = officer.ok(Method::POST, erase, json!({})).await?;
+    assert_eq!(erased, json!({ "calls": 1, "runs": 1 }), "its run as well");
     for client in [officer, &desk.city.ict_official.client] {
         let (status, page) = client.page(&format!("/review/outside/{call}")).await?;
         assert_eq!(status, StatusCode::OK);
@@ -301,6 +306,58 @@ async fn texts_past_their_time_are_gone_and_the_proof_verifies() -> Test {
     let export = officer.get("/api/v1/ledger/export?format=jsonl&reason=확인").await?.text().await?;
     assert!(export.contains(&hex::encode(hash.finalize())), "the exported record holds the same digest");
     assert!(export.contains(items[0][1].as_str().context("hmac")?), "and the HMAC of what was sent");
+    Ok(())
+}
+
+#[tokio::test]
+async fn texts_of_runs_past_their_time_are_gone_and_the_screens_say_so() -> Test {
+    let desk = Desk::open().await?;
+    let (officer, official) = (desk.officer(), &desk.city.ict_official.client);
+    desk.sent().await?;
+    let listed = official.json("/api/v1/runs").await?;
+    let run = listed["runs"][0]["id"].as_str().context("run")?.to_owned();
+    let (api, page) = (format!("/api/v1/runs/{run}"), format!("/runs/{run}"));
+    official.ok(Method::POST, &format!("{api}/reports"), json!({ "note": "예약 날짜가 틀립니다" })).await?;
+    // A period of its own, which the officer sets.
+    let set = "/api/v1/outside/retention";
+    let wrong = officer.send(Method::PUT, set, json!({ "kind": "x", "days": 400, "reason": "줄임" })).await?;
+    assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    officer.ok(Method::PUT, set, json!({ "kind": "runs", "days": 400, "reason": "줄임" })).await?;
+    desk.age(401).await?;
+    let erase = "/api/v1/outside/retention/erasures";
+    let hold = json!({ "target": "run", "subject": run, "reason": "민원 조사" });
+    let hold = officer.ok(Method::POST, "/api/v1/outside/holds", hold).await?;
+    assert_eq!(officer.ok(Method::POST, erase, json!({})).await?, json!({ "calls": 0, "runs": 0 }), "held");
+    let lift = format!("/api/v1/outside/holds/{}/lift", hold["id"].as_str().context("hold")?);
+    officer.ok(Method::POST, &lift, json!({ "reason": "조사 끝" })).await?;
+    assert!(official.page(&page).await?.1.contains("예약은 언제"));
+    assert_eq!(officer.ok(Method::POST, erase, json!({})).await?, json!({ "calls": 0, "runs": 1 }));
+    let read = official.json(&api).await?;
+    assert_eq!((&read["inputs"], &read["answer"], &read["report"]), (&json!([]), &json!(""), &Value::Null));
+    assert!(read["erased_at"].is_i64() && read["title"] == listed["runs"][0]["title"], "{read}");
+    let (status, shown) = official.page(&page).await?;
+    assert_eq!(status, StatusCode::OK);
+    assert!(
+        shown.contains("물은 것과 답을 지웠습니다") && !shown.contains("예약은 언제") && !shown.contains("format=hwpx"),
+        "{shown}"
+    );
+    for place in ["/records", "/"] {
+        assert!(official.page(place).await?.1.contains("글 삭제됨(보존기간 만료)"), "{place}");
+    }
+    assert_eq!(official.get(&format!("{api}/export?format=md")).await?.status(), StatusCode::CONFLICT);
+    let again = official.post(&format!("{api}/reports"), json!({ "note": "다시" })).await?;
+    assert_eq!(again.status(), StatusCode::NOT_FOUND);
+    let ask = official.post(&format!("{api}/outside"), json!({ "purpose": PURPOSE })).await?;
+    assert_eq!(ask.status(), StatusCode::CONFLICT);
+    let kept = officer.json(set).await?;
+    assert_eq!((&kept["retention"][1]["days"], &kept["retained"][1]["gone"]), (&json!(400), &json!(1)));
+    let proof = &kept["erasures"][0];
+    assert_eq!((&proof["kind"], &proof["holds"], &proof["items"]), (&json!("runs"), &json!(true), &json!(1)));
+    let records = desk.records("run_texts_erased").await?;
+    assert_eq!(records.len(), 1);
+    assert!(!serde_json::to_string(&records)?.contains("예약은 언제"));
+    let (_, keeping) = officer.page("/review/retention").await?;
+    assert!(keeping.contains("실행의 글") && keeping.contains("400일") && keeping.contains("민원 조사"), "{keeping}");
     Ok(())
 }
 

@@ -458,7 +458,7 @@ impl World {
             "POST /api/v1/outside/anomalies/seen" => json!({ "anomaly": "none", "note": "" }),
             "POST /api/v1/outside/months/{month}/picks/{call}" => json!({ "verdict": "" }),
             "POST /api/v1/outside/months/{month}/signature" => json!({ "summary": "" }),
-            "PUT /api/v1/outside/retention" => json!({ "days": 1095, "reason": "감사" }),
+            "PUT /api/v1/outside/retention" => json!({ "kind": "runs", "days": 1095, "reason": "감사" }),
             "POST /api/v1/outside/holds" => json!({ "target": "person", "subject": "jihun", "reason": "감사" }),
             "POST /api/v1/outside/holds/{id}/lift" => json!({ "reason": "감사 끝" }),
             "POST /api/v1/ledger/cosignatures" => json!({ "answer": "— witness AAAAAAA=" }),

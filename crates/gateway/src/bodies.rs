@@ -86,6 +86,14 @@ impl Bodies {
         Self { store, key: Arc::new(key), loaded: Loaded::default(), turn: Semaphore::new(1) }
     }
 
+    /// Deletes a batch of runs' texts past their time, with the HMACs that prove which they were; how many.
+    ///
+    /// # Errors
+    /// When the database fails; nothing is deleted then.
+    pub async fn erase_due_runs(&self) -> madang_store::Result<usize> {
+        self.store.erase_due_runs(|texts| self.key.hmac(texts)).await
+    }
+
     /// Looks for texts that hold all of `words`, which a record never names: its HMAC, the reason and what was found do.
     ///
     /// # Errors

@@ -275,6 +275,9 @@ impl Gateway {
         if run.state != RunState::Done {
             return refuse("끝난 실행에서만 외부호출을 신청할 수 있습니다.");
         }
+        if run.erased_at.is_some() {
+            return refuse("글이 지워진 실행에서는 외부호출을 신청할 수 없습니다. 다시 실행하고 신청해 주세요.");
+        }
         let found = self.store.version(scope, version).await?;
         if found.sheet.outside != OutsideCalls::Ask {
             return refuse("이 앱은 외부호출을 하지 않도록 만들어졌습니다. 만든 부서가 설계서에서 바꿀 수 있습니다.");

@@ -418,7 +418,7 @@ impl WriteTx {
     }
 
     async fn require_own_run(&mut self, scope: &Scope, run: RunId) -> Result<()> {
-        let own = sqlx::query("SELECT id FROM runs WHERE id = $1 AND person_id = $2")
+        let own = sqlx::query("SELECT id FROM runs WHERE id = $1 AND person_id = $2 AND erased_at IS NULL")
             .bind(run.to_string())
             .bind(scope.person().to_string())
             .fetch_optional(&mut *self.tx)

@@ -1,11 +1,10 @@
 //! Outside calls under review on SQLite and, where `MADANG_TEST_POSTGRES` names a database, on PostgreSQL: filters,
-//! monthly samples and who may look at what, retention with a moved clock, holds and the proof of a deletion.
+//! monthly samples and who may look at what. The house that they stand in, with a clock that is moved.
 
 use crate::apps::NewApp;
 use crate::calls_review::ReviewFilter;
 use crate::people::NewPerson;
 use crate::providers::{MAX_OUTPUT_TOKENS, NewProvider, Patience, WireForm};
-use crate::retention::{DEFAULT_DAYS, HoldTarget, NewHold, erasure_digest};
 use crate::reviews::{NewSample, PickVerdict};
 use crate::row::RowExt;
 use crate::{Clock, Store, StoreError};
@@ -17,25 +16,25 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
-const DAY: i64 = 86_400_000;
-const BEGIN: i64 = 1_795_328_400_000;
+pub(crate) const DAY: i64 = 86_400_000;
+pub(crate) const BEGIN: i64 = 1_795_328_400_000;
 
-struct House {
-    store: Store,
-    now: Arc<AtomicI64>,
-    here: DepartmentId,
-    asker: Scope,
-    officer: Scope,
-    second: Scope,
-    admin: Scope,
-    app: AppId,
-    version: AppVersionId,
-    provider: ProviderId,
+pub(crate) struct House {
+    pub(crate) store: Store,
+    pub(crate) now: Arc<AtomicI64>,
+    pub(crate) here: DepartmentId,
+    pub(crate) asker: Scope,
+    pub(crate) officer: Scope,
+    pub(crate) second: Scope,
+    pub(crate) admin: Scope,
+    pub(crate) app: AppId,
+    pub(crate) version: AppVersionId,
+    pub(crate) provider: ProviderId,
     _home: tempfile::TempDir,
 }
 
 impl House {
-    async fn open(url: Option<String>) -> Self {
+    pub(crate) async fn open(url: Option<String>) -> Self {
         let home = tempfile::tempdir().expect("temporary folder");
         let now = Arc::new(AtomicI64::new(BEGIN));
         let clock = Clock::Manual(now.clone());
@@ -79,12 +78,12 @@ impl House {
         Self { store, now, here, asker, officer, second, admin, app, version, provider, _home: home }
     }
 
-    fn later(&self, ms: i64) {
+    pub(crate) fn later(&self, ms: i64) {
         self.now.fetch_add(ms, Ordering::SeqCst);
     }
 
     /// A call that waits.
-    async fn asked(&self, body: &str) -> ExternalCallId {
+    pub(crate) async fn asked(&self, body: &str) -> ExternalCallId {
         let (id, run) = (ExternalCallId::new(), RunId::new());
         sqlx::query(
             "INSERT INTO runs (id, app_id, version_id, title, person_id, department_id, inputs, state, answer, answered, unfilled, \
@@ -134,7 +133,7 @@ impl House {
     }
 
     /// A call that was sent, approved by the officer.
-    async fn sent(&self, body: &str) -> ExternalCallId {
+    pub(crate) async fn sent(&self, body: &str) -> ExternalCallId {
         let id = self.asked(body).await;
         self.move_to(id, "sent").await;
         id
@@ -146,7 +145,7 @@ impl House {
         listed
     }
 
-    async fn sealed_body(&self, id: ExternalCallId) -> String {
+    pub(crate) async fn sealed_body(&self, id: ExternalCallId) -> String {
         let row = sqlx::query("SELECT sealed_body, sealed_tokens, sealed_reply FROM external_calls WHERE id = $1")
             .bind(id.to_string())
             .fetch_one(&self.store.pool)
@@ -157,7 +156,7 @@ impl House {
         parts.into_iter().map(|p| p.expect("text")).chain([reply]).collect()
     }
 
-    async fn last_record(&self) -> (i64, serde_json::Value) {
+    pub(crate) async fn last_record(&self) -> (i64, serde_json::Value) {
         let end = self.store.ledger_end().await.expect("end");
         let entry = self.store.ledger_chain(end, 1).await.expect("chain").remove(0);
         (end, serde_json::from_str(&entry.payload).expect("payload"))
@@ -191,7 +190,7 @@ async fn app(store: &Store, by: &Scope, department: DepartmentId) -> (AppId, App
     (app, version)
 }
 
-async fn houses() -> Vec<House> {
+pub(crate) async fn houses() -> Vec<House> {
     let mut out = vec![House::open(None).await];
     match std::env::var("MADANG_TEST_POSTGRES") {
         Ok(url) => {
@@ -323,93 +322,5 @@ async fn an_officers_decision_bars_from_review_too() {
         assert!(matches!(refused, Err(StoreError::Denied(_))));
         let decisions = house.store.officers_decisions(&house.officer, BEGIN, BEGIN + 1).await.unwrap();
         assert_eq!((decisions.len(), decisions[0].approved, decisions[0].opened_at), (1, false, Some(1)));
-    }
-}
-
-#[tokio::test]
-async fn texts_go_after_their_time_and_the_proof_stays() {
-    for house in houses().await {
-        let (old, waiting) = (house.sent("old").await, house.asked("waiting").await);
-        house.later(DEFAULT_DAYS * DAY);
-        let young = house.sent("young").await;
-        assert_eq!(house.store.erase_due_texts().await.unwrap(), 0, "not a millisecond early");
-        house.later(1);
-        assert_eq!(house.store.retained(&house.admin).await.unwrap(), (3, 0, 1));
-        assert_eq!(house.store.erase_due_texts().await.unwrap(), 1);
-        assert_eq!(house.store.erase_due_texts().await.unwrap(), 0);
-        assert_eq!(house.sealed_body(old).await, "");
-        assert_eq!(house.sealed_body(young).await, "youngsealedreply");
-        assert_eq!(house.sealed_body(waiting).await, "waitingsealed", "a call under way keeps its texts");
-        assert!(house.store.call(&house.asker, old).await.unwrap().erased_at.is_some());
-        assert_eq!(house.store.call(&house.officer, young).await.unwrap().erased_at, None);
-        assert_eq!(house.store.reviewed_calls_count(&house.officer, &ReviewFilter::default()).await.unwrap(), 3);
-        let (seq, record) = house.last_record().await;
-        let expected = erasure_digest(&[(old.to_string(), "hmac-old".to_owned())]);
-        assert_eq!(
-            (&record["action"], &record["detail"]["digest"]),
-            (&"bodies_erased".into(), &expected.as_str().into())
-        );
-        let proofs = house.store.erasures(&house.officer, 10).await.unwrap();
-        assert_eq!((proofs[0].seq, proofs[0].items, proofs[0].holds), (seq, 1, true));
-        let items = house.store.erasure_items(&house.admin, &proofs[0].id).await.unwrap();
-        assert_eq!(erasure_digest(&items), expected);
-        // Whoever alters what was deleted, or the proof, is found out.
-        sqlx::query("UPDATE external_calls SET body_hmac = 'other' WHERE id = $1")
-            .bind(old.to_string())
-            .execute(&house.store.pool)
-            .await
-            .unwrap();
-        assert!(!house.store.erasures(&house.officer, 10).await.unwrap()[0].holds);
-        assert!(matches!(house.store.erasures(&house.asker, 10).await, Err(StoreError::Denied(_))));
-    }
-}
-
-fn hold(target: HoldTarget, subject: &str) -> NewHold<'_> {
-    let period = target == HoldTarget::Period;
-    NewHold { target, subject, from: period.then_some(BEGIN), until: period.then_some(BEGIN + 1), reason: "감사" }
-}
-
-#[tokio::test]
-async fn holds_keep_texts_until_they_are_lifted() {
-    for house in houses().await {
-        let call = house.sent("held").await;
-        house.later(DEFAULT_DAYS * DAY + 1);
-        let subjects = [
-            (HoldTarget::Call, call.to_string()),
-            (HoldTarget::App, house.app.to_string()),
-            (HoldTarget::Person, "asker".to_owned()),
-            (HoldTarget::Period, String::new()),
-        ];
-        for (target, subject) in subjects {
-            let id = house.store.place_hold(&house.admin, hold(target, &subject)).await.unwrap();
-            assert_eq!(house.store.erase_due_texts().await.unwrap(), 0, "{target:?}");
-            house.store.lift_hold(&house.officer, &id, "끝").await.unwrap();
-            assert!(matches!(house.store.lift_hold(&house.officer, &id, "끝").await, Err(StoreError::NotFound)));
-        }
-        for bad in [hold(HoldTarget::Call, "x"), hold(HoldTarget::Person, "nobody")] {
-            assert!(matches!(house.store.place_hold(&house.officer, bad).await, Err(StoreError::Invalid { .. })));
-        }
-        let refused = house.store.place_hold(&house.asker, hold(HoldTarget::Person, "asker")).await;
-        assert!(matches!(refused, Err(StoreError::Denied(_))));
-        assert_eq!(house.store.holds(&house.admin).await.unwrap().len(), 4);
-        assert_eq!(house.store.erase_due_texts().await.unwrap(), 1);
-    }
-}
-
-#[tokio::test]
-async fn retention_is_bounded_and_its_change_is_recorded() {
-    for house in houses().await {
-        house.sent("a").await;
-        house.later(400 * DAY);
-        for days in [0, 364, 3651, -1] {
-            let refused = house.store.set_retention(&house.officer, days, "까닭").await;
-            assert!(matches!(refused, Err(StoreError::Invalid { .. })), "{days}");
-        }
-        assert!(matches!(house.store.set_retention(&house.asker, 400, "까닭").await, Err(StoreError::Denied(_))));
-        house.store.set_retention(&house.admin, 365, "까닭").await.unwrap();
-        let (_, record) = house.last_record().await;
-        assert_eq!((&record["detail"]["from"], &record["detail"]["to"]), (&1095.into(), &365.into()));
-        assert_eq!(house.store.retention(&house.officer).await.unwrap().days, 365);
-        assert_eq!(house.store.erase_due_texts().await.unwrap(), 1);
     }
 }

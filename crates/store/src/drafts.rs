@@ -2,6 +2,7 @@
 //! owner, and there is one. Each save names the revision it was made from, so that two editors notice each other.
 
 use crate::apps::{NewApp, sheet_digest};
+use crate::erasures::run_held;
 use crate::ledger::Event;
 use crate::rights::{placeholders, readable};
 use crate::row::{RowExt, to_json};
@@ -208,9 +209,16 @@ impl Store {
         Ok(DraftUpdate::Saved(revision + 1))
     }
 
-    /// Deletes a draft and its trials; saved versions stay.
+    /// Deletes a draft and its trials; saved versions stay, and so do trials that a hold keeps and the bare rows of
+    /// trials whose texts were deleted, which a proof rests on.
     pub async fn delete_draft(&self, scope: &Scope, id: DraftId) -> Result<()> {
         let mut tx = self.write().await?;
+        let app = sqlx::query("SELECT app_id FROM drafts WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(&mut *tx.tx)
+            .await?
+            .ok_or(StoreError::NotFound)?
+            .opt_text("app_id")?;
         let done = sqlx::query(concat!("DELETE FROM drafts AS dr WHERE dr.id = $2 AND ", editable!()))
             .bind(scope.person().to_string())
             .bind(id.to_string())
@@ -219,9 +227,18 @@ impl Store {
         if done.rows_affected() == 0 {
             return Err(StoreError::NotFound);
         }
+        sqlx::query("UPDATE runs SET trial_of = $1 WHERE draft_id = $2")
+            .bind(app)
+            .bind(id.to_string())
+            .execute(&mut *tx.tx)
+            .await?;
         for statement in [
-            "DELETE FROM run_citations WHERE run_id IN (SELECT id FROM runs WHERE draft_id = $1)",
-            "DELETE FROM runs WHERE draft_id = $1",
+            concat!(
+                "DELETE FROM run_citations WHERE run_id IN (SELECT r.id FROM runs r WHERE r.draft_id = $1 AND r.erased_at IS NULL AND NOT ",
+                run_held!(),
+                ")"
+            ),
+            concat!("DELETE FROM runs AS r WHERE r.draft_id = $1 AND r.erased_at IS NULL AND NOT ", run_held!()),
         ] {
             sqlx::query(statement).bind(id.to_string()).execute(&mut *tx.tx).await?;
         }

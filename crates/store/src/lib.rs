@@ -30,6 +30,7 @@ pub mod dictionaries;
 pub mod documents;
 pub mod downloads;
 pub mod drafts;
+pub mod erasures;
 pub mod indexed;
 pub mod ingest;
 pub mod ledger;
@@ -53,6 +54,8 @@ pub mod words;
 
 #[cfg(test)]
 mod desk_tests;
+#[cfg(test)]
+mod erasure_tests;
 #[cfg(test)]
 mod ledger_tests;
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! How long sealed texts of outside calls are kept, what holds them longer, and their deletion with its proof: the row,
-//! its HMACs and its records stay, the texts go. When the job runs is decided in `server`.
+//! How long texts are kept, kind by kind, and what holds them longer. Their deletion is in `erasures`.
 
 use crate::ledger::Event;
 use crate::row::RowExt;
@@ -7,7 +6,6 @@ use crate::{Result, Store, StoreError};
 use madang_domain::{Role, Scope};
 use serde::Serialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 use uuid::Uuid;
 
@@ -16,30 +14,63 @@ pub const DEFAULT_DAYS: i64 = 3 * 365;
 /// Shortest and longest retention, days: access records are kept for a year at least (안전성 확보조치 기준 §8), and what
 /// somebody may have to account for is not deleted earlier.
 pub const DAYS: std::ops::RangeInclusive<i64> = 365..=3650;
-/// The kind of texts that outgoing bodies, their tokens and replies are.
-pub const OUTSIDE_BODIES: &str = "outside_bodies";
-/// Calls of one deletion, so that no transaction is long.
-pub const BATCH: i64 = 500;
-const DAY_MS: i64 = 86_400_000;
-const DOMAIN: &[u8] = b"madang.erasure.v1\n";
+
+/// A kind of texts that is kept for a time of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextKind {
+    /// What outside calls sent and got: bodies, masked words, replies, the short answer from inside.
+    OutsideBodies,
+    /// What runs and trials were given and answered: inputs, answers, quoted sources, reports.
+    Runs,
+}
+
+impl TextKind {
+    pub const ALL: [Self; 2] = [Self::OutsideBodies, Self::Runs];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::OutsideBodies => "outside_bodies",
+            Self::Runs => "runs",
+        }
+    }
+
+    pub fn korean(self) -> &'static str {
+        match self {
+            Self::OutsideBodies => "외부호출의 글",
+            Self::Runs => "실행의 글",
+        }
+    }
+}
+
+impl std::str::FromStr for TextKind {
+    type Err = String;
+    fn from_str(s: &str) -> Result<Self, String> {
+        Self::ALL.into_iter().find(|k| k.as_str() == s).ok_or_else(|| format!("unknown kind {s:?}"))
+    }
+}
 
 /// What a hold is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HoldTarget {
+    /// A call, and the run that asked for it.
     Call,
+    /// A run or trial, and the calls that it asked for.
+    Run,
     App,
     Person,
-    /// Calls asked for within a span of time.
+    /// Calls asked for and runs begun within a span of time.
     Period,
 }
 
 impl HoldTarget {
-    pub const ALL: [Self; 4] = [Self::Call, Self::App, Self::Person, Self::Period];
+    pub const ALL: [Self; 5] = [Self::Call, Self::Run, Self::App, Self::Person, Self::Period];
 
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Call => "call",
+            Self::Run => "run",
             Self::App => "app",
             Self::Person => "person",
             Self::Period => "period",
@@ -49,6 +80,7 @@ impl HoldTarget {
     pub fn korean(self) -> &'static str {
         match self {
             Self::Call => "외부호출 한 건",
+            Self::Run => "실행 한 건",
             Self::App => "앱",
             Self::Person => "직원",
             Self::Period => "기간",
@@ -66,6 +98,7 @@ impl std::str::FromStr for HoldTarget {
 /// A retention as set.
 #[derive(Debug, Clone, Serialize)]
 pub struct Retention {
+    pub kind: TextKind,
     pub days: i64,
     /// Who set it and when, Unix milliseconds; `None`: the default.
     pub changed: Option<(String, i64)>,
@@ -100,34 +133,7 @@ pub struct Hold {
     pub lift_reason: String,
 }
 
-/// A deletion and its proof.
-#[derive(Debug, Clone, Serialize)]
-pub struct Erasure {
-    pub id: String,
-    pub erased_at: i64,
-    pub items: i64,
-    /// The first and last call deleted were asked for then.
-    pub from: i64,
-    pub until: i64,
-    /// SHA-256 over the deleted calls' ids and HMACs.
-    pub digest: String,
-    /// Number of its record in the ledger.
-    pub seq: i64,
-    /// The digest over the rows as they stand is the recorded one.
-    pub holds: bool,
-}
-
-/// Condition on `external_calls c`: over, not deleted, older than `$1`, and held by nothing.
-macro_rules! due {
-    () => {
-        "c.erased_at IS NULL AND c.state NOT IN ('waiting', 'approved', 'sending') AND COALESCE(c.ended_at, c.created_at) < $1 \
-         AND NOT EXISTS (SELECT 1 FROM legal_holds h WHERE h.lifted_at IS NULL AND ((h.target = 'call' AND h.subject = c.id) \
-         OR (h.target = 'app' AND h.subject = c.app_id) OR (h.target = 'person' AND h.subject = c.person_id) \
-         OR (h.target = 'period' AND c.created_at >= h.from_at AND c.created_at < h.until_at)))"
-    };
-}
-
-fn require_keeper(scope: &Scope) -> Result<()> {
+pub(crate) fn require_keeper(scope: &Scope) -> Result<()> {
     let may = scope.has_role(Role::Security) || scope.has_role(Role::Admin);
     if may && scope.token().is_none() {
         Ok(())
@@ -136,81 +142,56 @@ fn require_keeper(scope: &Scope) -> Result<()> {
     }
 }
 
-/// What proves a deletion: a hash over the calls' ids and HMACs in the order of the ids.
-pub fn erasure_digest(items: &[(String, String)]) -> String {
-    let mut sorted: Vec<_> = items.iter().collect();
-    sorted.sort();
-    let mut hash = Sha256::new();
-    hash.update(DOMAIN);
-    for (id, hmac) in sorted {
-        hash.update(format!("{id} {hmac}\n"));
-    }
-    hex::encode(hash.finalize())
-}
-
 impl Store {
-    /// How long the texts of outside calls are kept.
-    pub async fn retention(&self, scope: &Scope) -> Result<Retention> {
+    /// How long texts of each kind are kept.
+    pub async fn retention(&self, scope: &Scope) -> Result<Vec<Retention>> {
         require_keeper(scope)?;
-        let row = sqlx::query(
-            "SELECT r.days, p.name, r.changed_at FROM retention_rules r JOIN people p ON p.id = r.changed_by WHERE r.kind = $1",
+        let rows = sqlx::query(
+            "SELECT r.kind, r.days, p.name, r.changed_at FROM retention_rules r JOIN people p ON p.id = r.changed_by",
         )
-        .bind(OUTSIDE_BODIES)
-        .fetch_optional(&self.pool)
+        .fetch_all(&self.pool)
         .await?;
-        match row {
-            None => Ok(Retention { days: DEFAULT_DAYS, changed: None }),
-            Some(r) => Ok(Retention { days: r.int("days")?, changed: Some((r.text("name")?, r.int("changed_at")?)) }),
+        let mut out = TextKind::ALL.map(|kind| Retention { kind, days: DEFAULT_DAYS, changed: None });
+        for r in &rows {
+            let kind: TextKind = r.parsed("kind")?;
+            for set in out.iter_mut().filter(|set| set.kind == kind) {
+                set.days = r.int("days")?;
+                set.changed = Some((r.text("name")?, r.int("changed_at")?));
+            }
         }
+        Ok(out.into())
     }
 
-    async fn retention_days(&self) -> Result<i64> {
+    pub(crate) async fn retention_days(&self, kind: TextKind) -> Result<i64> {
         let row = sqlx::query("SELECT days FROM retention_rules WHERE kind = $1")
-            .bind(OUTSIDE_BODIES)
+            .bind(kind.as_str())
             .fetch_optional(&self.pool)
             .await?;
         row.map_or(Ok(DEFAULT_DAYS), |r| r.int("days"))
     }
 
-    /// Sets how long the texts of outside calls are kept, with a reason for the record.
-    pub async fn set_retention(&self, scope: &Scope, days: i64, reason: &str) -> Result<()> {
+    /// Sets how long texts of a kind are kept, with a reason for the record.
+    pub async fn set_retention(&self, scope: &Scope, kind: TextKind, days: i64, reason: &str) -> Result<()> {
         require_keeper(scope)?;
         if !DAYS.contains(&days) {
             let words = format!("보존기간은 {}일부터 {}일 사이로 정해 주세요.", DAYS.start(), DAYS.end());
             return Err(StoreError::invalid("days", words));
         }
-        let before = self.retention_days().await?;
+        let before = self.retention_days(kind).await?;
         let mut tx = self.write().await?;
         sqlx::query(
             "INSERT INTO retention_rules (kind, days, changed_by, changed_at) VALUES ($1, $2, $3, $4) \
              ON CONFLICT (kind) DO UPDATE SET days = excluded.days, changed_by = excluded.changed_by, changed_at = excluded.changed_at",
         )
-        .bind(OUTSIDE_BODIES)
+        .bind(kind.as_str())
         .bind(days)
         .bind(scope.person().to_string())
         .bind(tx.now)
         .execute(&mut *tx.tx)
         .await?;
-        let detail = json!({ "kind": OUTSIDE_BODIES, "from": before, "to": days, "reason": reason });
+        let detail = json!({ "kind": kind, "from": before, "to": days, "reason": reason });
         tx.append(Event::new("retention_changed", Some(scope.person()), detail)).await?;
         tx.commit().await
-    }
-
-    /// How many calls hold texts, how many of them are held, and how many the next deletion takes.
-    pub async fn retained(&self, scope: &Scope) -> Result<(usize, usize, usize)> {
-        require_keeper(scope)?;
-        let cutoff = self.now().saturating_sub(self.retention_days().await?.saturating_mul(DAY_MS));
-        let row = sqlx::query(concat!(
-            "SELECT (SELECT COUNT(*) FROM external_calls c WHERE c.erased_at IS NULL) AS kept, \
-             (SELECT COUNT(*) FROM external_calls c WHERE c.erased_at IS NOT NULL) AS gone, \
-             (SELECT COUNT(*) FROM external_calls c WHERE ",
-            due!(),
-            ") AS due"
-        ))
-        .bind(cutoff)
-        .fetch_one(&self.pool)
-        .await?;
-        Ok((row.count("kept")?, row.count("gone")?, row.count("due")?))
     }
 
     /// All holds, those in force first.
@@ -266,12 +247,16 @@ impl Store {
     async fn hold_subject(&self, target: HoldTarget, subject: &str) -> Result<String> {
         let sql = match target {
             HoldTarget::Call => "SELECT id FROM external_calls WHERE id = $1",
+            HoldTarget::Run => "SELECT id FROM runs WHERE id = $1",
             HoldTarget::App => "SELECT id FROM apps WHERE id = $1",
             HoldTarget::Person | HoldTarget::Period => "SELECT id FROM people WHERE id = $1 OR login = $1",
         };
         let row = sqlx::query(sql).bind(subject.to_owned()).fetch_optional(&self.pool).await?;
         row.ok_or_else(|| {
-            StoreError::invalid("subject", "붙잡을 외부호출·앱·직원을 찾지 못했습니다. 번호나 아이디를 확인해 주세요.")
+            StoreError::invalid(
+                "subject",
+                "붙잡을 외부호출·실행·앱·직원을 찾지 못했습니다. 번호나 아이디를 확인해 주세요.",
+            )
         })?
         .text("id")
     }
@@ -295,104 +280,6 @@ impl Store {
         tx.append(Event::new("legal_hold_lifted", Some(scope.person()), json!({ "hold": id, "reason": reason })))
             .await?;
         tx.commit().await
-    }
-
-    /// Deletes the sealed texts of calls past their time, [`BATCH`] at most, with the record that proves it; how many.
-    pub async fn erase_due_texts(&self) -> Result<usize> {
-        let days = self.retention_days().await?;
-        let mut tx = self.write_alone().await?;
-        let cutoff = tx.now.saturating_sub(days.saturating_mul(DAY_MS));
-        let rows = sqlx::query(concat!(
-            "SELECT c.id, c.body_hmac, c.created_at FROM external_calls c WHERE ",
-            due!(),
-            " ORDER BY c.created_at, c.id LIMIT $2"
-        ))
-        .bind(cutoff)
-        .bind(BATCH)
-        .fetch_all(&mut *tx.tx)
-        .await?;
-        let (Some(first), Some(last)) = (rows.first(), rows.last()) else { return Ok(0) };
-        let (from, until) = (first.int("created_at")?, last.int("created_at")?);
-        let items = rows
-            .iter()
-            .map(|r| Ok((r.text("id")?, r.text("body_hmac")?)))
-            .collect::<Result<Vec<(String, String)>>>()?;
-        let (erasure, digest) = (Uuid::now_v7().to_string(), erasure_digest(&items));
-        for (id, _) in &items {
-            sqlx::query(
-                "UPDATE external_calls SET sealed_body = '', sealed_tokens = '', sealed_reply = NULL, local_answer = '', \
-                 erased_at = $1, erasure = $2 WHERE id = $3 AND erased_at IS NULL",
-            )
-            .bind(tx.now)
-            .bind(erasure.clone())
-            .bind(id.clone())
-            .execute(&mut *tx.tx)
-            .await?;
-        }
-        let detail = json!({
-            "erasure": erasure, "kind": OUTSIDE_BODIES, "items": items.len(), "days": days, "digest": digest,
-            "from": crate::clock::rfc3339(from), "to": crate::clock::rfc3339(until),
-        });
-        let seq = tx.append(Event::new("bodies_erased", None, detail)).await?;
-        sqlx::query("INSERT INTO erasures (id, kind, erased_at, items, from_at, until_at, digest, seq) VALUES ($1, $2, $3, $4, $5, $6, $7, $8)")
-            .bind(erasure)
-            .bind(OUTSIDE_BODIES)
-            .bind(tx.now)
-            .bind(i64::try_from(items.len()).unwrap_or(i64::MAX))
-            .bind(from)
-            .bind(until)
-            .bind(digest)
-            .bind(seq)
-            .execute(&mut *tx.tx)
-            .await?;
-        tx.commit().await?;
-        Ok(items.len())
-    }
-
-    /// Deletions, newest first, each compared with its record and with the rows that it left.
-    pub async fn erasures(&self, scope: &Scope, limit: i64) -> Result<Vec<Erasure>> {
-        require_keeper(scope)?;
-        let rows = sqlx::query(
-            "SELECT e.id, e.erased_at, e.items, e.from_at, e.until_at, e.digest, e.seq, l.payload FROM erasures e \
-             LEFT JOIN ledger l ON l.seq = e.seq ORDER BY e.erased_at DESC, e.id DESC LIMIT $1",
-        )
-        .bind(limit)
-        .fetch_all(&self.pool)
-        .await?;
-        let mut out = Vec::with_capacity(rows.len());
-        for r in &rows {
-            let (id, digest) = (r.text("id")?, r.text("digest")?);
-            let recorded = r.opt_text("payload")?.unwrap_or_default();
-            let recorded: serde_json::Value = serde_json::from_str(&recorded).unwrap_or_default();
-            let left = self.erased_items(&id).await?;
-            out.push(Erasure {
-                holds: recorded["detail"]["digest"] == digest.as_str() && erasure_digest(&left) == digest,
-                erased_at: r.int("erased_at")?,
-                items: r.int("items")?,
-                from: r.int("from_at")?,
-                until: r.int("until_at")?,
-                seq: r.int("seq")?,
-                id,
-                digest,
-            });
-        }
-        Ok(out)
-    }
-
-    /// The calls of a deletion whose texts are gone, with their HMACs, in the order of their ids.
-    pub async fn erasure_items(&self, scope: &Scope, erasure: &str) -> Result<Vec<(String, String)>> {
-        require_keeper(scope)?;
-        self.erased_items(erasure).await
-    }
-
-    async fn erased_items(&self, erasure: &str) -> Result<Vec<(String, String)>> {
-        let rows = sqlx::query(
-            "SELECT id, body_hmac FROM external_calls WHERE erasure = $1 AND sealed_body = '' AND sealed_reply IS NULL ORDER BY id",
-        )
-        .bind(erasure.to_owned())
-        .fetch_all(&self.pool)
-        .await?;
-        rows.iter().map(|r| Ok((r.text("id")?, r.text("body_hmac")?))).collect()
     }
 }
 

@@ -125,6 +125,8 @@ pub struct Run {
     pub citations: Vec<Citation>,
     /// Citations left out because their passage is gone or no longer readable.
     pub withheld: usize,
+    /// When its texts were deleted at the end of their retention; they are empty since.
+    pub erased_at: Option<i64>,
 }
 
 /// A run in a list.
@@ -142,6 +144,8 @@ pub struct RunLine {
     pub grade: Grade,
     pub citations: usize,
     pub started_at: i64,
+    /// When its texts were deleted.
+    pub erased_at: Option<i64>,
 }
 
 /// Which of the reader's runs to list.
@@ -169,7 +173,7 @@ pub struct Report {
 }
 
 const COLUMNS: &str = "SELECT r.id, r.app_id, r.version_id, v.number, r.draft_id, r.title, r.inputs, r.state, r.answer, \
-     r.answered, r.unfilled, r.engine, r.grade, r.error, r.report, r.started_at, r.ended_at \
+     r.answered, r.unfilled, r.engine, r.grade, r.error, r.report, r.started_at, r.ended_at, r.erased_at \
      FROM runs r LEFT JOIN app_versions v ON v.id = r.version_id WHERE r.person_id = $1 AND r.id = $2";
 
 /// Condition on `runs r` for a list: `$1` reader, `$2` text pattern or NULL, `$3` app or NULL.
@@ -287,10 +291,11 @@ impl Store {
     pub async fn run(&self, scope: &Scope, id: RunId) -> Result<Run> {
         let row =
             sqlx::query(COLUMNS).bind(scope.person().to_string()).bind(id.to_string()).fetch_one(&self.pool).await?;
-        let kept = sqlx::query("SELECT citation FROM run_citations WHERE run_id = $1 ORDER BY number")
-            .bind(id.to_string())
-            .fetch_all(&self.pool)
-            .await?;
+        let kept =
+            sqlx::query("SELECT citation FROM run_citations WHERE run_id = $1 AND citation <> '' ORDER BY number")
+                .bind(id.to_string())
+                .fetch_all(&self.pool)
+                .await?;
         let kept = kept.iter().map(|r| r.json::<Citation>("citation")).collect::<Result<Vec<_>>>()?;
         let ids: Vec<_> = kept.iter().map(|c| c.passage).collect();
         let open: HashSet<_> = self.passages(scope, &ids).await?.into_iter().map(|p| p.id).collect();
@@ -321,7 +326,7 @@ impl Store {
             .count("n")?;
         let rows = sqlx::query(concat!(
             "SELECT r.id, r.app_id, v.number, r.title, r.inputs, SUBSTR(r.answer, 1, 200) AS answer, r.state, r.engine, r.grade, \
-             r.started_at, (SELECT COUNT(*) FROM run_citations c WHERE c.run_id = r.id) AS citations \
+             r.started_at, r.erased_at, (SELECT COUNT(*) FROM run_citations c WHERE c.run_id = r.id) AS citations \
              FROM runs r JOIN app_versions v ON v.id = r.version_id WHERE ",
             listed!(),
             " ORDER BY r.started_at DESC, r.id DESC LIMIT $4 OFFSET $5"
@@ -355,12 +360,15 @@ impl Store {
             return Err(StoreError::invalid("note", "무엇이 잘못되었는지 1~2,000자로 적어 주세요."));
         }
         let mut tx = self.write().await?;
-        let done = sqlx::query("UPDATE runs SET report = $1 WHERE id = $2 AND person_id = $3 AND app_id IS NOT NULL AND state <> 'running'")
-            .bind(words)
-            .bind(id.to_string())
-            .bind(scope.person().to_string())
-            .execute(&mut *tx.tx)
-            .await?;
+        let done = sqlx::query(
+            "UPDATE runs SET report = $1 WHERE id = $2 AND person_id = $3 AND app_id IS NOT NULL AND state <> 'running' \
+             AND erased_at IS NULL",
+        )
+        .bind(words)
+        .bind(id.to_string())
+        .bind(scope.person().to_string())
+        .execute(&mut *tx.tx)
+        .await?;
         if done.rows_affected() == 0 {
             return Err(StoreError::NotFound);
         }
@@ -430,6 +438,7 @@ fn run(row: &AnyRow, citations: Vec<Citation>, withheld: usize) -> Result<Run> {
         ended_at: row.opt_int("ended_at")?,
         citations,
         withheld,
+        erased_at: row.opt_int("erased_at")?,
     })
 }
 
@@ -446,5 +455,6 @@ fn line(row: &AnyRow) -> Result<RunLine> {
         grade: row.parsed("grade")?,
         citations: row.count("citations")?,
         started_at: row.int("started_at")?,
+        erased_at: row.opt_int("erased_at")?,
     })
 }

@@ -1,4 +1,4 @@
-//! How long the texts of outside calls are kept, legal holds, and deletion now. For security officers and admins.
+//! How long the texts of outside calls and of runs are kept, legal holds, and deletion now. For security officers and admins.
 
 use super::Created;
 use super::body::Body;
@@ -11,7 +11,8 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use madang_policy::time::CalendarDay;
-use madang_store::retention::{Erasure, Hold, HoldTarget, NewHold, Retention};
+use madang_store::erasures::{Erasure, Retained};
+use madang_store::retention::{Hold, HoldTarget, NewHold, Retention, TextKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
@@ -31,17 +32,19 @@ pub fn router() -> OpenApiRouter<App> {
 
 #[derive(Serialize)]
 struct View {
-    retention: Retention,
+    retention: Vec<Retention>,
+    retained: Vec<Retained>,
     holds: Vec<Hold>,
     erasures: Vec<Erasure>,
 }
 
-/// Retention, holds, and deletions with their proofs.
+/// Retention of each kind of texts and how much of it there is, holds, and deletions with their proofs.
 #[utoipa::path(get, path = "/api/v1/outside/retention", tag = "review", responses((status = 200, body = Object), (status = 403)))]
 async fn read(State(app): State<App>, reader: Reader) -> Handled<Json<View>> {
     let scope = reader.scope();
     Ok(Json(View {
         retention: app.store.retention(scope).await?,
+        retained: app.store.retained(scope).await?,
         holds: app.store.holds(scope).await?,
         erasures: app.store.erasures(scope, LISTED).await?,
     }))
@@ -49,37 +52,39 @@ async fn read(State(app): State<App>, reader: Reader) -> Handled<Json<View>> {
 
 #[derive(Deserialize, ToSchema)]
 struct Days {
+    /// `outside_bodies` or `runs`.
+    #[serde(default)]
+    kind: String,
     #[serde(default)]
     days: i64,
     #[serde(default)]
     reason: String,
 }
 
-/// Sets how many days the texts of outside calls are kept, 365 to 3650.
+/// Sets how many days texts of a kind are kept, 365 to 3650.
 #[utoipa::path(put, path = "/api/v1/outside/retention", tag = "review", request_body = Days, responses((status = 204), (status = 403), (status = 422)))]
 async fn set(State(app): State<App>, reader: Reader, Body(body): Body<Days>) -> Handled<StatusCode> {
     reader.require_browser()?;
     // The right first: who may not do it learns nothing of how it is done.
     app.store.retention(reader.scope()).await?;
     let reason = checked_reason(&app, &body.reason).await?;
-    app.store.set_retention(reader.scope(), body.days, &reason).await?;
+    let kind: TextKind = body
+        .kind
+        .parse()
+        .map_err(|_| Failure::invalid("kind", "외부호출의 글과 실행의 글 가운데 하나를 골라 주세요."))?;
+    app.store.set_retention(reader.scope(), kind, body.days, &reason).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-#[derive(Serialize, ToSchema)]
-struct Erased {
-    calls: usize,
-}
-
 /// Deletes now what the daily job would delete.
-#[utoipa::path(post, path = "/api/v1/outside/retention/erasures", tag = "review", responses((status = 200, body = Erased), (status = 403)))]
-async fn erase(State(app): State<App>, reader: Reader) -> Handled<Json<Erased>> {
+#[utoipa::path(post, path = "/api/v1/outside/retention/erasures", tag = "review", responses((status = 200, body = erasing::Erased), (status = 403)))]
+async fn erase(State(app): State<App>, reader: Reader) -> Handled<Json<erasing::Erased>> {
     reader.require_browser()?;
     app.store.retention(reader.scope()).await?;
-    Ok(Json(Erased { calls: erasing::erase(&app).await? }))
+    Ok(Json(erasing::erase(&app).await?))
 }
 
-/// Calls of a deletion: id and HMAC of each, over which its digest is.
+/// Calls or runs of a deletion: id and HMAC of each, over which its digest is.
 #[utoipa::path(get, path = "/api/v1/outside/retention/erasures/{id}", tag = "review", params(("id" = String, Path)), responses((status = 200, body = Object), (status = 403)))]
 async fn items(State(app): State<App>, reader: Reader, Path(id): Path<String>) -> Handled<Json<Vec<(String, String)>>> {
     Ok(Json(app.store.erasure_items(reader.scope(), &id).await?))
@@ -87,7 +92,7 @@ async fn items(State(app): State<App>, reader: Reader, Path(id): Path<String>) -
 
 #[derive(Deserialize, ToSchema)]
 struct Asked {
-    /// `call`, `app`, `person` or `period`.
+    /// `call`, `run`, `app`, `person` or `period`.
     #[serde(default)]
     target: String,
     /// An identifier; for a person a login too.
@@ -115,7 +120,7 @@ async fn hold(
     let target: HoldTarget = asked
         .target
         .parse()
-        .map_err(|_| Failure::invalid("target", "외부호출, 앱, 직원, 기간 가운데 하나를 골라 주세요."))?;
+        .map_err(|_| Failure::invalid("target", "외부호출, 실행, 앱, 직원, 기간 가운데 하나를 골라 주세요."))?;
     let day = |field: &str, text: &str| match (target, text.trim()) {
         (HoldTarget::Period, text) => CalendarDay::try_from(text.to_owned())
             .map(Some)

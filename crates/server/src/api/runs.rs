@@ -211,6 +211,9 @@ async fn export(
     if run.state == RunState::Running {
         return Err(Failure::conflict("아직 답하고 있습니다. 끝난 뒤 내려받아 주세요."));
     }
+    if run.erased_at.is_some() {
+        return Err(Failure::conflict("보존기간이 지나 글을 지운 실행입니다. 내려받을 답이 없습니다."));
+    }
     let (bytes, kind) = written(&run, &query.format).await?;
     let detail = json!({ "run": run.id, "format": query.format, "grade": run.grade });
     app.store.record(ledger::Event::new("run_exported", Some(reader.scope().person()), detail)).await?;

@@ -142,13 +142,14 @@ async fn access_records(c: &Counts<'_>) -> Handled<Vec<Line>> {
     );
     monthly.open = signed.is_none();
     let retention = c.app.store.retention(c.scope).await?;
+    let kept: Vec<_> = retention.iter().map(|r| format!("{} {}일", r.kind.korean(), r.days)).collect();
     let health = crate::chain::last(&c.app.store).await?;
     let exports = c.records("ledger_exported").await? + c.records("outside_calls_exported").await?;
     let mut out = vec![
         line(
             "접속기록을 1년 이상, 5만 명 이상이나 고유식별정보를 다루면 2년 이상 보관한다.",
-            "원장의 기록은 지우지 않습니다. 외부호출의 원문만 보존기간 뒤에 지우고 증명을 남깁니다.",
-            format!("원문 보존 {}일, 원장은 첫 기록부터 {}건이 이어짐", retention.days, health.records),
+            "원장의 기록은 지우지 않습니다. 외부호출과 실행의 글만 보존기간 뒤에 지우고 증명을 남깁니다.",
+            format!("{} 보존, 원장은 첫 기록부터 {}건이 이어짐", kept.join(", "), health.records),
             "/review/retention",
         ),
         line(

@@ -9,11 +9,12 @@ use crate::desk::{evidence, siem};
 use crate::error::Handled;
 use crate::frame::{Page, frame, render};
 use crate::views::Lang;
-use crate::views::desk::{ErasureRow, EvidencePage, HoldRow, RetentionPage};
+use crate::views::desk::{ErasureRow, EvidencePage, HoldRow, KeptKind, RetentionPage};
 use axum::extract::State;
 use axum::http::Uri;
 use axum::routing::MethodRouter;
-use madang_store::retention::{DAYS, Erasure, Hold, HoldTarget};
+use madang_store::erasures::{Erasure, Retained};
+use madang_store::retention::{DAYS, Hold, HoldTarget, Retention};
 
 pub fn pages() -> Vec<(&'static str, MethodRouter<App>)> {
     vec![page("/review/retention", retention), page("/review/evidence", evidence_page)]
@@ -21,24 +22,36 @@ pub fn pages() -> Vec<(&'static str, MethodRouter<App>)> {
 
 async fn retention(State(app): State<App>, reader: Reader, uri: Uri) -> Page {
     let scope = reader.scope();
-    let set = app.store.retention(scope).await?;
-    let (kept, gone, due) = app.store.retained(scope).await?;
+    let kinds = kinds(app.store.retention(scope).await?, &app.store.retained(scope).await?);
     let mut targets = choices(HoldTarget::ALL.map(|t| (t.as_str().to_owned(), t.korean().to_owned())).to_vec(), "call");
     targets.retain(|c| !c.value.is_empty());
     render(RetentionPage {
         frame: frame(&app, &reader, &uri).await?,
         l: reader.lang,
-        days: set.days,
-        changed: set.changed.map(|(by, at)| (by, when::date_time(at))),
         least: *DAYS.start(),
         most: *DAYS.end(),
-        kept,
-        gone,
-        due,
+        due: kinds.iter().map(|k| k.due).sum(),
+        kinds,
         targets,
         holds: app.store.holds(scope).await?.into_iter().map(hold).collect(),
         erasures: app.store.erasures(scope, LISTED).await?.into_iter().map(erasure).collect(),
     })
+}
+
+fn kinds(set: Vec<Retention>, retained: &[Retained]) -> Vec<KeptKind> {
+    let kind = |r: Retention| {
+        let how_much = retained.iter().find(|found| found.kind == r.kind);
+        KeptKind {
+            key: r.kind.as_str(),
+            name: r.kind.korean(),
+            days: r.days,
+            changed: r.changed.map(|(by, at)| (by, when::date_time(at))),
+            kept: how_much.map_or(0, |m| m.kept),
+            gone: how_much.map_or(0, |m| m.gone),
+            due: how_much.map_or(0, |m| m.due),
+        }
+    };
+    set.into_iter().map(kind).collect()
 }
 
 fn hold(h: Hold) -> HoldRow {
@@ -56,6 +69,7 @@ fn hold(h: Hold) -> HoldRow {
 fn erasure(e: Erasure) -> ErasureRow {
     ErasureRow {
         id: e.id,
+        kind: e.kind.korean(),
         when: when::date_time(e.erased_at),
         items: e.items,
         period: format!("{} ~ {}", when::date(e.from), when::date(e.until)),

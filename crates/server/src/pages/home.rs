@@ -76,7 +76,10 @@ async fn resume(app: &App, reader: &Reader) -> Handled<Vec<ResumeItem>> {
 }
 
 fn from_run(run: RunLine, now: i64, l: crate::views::Lang) -> ResumeItem {
-    let asked = run.inputs.into_iter().map(|i| i.value).find(|v| !v.trim().is_empty()).unwrap_or(run.answer);
+    let asked = match run.erased_at {
+        Some(_) => l.t("글 삭제됨(보존기간 만료)").to_owned(),
+        None => run.inputs.into_iter().map(|i| i.value).find(|v| !v.trim().is_empty()).unwrap_or(run.answer),
+    };
     ResumeItem {
         title: run.title,
         draft: false,

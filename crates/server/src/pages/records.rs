@@ -70,7 +70,13 @@ fn row(run: RunLine, now: i64, l: Lang) -> RunRow {
         id: run.id,
         app_title: run.title,
         version: run.version_number,
-        asked: if asked.is_empty() { l.t("적은 내용 없음").to_owned() } else { clip(&asked) },
+        asked: if run.erased_at.is_some() {
+            l.t("글 삭제됨(보존기간 만료)").to_owned()
+        } else if asked.is_empty() {
+            l.t("적은 내용 없음").to_owned()
+        } else {
+            clip(&asked)
+        },
         answer: clip(&plain(&run.answer)),
         grade: run.grade,
         engine_label: run.engine.label,

@@ -111,7 +111,8 @@ async fn detail(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Path
         grade: run.grade,
         state: run.state.korean(),
         // A run that was stopped or still goes on has not failed to find an answer.
-        answered: run.answered || run.state != RunState::Done,
+        answered: run.answered || run.state != RunState::Done || run.erased_at.is_some(),
+        erased: run.erased_at.map(when::date),
         engine_label: run.engine.label.clone(),
         seconds: format!("{seconds:.1}"),
         answer: markdown::answer(&run.answer, run.citations.iter().map(|c| c.number)),

@@ -264,16 +264,26 @@ impl BarChart {
 pub struct RetentionPage {
     pub frame: Frame,
     pub l: Lang,
-    pub days: i64,
-    pub changed: Option<(String, String)>,
+    pub kinds: Vec<KeptKind>,
     pub least: i64,
     pub most: i64,
-    pub kept: usize,
-    pub gone: usize,
+    /// Of all kinds.
     pub due: usize,
     pub targets: Vec<Choice>,
     pub holds: Vec<HoldRow>,
     pub erasures: Vec<ErasureRow>,
+}
+
+/// A kind of texts with its period.
+pub struct KeptKind {
+    pub key: &'static str,
+    /// Korean, through [`Lang::t`].
+    pub name: &'static str,
+    pub days: i64,
+    pub changed: Option<(String, String)>,
+    pub kept: usize,
+    pub gone: usize,
+    pub due: usize,
 }
 
 pub struct HoldRow {
@@ -287,6 +297,8 @@ pub struct HoldRow {
 
 pub struct ErasureRow {
     pub id: String,
+    /// Korean, through [`Lang::t`].
+    pub kind: &'static str,
     pub when: String,
     pub items: i64,
     pub period: String,

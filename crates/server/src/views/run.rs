@@ -73,6 +73,8 @@ pub struct RunDetailPage {
     pub citations: Vec<Citation>,
     /// Citations left out because I may no longer open them.
     pub withheld: usize,
+    /// The day when its texts were deleted at the end of their retention.
+    pub erased: Option<String>,
     /// The citations again, for the source panel.
     pub data: JsonIsland,
     pub error: Option<String>,
