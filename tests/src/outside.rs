@@ -1,10 +1,10 @@
 //! Going outside: a provider on loopback that tells what it saw, and a city with an app that may ask.
 
-use crate::{City, Client, Madang};
+use crate::{City, Client, Madang, Member};
 use anyhow::{Context, ensure};
 use madang_store::{Clock, Store};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -128,15 +128,24 @@ pub async fn register(city: &City, url: &str) -> anyhow::Result<String> {
     Ok(id)
 }
 
-/// An app that may ask, over a collection of this grade; its id and the key of its field.
+/// An app that may ask, over a collection; its id and the key of its field.
 pub async fn app_over(client: &Client, collection: &str) -> anyhow::Result<(String, String)> {
+    app_of(client, json!({ "type": "collection", "id": collection, "name": "자료" })).await
+}
+
+/// An app that may ask, over all that its reader may read.
+pub async fn app_over_all(client: &Client) -> anyhow::Result<(String, String)> {
+    app_of(client, json!({ "type": "readable" })).await
+}
+
+async fn app_of(client: &Client, source: Value) -> anyhow::Result<(String, String)> {
     let prompt = json!({ "prompt": "캠핑장 안내에 대한 질문에 근거를 붙여 답해줘" });
     let draft = client.ok(Method::POST, "/api/v1/drafts", prompt).await?["id"].as_str().context("draft")?.to_owned();
     let path = format!("/api/v1/drafts/{draft}");
     let read = client.json(&path).await?;
     let mut sheet = read["sheet"].clone();
     sheet["outside"] = json!("ask");
-    sheet["sources"] = json!([{ "type": "collection", "id": collection, "name": "자료" }]);
+    sheet["sources"] = json!([source]);
     let put = client.ok(Method::PUT, &path, json!({ "revision": read["revision"], "sheet": sheet })).await?;
     let saved = client.ok(Method::POST, &format!("{path}/versions"), json!({ "revision": put["revision"] })).await?;
     let key = sheet["inputs"][0]["key"].as_str().context("field")?.to_owned();
@@ -191,4 +200,19 @@ pub async fn approved(stage: &Stage, question: &str) -> anyhow::Result<String> {
         .ok(Method::POST, &format!("/api/v1/outside/{call}/approve"), json!({ "hours": 1, "reason": "공개 자료" }))
         .await?;
     Ok(call)
+}
+
+/// Puts a policy of these rules into force: one officer proposes it, another confirms where that is needed.
+pub async fn policy(stage: &Stage, second: &Member, rules: &str) -> anyhow::Result<()> {
+    let officer = &stage.city.security.client;
+    let now = officer.json("/api/v1/policy").await?;
+    let revision = now["revision"].as_u64().context("revision")?;
+    let text = format!("format = 1\nrevision = {}\n{rules}", revision + 1);
+    let new = json!({ "text": text, "reason": "시험", "expected_revision": revision });
+    let put = officer.ok(Method::PUT, "/api/v1/policy", new).await?;
+    if let Some(proposal) = put["proposal"].as_str() {
+        let path = format!("/api/v1/policy/proposals/{proposal}/confirm");
+        second.client.ok(Method::POST, &path, json!({})).await?;
+    }
+    Ok(())
 }

@@ -3,31 +3,14 @@
 
 use anyhow::Context;
 use jiff::ToSpan;
-use madang_policy::Policy;
-use madang_tests::outside::{Manner, PHONE, PURPOSE, Stage, approved, run, stage};
-use madang_tests::{Client, Member};
+use madang_tests::Client;
+use madang_tests::outside::{Manner, PHONE, PURPOSE, Stage, approved, policy, run, stage};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 type Test = anyhow::Result<()>;
 
 const QUESTION: &str = "캠핑장 예약은 언제 받습니까?";
-
-/// Puts a policy of these rules into force: one officer proposes it, another confirms where that is needed.
-async fn policy(stage: &Stage, second: &Member, rules: &str) -> Test {
-    let officer = &stage.city.security.client;
-    let now = officer.json("/api/v1/policy").await?;
-    let revision = now["revision"].as_u64().context("revision")?;
-    let text = format!("format = 1\nrevision = {}\n{rules}", revision + 1);
-    Policy::parse(&text).map_err(|faults| anyhow::anyhow!("{faults}"))?;
-    let new = json!({ "text": text, "reason": "시험", "expected_revision": revision });
-    let put = officer.ok(Method::PUT, "/api/v1/policy", new).await?;
-    if let Some(proposal) = put["proposal"].as_str() {
-        let path = format!("/api/v1/policy/proposals/{proposal}/confirm");
-        second.client.ok(Method::POST, &path, json!({})).await?;
-    }
-    Ok(())
-}
 
 fn needs(officers: u8, more: &str) -> String {
     format!(

@@ -7,7 +7,7 @@ use crate::flow::{FlowError, Flowed, Gateway, MAX_APPROVAL_HOURS, timestamp, wor
 use madang_domain::{ExternalCallId, Scope};
 use madang_pii::restore;
 use madang_store::StoreError;
-use madang_store::call_approvals::Progressed;
+use madang_store::call_approvals::{Bound, Progressed};
 use madang_store::calls::Call;
 use serde::Serialize;
 use serde_json::Value;
@@ -46,10 +46,13 @@ impl Gateway {
             return Err(ApprovalFault::Altered.into());
         }
         let endpoint = self.endpoint(&provider)?;
-        let valid = call.needs().iter().map(|n| i64::from(n.valid_hours)).min().unwrap_or(1);
-        let expires_at = self.expiry(hours.unwrap_or(valid).min(valid));
+        let most = call.hours(&self.store.decisions_on(scope, id).await?);
+        let said = hours.unwrap_or(most);
+        let hours = said.min(most);
+        let expires_at = self.expiry(hours);
         let binding = approval_binding(&self.key, &body, &endpoint, &call.model, timestamp(expires_at));
-        Ok(self.store.approve_call(scope, &call, &binding, expires_at, &reason).await?)
+        let bound = Bound { binding: &binding, expires_at, hours, said };
+        Ok(self.store.approve_call(scope, &call, bound, &reason).await?)
     }
 
     /// Returns it, with a reason.

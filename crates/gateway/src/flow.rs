@@ -107,7 +107,7 @@ pub struct Shown {
 pub(crate) struct Allowed {
     version: AppVersionId,
     digest: String,
-    sheet: DesignSheet,
+    pub(crate) sheet: DesignSheet,
     /// Highest grade of the run and of the app's sources as they are now.
     pub(crate) grade: Grade,
 }
@@ -182,8 +182,8 @@ impl Gateway {
         Ok(Destination::parse(&provider.base_url, self.reach)?.host().to_owned())
     }
 
-    /// The envelope of a run of the reader's own, inspected, before anything is asked for. `provider`: one that is
-    /// switched on; by default the first.
+    /// The envelope of a run of the reader's own, inspected, before anything is asked for; that it may not leave at all
+    /// is on record from here on. `provider`: one that is switched on; by default the first.
     ///
     /// # Errors
     /// Says why this run may not ask: the app does not allow it, a grade above O, no provider. What the policy refuses
@@ -197,6 +197,11 @@ impl Gateway {
         legal_basis: &str,
     ) -> Flowed<Preview> {
         let preview = self.prepare(scope, run, provider, purpose, legal_basis).await?;
+        // Whoever sees here that it may not leave asks no further: it is on record all the same, once.
+        let refused = preview.refusal.is_some() && !preview.ruling.decision.denied.is_empty();
+        if refused && !self.store.was_denied(scope, preview.run.id, &self.key.hmac(&preview.envelope.body)).await? {
+            self.keep(scope, ExternalCallId::new(), &preview, None).await?;
+        }
         match preview.refusal {
             Some(refusal @ (Refusal::Grade(_) | Refusal::Marked(..))) => Err(refusal.into()),
             _ => Ok(preview),
@@ -234,7 +239,8 @@ impl Gateway {
         let inspector = self.inspector().await?;
         let envelope = build(&prompt.parts, header, &Form::of(&provider), &inspector);
         let facts = AppFacts { app: Unit::new(app.to_string(), &allowed.sheet.title), version: allowed.digest };
-        let regraded_from = self.store.regraded_from(&allowed.sheet.collections()).await?;
+        let documents: Vec<_> = passages.iter().map(|(_, p)| p.document).collect();
+        let regraded_from = self.store.standing(&allowed.sheet.collections(), &documents).await?.regraded_from;
         let Asker { department, .. } = asker;
         let asked = Asked {
             asker: &asker,

@@ -74,6 +74,11 @@ impl Inspector {
         texts.iter().map(|text| masked(text)).collect()
     }
 
+    /// Revision of the dictionary; 0 where there is none.
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+
     /// Detector and revision of the dictionary, kept with what was inspected.
     pub fn detector(&self) -> String {
         format!("{} dictionary {}", madang_pii::DETECTOR_VERSION, self.revision)

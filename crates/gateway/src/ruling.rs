@@ -59,6 +59,15 @@ pub(crate) struct Asked<'a> {
     pub envelope: &'a Envelope,
 }
 
+/// What of a call may have changed since it was asked for.
+pub(crate) struct Now<'a> {
+    pub grade: Grade,
+    pub regraded_from: Option<Grade>,
+    pub asker: &'a Asker,
+    pub provider: &'a Provider,
+    pub body: &'a [u8],
+}
+
 impl Gateway {
     /// The policy in force.
     ///
@@ -103,14 +112,18 @@ impl Gateway {
         Ok(Ruling { in_force, facts, decision, cost })
     }
 
-    /// What the policy in force now says to a call that was asked for before.
-    pub(crate) fn rule_again(&self, in_force: &InForce, call: &Call, grade: Grade) -> Option<(Facts, Decision)> {
+    /// What the policy in force now says to a call that was asked for before, and what it may cost now.
+    pub(crate) fn rule_again(&self, in_force: &InForce, call: &Call, now: Now<'_>) -> Option<(Facts, Decision, Cost)> {
         let mut facts = call.ruled.as_ref()?.facts.clone();
         facts.at_ms = self.store.now();
-        facts.grade = facts.grade.max(Some(grade));
-        facts.bytes = call.body_bytes as u64;
+        facts.login = now.asker.login.clone();
+        facts.departments = now.asker.line.clone();
+        facts.grade = facts.grade.max(Some(now.grade));
+        facts.regraded_from = facts.regraded_from.max(now.regraded_from);
+        facts.bytes = now.body.len() as u64;
         let decision = in_force.policy.decide(&facts);
-        Some((facts, decision))
+        let cost = cost(&in_force.policy, &facts, now.body, now.provider.max_output_tokens);
+        Some((facts, decision, cost))
     }
 
     /// Keyed sketch of what an officer reads: near copies have near sketches.

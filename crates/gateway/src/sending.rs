@@ -5,9 +5,9 @@ use crate::approval::approval_holds;
 use crate::envelope::Refusal;
 use crate::flow::{FlowError, Flowed, Gateway, not_recorded, timestamp};
 use crate::inspect::Inspector;
-use crate::ruling::{InForce, passes, subjects};
+use crate::ruling::{Cost, InForce, Now, passes, subjects};
 use crate::transport::{Reply, SendError};
-use madang_domain::{ExternalCallId, Grade, Scope};
+use madang_domain::{CollectionId, ExternalCallId, Grade, Scope};
 use madang_policy::money::Amounts;
 use madang_policy::{Decision, Facts};
 use madang_store::StoreError;
@@ -15,11 +15,25 @@ use madang_store::call_moves::{CallEnd, Sending};
 use madang_store::calls::{Call, CallState};
 use madang_store::providers::Provider;
 use serde_json::json;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Days for which a reply answers the same bytes again.
 const REPLY_DAYS: i64 = 30;
 const MS_PER_DAY: i64 = 86_400_000;
+/// Pauses between tries to keep an outcome: doubled from the first to the last.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+const LAST_PAUSE: Duration = Duration::from_secs(1);
 const FOUND_SINCE: &str = "승인된 뒤 기관 사전이나 검사 기준이 바뀌어, 보낼 글에서 새로 걸리는 말이 있습니다. 보내지 않았습니다. 내용을 확인하고 다시 신청해 주세요.";
+
+/// What the policy says to a call when it is sent, and by what.
+struct Judged {
+    in_force: Arc<InForce>,
+    facts: Facts,
+    decision: Decision,
+    cost: Cost,
+    collections: Vec<CollectionId>,
+}
 
 impl Gateway {
     /// Sends an approved call of the reader's own, once. Run it to its end even when the asker goes away.
@@ -44,18 +58,33 @@ impl Gateway {
             self.store.note_unsendable(scope, &call, json!([{ "by": "detector" }])).await?;
             return Err(FlowError::NotAllowed(FOUND_SINCE.to_owned()));
         }
-        let in_force = self.in_force().await?;
-        let (facts, decision) = self.still_allowed(scope, &call, &in_force).await?;
+        let judged = self.judge_again(scope, &call, &sealed.provider, &body).await?;
         if self.answered_before(scope, &call, &inspector).await? {
             return Ok(self.store.call(scope, id).await?);
         }
         let leave = self.leave(&sealed.provider)?;
-        self.begin(scope, &call, line.endpoint(), &in_force, (&facts, &decision)).await?;
+        self.begin(scope, &call, line.endpoint(), &judged, &inspector).await?;
         let outcome = self.transmit(&line, leave, id, &body).await;
         let mut end = self.end(id, outcome, &inspector);
-        end.spent = spent(&in_force, &facts, &end);
-        self.store.finish_call(scope, id, &end).await?;
+        end.spent = spent(&judged, &end);
+        self.keep_end(scope, id, &end).await?;
         Ok(self.store.call(scope, id).await?)
+    }
+
+    /// Keeps the outcome, which happened whatever the database says; tries again where it does not take it. What is
+    /// lost all the same counts as sent later on.
+    async fn keep_end(&self, scope: &Scope, id: ExternalCallId, end: &CallEnd) -> Flowed<()> {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            match self.store.finish_call(scope, id, end).await {
+                Err(error @ (StoreError::Database(_) | StoreError::Full)) if pause <= LAST_PAUSE => {
+                    tracing::warn!(%error, call = %id, "the outcome of an outside call was not kept; tried again");
+                    tokio::time::sleep(pause).await;
+                    pause *= 2;
+                }
+                done => return Ok(done?),
+            }
+        }
     }
 
     /// Everything that was approved is still so, and nothing in the bytes keeps them from leaving.
@@ -72,14 +101,29 @@ impl Gateway {
         Ok(())
     }
 
-    /// The policy in force now lets it pass too, with the approvals that were given; so does what its sources are now.
-    async fn still_allowed(&self, scope: &Scope, call: &Call, in_force: &InForce) -> Flowed<(Facts, Decision)> {
+    /// The policy in force now lets it pass too, with the approvals that were given, by what its sources, its asker and
+    /// its price are now.
+    async fn judge_again(&self, scope: &Scope, call: &Call, provider: &Provider, body: &[u8]) -> Flowed<Judged> {
+        let refuse = |words: &str| Err(FlowError::NotAllowed(words.to_owned()));
+        let in_force = self.in_force().await?;
         let run = self.store.run(scope, call.run).await?;
-        let grade = self.allowed(scope, &run).await?.grade;
-        let Some((facts, decision)) = self.rule_again(in_force, call, grade) else {
-            return Err(FlowError::NotAllowed(
-                "규칙이 생기기 전에 신청한 외부호출입니다. 다시 신청해 주세요.".to_owned(),
-            ));
+        let allowed = self.allowed(scope, &run).await?;
+        let collections = allowed.sheet.collections();
+        let documents: Vec<_> = call.sources.iter().map(|s| s.document).collect();
+        let sources = self.store.standing(&collections, &documents).await?;
+        if sources.gone {
+            self.store.note_unsendable(scope, call, json!([{ "by": "source_gone" }])).await?;
+            return refuse("승인된 뒤 출처 문서가 지워져 등급을 확인할 수 없습니다. 취소하고 다시 신청해 주세요.");
+        }
+        let grade = Grade::highest([allowed.grade, sources.grade]);
+        let asker = self.store.asker(scope).await?;
+        if asker.department != call.department {
+            self.store.note_unsendable(scope, call, json!([{ "by": "department" }])).await?;
+            return refuse("신청한 뒤 부서가 바뀌었습니다. 취소하고 지금 부서에서 다시 신청해 주세요.");
+        }
+        let now = Now { grade, regraded_from: sources.regraded_from, asker: &asker, provider, body };
+        let Some((facts, decision, cost)) = self.rule_again(&in_force, call, now) else {
+            return refuse("규칙이 생기기 전에 신청한 외부호출입니다. 다시 신청해 주세요.");
         };
         if !decision.denied.is_empty() {
             self.store.note_unsendable(scope, call, json!(decision.denied)).await?;
@@ -87,19 +131,13 @@ impl Gateway {
             return Err(if grade > Grade::Open { Refusal::Grade(grade).into() } else { FlowError::Denied(reasons) });
         }
         if !passes(decision.verdict) {
-            let mut now = call.clone();
-            if let Some(ruled) = &mut now.ruled {
-                ruled.decision = decision.clone();
-            }
             let given = self.store.decisions_on(scope, call.id).await?;
-            if !now.progress(&given).complete {
+            if !call.progress_to(&decision.needs, &given).complete {
                 self.store.note_unsendable(scope, call, json!([{ "by": "needs" }])).await?;
-                return Err(FlowError::NotAllowed(
-                    "그 사이에 정책이 바뀌어 승인이 더 필요합니다. 취소하고 다시 신청해 주세요.".to_owned(),
-                ));
+                return refuse("그 사이에 정책이 바뀌어 승인이 더 필요합니다. 취소하고 다시 신청해 주세요.");
             }
         }
-        Ok((facts, decision))
+        Ok(Judged { in_force, facts, decision, cost, collections })
     }
 
     async fn begin(
@@ -107,13 +145,22 @@ impl Gateway {
         scope: &Scope,
         call: &Call,
         endpoint: &str,
-        in_force: &InForce,
-        (facts, decision): (&Facts, &Decision),
+        judged: &Judged,
+        inspector: &Inspector,
     ) -> Flowed<()> {
-        let Some(subjects) = subjects(facts) else {
+        let Some(subjects) = subjects(&judged.facts) else {
             return Err(FlowError::NotAllowed("누구의 예산으로 보낼지 알 수 없습니다. 다시 신청해 주세요.".to_owned()));
         };
-        let sending = Sending { policy: &in_force.policy, policy_hash: &in_force.hash, decision, subjects: &subjects };
+        let sending = Sending {
+            policy: &judged.in_force.policy,
+            policy_hash: &judged.in_force.hash,
+            decision: &judged.decision,
+            subjects: &subjects,
+            tokens_most: judged.cost.tokens_most,
+            won_most: judged.cost.won_most,
+            dictionary: inspector.revision(),
+            collections: &judged.collections,
+        };
         let begun = self.store.begin_sending(scope, call, endpoint, &sending).await;
         if let Err(StoreError::Budget(refused)) = &begun {
             let by = json!([{ "by": "budget", "reason": refused.to_string() }]);
@@ -190,7 +237,7 @@ impl Gateway {
 
 /// What a call cost, by the provider's own count; `None`: not known, and all that was held counts. A provider that did
 /// not take the request counted nothing.
-fn spent(in_force: &InForce, facts: &Facts, end: &CallEnd) -> Option<Amounts> {
+fn spent(Judged { in_force, facts, .. }: &Judged, end: &CallEnd) -> Option<Amounts> {
     if end.state != CallState::Sent {
         return None;
     }

@@ -35,6 +35,16 @@ pub struct Waiting<'a> {
     pub officers_away: bool,
 }
 
+/// An approval that was given.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    pub approver: Approver,
+    /// Unix milliseconds.
+    pub at_ms: i64,
+    /// It was a substitute's turn for this need at that moment.
+    pub stood_in: bool,
+}
+
 /// May this person approve?
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -110,13 +120,14 @@ impl Need {
         if waiting.officers_away || late { Eligibility::Substitute } else { Eligibility::NotYet }
     }
 
-    /// Counts approvals, each with the moment it was given; one person counts once.
-    pub fn progress(&self, given: &[(Approver, i64)], waiting: &Waiting<'_>) -> Progress {
-        let mut people: Vec<PersonId> = given
-            .iter()
-            .filter(|(approver, at_ms)| self.eligibility(approver, waiting, *at_ms).may())
-            .map(|(approver, _)| approver.person)
-            .collect();
+    /// Counts approvals; one person counts once, and a substitute where it was their turn. `waiting.officers_away` says
+    /// nothing here: that was at another moment for each.
+    pub fn progress(&self, given: &[Approval], waiting: &Waiting<'_>) -> Progress {
+        let counts = |approval: &&Approval| {
+            let then = Waiting { officers_away: approval.stood_in, ..waiting.clone() };
+            self.eligibility(&approval.approver, &then, approval.at_ms).may()
+        };
+        let mut people: Vec<PersonId> = given.iter().filter(counts).map(|a| a.approver.person).collect();
         people.sort();
         people.dedup();
         Progress { given: people.len(), asked: usize::from(self.officers) }
@@ -168,10 +179,20 @@ mod tests {
     fn the_asker_never_counts_and_nobody_counts_twice() {
         let own = Unit::new("교통과", "교통과");
         let waiting = Waiting { asker: person(1), department: Some(&own), since_ms: 0, officers_away: false };
-        let officer = |n| (holder(n, Role::Security, "정보통신과"), 1);
-        assert_eq!(need(2).eligibility(&officer(1).0, &waiting, 1), Eligibility::Asker);
+        let officer =
+            |n| Approval { approver: holder(n, Role::Security, "정보통신과"), at_ms: 1, stood_in: false };
+        assert_eq!(need(2).eligibility(&officer(1).approver, &waiting, 1), Eligibility::Asker);
         assert_eq!(need(2).progress(&[officer(1), officer(2), officer(2)], &waiting), Progress { given: 1, asked: 2 });
         assert!(need(2).progress(&[officer(3), officer(2)], &waiting).met());
+    }
+
+    #[test]
+    fn a_substitute_counts_only_where_it_was_their_turn() {
+        let own = Unit::new("교통과", "교통과");
+        let waiting = Waiting { asker: person(1), department: Some(&own), since_ms: 0, officers_away: true };
+        let given = |stood_in| Approval { approver: holder(5, Role::Manager, "교통과"), at_ms: 1, stood_in };
+        assert_eq!(need(1).progress(&[given(false)], &waiting).given, 0);
+        assert_eq!(need(1).progress(&[given(true)], &waiting).given, 1);
     }
 
     #[test]

@@ -3,8 +3,9 @@
 
 use crate::row::RowExt;
 use crate::{Result, Store, StoreError};
-use madang_domain::{CollectionId, DepartmentId, Grade, Scope};
+use madang_domain::{CollectionId, DepartmentId, DocumentId, Grade, Scope};
 use madang_policy::Unit;
+use sqlx::AnyConnection;
 use std::collections::HashMap;
 
 /// Who asks, as rules name them.
@@ -40,18 +41,43 @@ impl Store {
         Ok(Asker { login: row.text("login")?, department, line })
     }
 
-    /// Highest grade that any of these collections had before a named officer lowered it.
-    pub async fn regraded_from(&self, collections: &[CollectionId]) -> Result<Option<Grade>> {
-        let mut highest = None;
-        for id in collections {
-            let row = sqlx::query("SELECT regraded_from FROM collections WHERE id = $1")
-                .bind(id.to_string())
-                .fetch_optional(&self.pool)
-                .await?;
-            if let Some(row) = row {
-                highest = highest.max(row.opt_parsed("regraded_from")?);
-            }
-        }
-        Ok(highest)
+    /// What these collections and documents are at this moment.
+    pub async fn standing(&self, collections: &[CollectionId], documents: &[DocumentId]) -> Result<Standing> {
+        standing(&mut *self.pool.acquire().await?, collections, documents).await
     }
+}
+
+/// What the sources of a call are at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Standing {
+    /// The highest of their grades.
+    pub grade: Grade,
+    /// A document is not there any more, and nothing tells what it would be.
+    pub gone: bool,
+    /// Highest grade that any of them had before a named officer lowered it.
+    pub regraded_from: Option<Grade>,
+}
+
+/// As [`Store::standing`], also within a transaction.
+pub(crate) async fn standing(
+    connection: &mut AnyConnection,
+    collections: &[CollectionId],
+    documents: &[DocumentId],
+) -> Result<Standing> {
+    const OF_COLLECTION: &str = "SELECT grade, regraded_from FROM collections WHERE id = $1";
+    const OF_DOCUMENT: &str = "SELECT c.grade, c.regraded_from FROM documents d JOIN collections c ON c.id = d.collection_id \
+         WHERE d.id = $1";
+    let collections = collections.iter().map(|id| (OF_COLLECTION, id.to_string()));
+    let all = collections.chain(documents.iter().map(|id| (OF_DOCUMENT, id.to_string())));
+    let mut found = Standing { grade: Grade::Open, gone: false, regraded_from: None };
+    for (sql, id) in all {
+        match sqlx::query(sql).bind(id).fetch_optional(&mut *connection).await? {
+            Some(row) => {
+                found.grade = found.grade.max(row.parsed("grade")?);
+                found.regraded_from = found.regraded_from.max(row.opt_parsed("regraded_from")?);
+            }
+            None => found.gone = true,
+        }
+    }
+    Ok(found)
 }

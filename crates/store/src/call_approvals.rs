@@ -8,12 +8,12 @@ use crate::row::{RowExt, to_json};
 use crate::{Result, Store, StoreError, WriteTx, auth};
 use madang_domain::{ExternalCallId, PersonId, Scope};
 use madang_policy::Unit;
-use madang_policy::approval::{Approver, Eligibility, HeldPost, Waiting};
+use madang_policy::approval::{Approval, Approver, Eligibility, HeldPost, Waiting};
 use madang_policy::evaluate::Need;
 use serde::Serialize;
 use serde_json::json;
 use sqlx::any::AnyRow;
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// Somebody who opened a call to decide on it.
 #[derive(Debug, Clone, Serialize)]
@@ -30,6 +30,11 @@ pub struct Given {
     /// The bytes it was given for.
     #[serde(skip)]
     pub body_hmac: String,
+    /// Places of the call's needs for which a substitute's turn had come.
+    #[serde(skip)]
+    pub stood_in: Vec<usize>,
+    /// Hours for which an approval was given.
+    pub hours: Option<i64>,
 }
 
 /// How far a call's needs are met.
@@ -71,8 +76,8 @@ impl Pending {
 /// The reader's posts, and who is away: what rights to decide rest on, read once for all calls of a page.
 struct Desk {
     reader: Approver,
-    away: HashSet<PersonId>,
-    /// Everybody, while somebody is away.
+    away: BTreeSet<PersonId>,
+    /// Everybody; empty where no substitute's turn depends on them.
     officers: Vec<Approver>,
 }
 
@@ -82,18 +87,32 @@ impl Desk {
         if call.asker == self.reader.person {
             return Eligibility::Asker;
         }
-        let said = call
-            .needs
-            .iter()
-            .map(|need| need.eligibility(&self.reader, &call.waiting(self.all_away(need, call, now)), now));
+        let said = call.needs.iter().map(|need| self.for_need(need, call, now));
         said.min_by_key(|found| rank(*found)).unwrap_or(Eligibility::Stranger)
     }
 
-    /// Are all who regularly meet a need away?
-    fn all_away(&self, need: &Need, call: &Pending, now: i64) -> bool {
+    fn for_need(&self, need: &Need, call: &Pending, now: i64) -> Eligibility {
+        need.eligibility(&self.reader, &call.waiting(self.nobody_there(need, call, now)), now)
+    }
+
+    /// Places of the needs for which the reader stands in at this moment.
+    fn stands_in(&self, call: &Pending, now: i64) -> Vec<usize> {
+        let needs = call.needs.iter().enumerate();
+        let mine = needs.filter(|(_, need)| self.for_need(need, call, now) == Eligibility::Substitute);
+        mine.map(|(place, _)| place).collect()
+    }
+
+    /// Would the reader stand in for somebody, were they away?
+    fn is_substitute(&self, call: &Pending, now: i64) -> bool {
+        let waiting = call.waiting(true);
+        call.needs.iter().any(|need| need.eligibility(&self.reader, &waiting, now) == Eligibility::Substitute)
+    }
+
+    /// Are all who regularly meet a need away, or is there nobody who could?
+    fn nobody_there(&self, need: &Need, call: &Pending, now: i64) -> bool {
         let waiting = call.waiting(false);
         let regular = |officer: &&Approver| need.eligibility(officer, &waiting, now) == Eligibility::Regular;
-        !self.away.is_empty()
+        !self.officers.is_empty()
             && !need.substitutes.is_empty()
             && self.officers.iter().filter(regular).all(|officer| self.away.contains(&officer.person))
     }
@@ -117,20 +136,40 @@ impl Call {
 
     /// Approvals of these very bytes against what is asked for.
     pub fn progress(&self, given: &[Given]) -> Progressed {
+        self.progress_to(self.needs(), given)
+    }
+
+    /// Approvals of these very bytes against what another decision asks for.
+    pub fn progress_to(&self, needs: &[Need], given: &[Given]) -> Progressed {
         let pending = self.pending();
-        // Whoever stood in for an absent officer was let in when they decided.
-        let waiting = pending.waiting(true);
-        let approvals: Vec<(Approver, i64)> = given
-            .iter()
-            .filter(|g| g.approved == Some(true) && g.body_hmac == self.body_hmac)
-            .filter_map(|g| Some((g.approver.clone(), g.decided_at?)))
-            .collect();
-        let all: Vec<_> = self.needs().iter().map(|n| n.progress(&approvals, &waiting)).collect();
+        let waiting = pending.waiting(false);
+        let counted: Vec<_> =
+            given.iter().filter(|g| g.approved == Some(true) && g.body_hmac == self.body_hmac).collect();
+        let progress = |need: &Need| {
+            // Whoever stood in for these officers has stood in for them, whatever rule names them.
+            let same = |place: &usize| self.needs().get(*place).is_some_and(|was| was.from == need.from);
+            let approvals: Vec<Approval> = counted
+                .iter()
+                .filter_map(|g| {
+                    let stood_in = g.stood_in.iter().any(same);
+                    Some(Approval { approver: g.approver.clone(), at_ms: g.decided_at?, stood_in })
+                })
+                .collect();
+            need.progress(&approvals, &waiting)
+        };
+        let all: Vec<_> = needs.iter().map(progress).collect();
         Progressed {
             given: all.iter().map(|p| p.given.min(p.asked)).sum(),
             asked: all.iter().map(|p| p.asked).sum(),
             complete: !all.is_empty() && all.iter().all(|p| p.met()),
         }
+    }
+
+    /// For how long an approval of these bytes may hold, hours: the shortest that the needs and those who approved say.
+    pub fn hours(&self, given: &[Given]) -> i64 {
+        let said = given.iter().filter(|g| g.approved == Some(true) && g.body_hmac == self.body_hmac);
+        let needed = self.needs().iter().map(|n| i64::from(n.valid_hours));
+        needed.chain(said.filter_map(|g| g.hours)).min().unwrap_or(1)
     }
 }
 
@@ -145,24 +184,23 @@ impl Store {
     }
 
     async fn eligible(&self, scope: &Scope, call: &Pending) -> Result<Eligibility> {
-        let Some(desk) = self.desk(scope).await? else { return Ok(Eligibility::Stranger) };
-        Ok(desk.eligibility(call, self.now()))
+        let desk = self.desk(scope, std::slice::from_ref(call)).await?;
+        Ok(desk.map_or(Eligibility::Stranger, |desk| desk.eligibility(call, self.now())))
     }
 
-    /// What the reader's rights to decide rest on; `None` for a token, which never decides.
-    async fn desk(&self, scope: &Scope) -> Result<Option<Desk>> {
+    /// What the reader's rights to decide on these calls rest on; `None` for a token, which never decides.
+    async fn desk(&self, scope: &Scope, calls: &[Pending]) -> Result<Option<Desk>> {
         if scope.token().is_some() {
             return Ok(None);
         }
-        let rows = sqlx::query("SELECT person_id FROM officer_absences WHERE from_at <= $1 AND until_at > $1")
-            .bind(self.now())
-            .fetch_all(&self.pool)
-            .await?;
-        let away = rows.iter().map(|r| r.parsed("person_id")).collect::<Result<HashSet<PersonId>>>()?;
-        // Who else could decide matters only while somebody is away.
-        let officers = if away.is_empty() { Vec::new() } else { self.active_approvers().await? };
+        let away = self.officers_away(self.now()).await?;
         let reader = approver(scope.person(), self.held_posts(scope.person()).await?);
-        Ok(Some(Desk { reader, away, officers }))
+        let mut desk = Desk { reader, away, officers: Vec::new() };
+        // Who else could decide matters to substitutes only, and a city is many people to read for each page.
+        if calls.iter().any(|call| desk.is_substitute(call, self.now())) {
+            desk.officers = self.active_approvers().await?;
+        }
+        Ok(Some(desk))
     }
 
     /// Everybody who is active, with their posts.
@@ -175,8 +213,8 @@ impl Store {
 
     /// Does the reader decide on this call, or did they, holding a post still that may?
     pub(crate) async fn decides(&self, scope: &Scope, call: &Call) -> Result<bool> {
-        let Some(desk) = self.desk(scope).await? else { return Ok(false) };
         let pending = call.pending();
+        let Some(desk) = self.desk(scope, std::slice::from_ref(&pending)).await? else { return Ok(false) };
         if call.state == CallState::Waiting && desk.eligibility(&pending, self.now()).may() {
             return Ok(true);
         }
@@ -209,9 +247,11 @@ impl Store {
         .bind(scope.person().to_string())
         .fetch_all(&self.pool)
         .await?;
-        // On most pages nothing waits.
-        let Some(desk) = (if rows.is_empty() { None } else { self.desk(scope).await? }) else { return Ok(Vec::new()) };
         let pending = rows.iter().map(Pending::from_row).collect::<Result<Vec<_>>>()?;
+        // On most pages nothing waits.
+        let Some(desk) = (if rows.is_empty() { None } else { self.desk(scope, &pending).await? }) else {
+            return Ok(Vec::new());
+        };
         let now = self.now();
         Ok(pending.iter().filter(|call| desk.eligibility(call, now).may()).map(|call| call.id).collect())
     }
@@ -236,29 +276,47 @@ impl Store {
         let posts = approver(scope.person(), self.held_posts(scope.person()).await?).posts;
         let mut tx = self.write().await?;
         let now = tx.now;
-        tx.put_given(call, scope.person(), to_json(&posts), (Some(now), None, None), "").await?;
+        let opened = Deed { posts, opened_at: Some(now), ..Deed::default() };
+        tx.put_given(call, scope.person(), &opened).await?;
         tx.append(Event::new("outside_call_opened", Some(scope.person()), json!({ "call": call.id }))).await?;
         tx.commit().await
     }
 
-    /// Somebody whom the policy names, and who did not ask for it, approves these very bytes. `binding` and
-    /// `expires_at` are kept when this was the last approval that is asked for.
+    /// Somebody whom the policy names, and who did not ask for it, approves these very bytes. What is `bound` is kept
+    /// when this was the last approval that is asked for.
+    ///
+    /// # Errors
+    /// [`StoreError::Conflict`] where somebody has approved for fewer hours meanwhile.
     pub async fn approve_call(
         &self,
         scope: &Scope,
         call: &Call,
-        binding: &str,
-        expires_at: i64,
+        Bound { binding, expires_at, hours, said }: Bound<'_>,
         reason: &str,
     ) -> Result<Progressed> {
         self.require_decider(scope, call).await?;
-        let approver = approver(scope.person(), self.held_posts(scope.person()).await?);
+        let pending = call.pending();
+        let desk = self.desk(scope, std::slice::from_ref(&pending)).await?;
+        let desk = desk.ok_or_else(|| StoreError::denied(Eligibility::Stranger.korean()))?;
         let mut tx = self.write().await?;
         tx.require_waiting(call).await?;
         let now = tx.now;
-        tx.put_given(call, scope.person(), to_json(&approver.posts), (None, Some(now), Some(true)), reason).await?;
+        let deed = Deed {
+            decided_at: Some(now),
+            approved: Some(true),
+            reason,
+            stood_in: desk.stands_in(&pending, now),
+            hours: Some(said),
+            posts: desk.reader.posts,
+            ..Deed::default()
+        };
+        tx.put_given(call, scope.person(), &deed).await?;
         let rows = sqlx::query(GIVEN).bind(call.id.to_string()).fetch_all(&mut *tx.tx).await?;
-        let progress = call.progress(&rows.iter().map(given).collect::<Result<Vec<_>>>()?);
+        let all = rows.iter().map(given).collect::<Result<Vec<_>>>()?;
+        let progress = call.progress(&all);
+        if hours > call.hours(&all) {
+            return Err(StoreError::conflict("그 사이에 다른 담당관이 더 짧게 승인했습니다. 다시 눌러 주세요."));
+        }
         if progress.complete {
             let done = sqlx::query(
                 "UPDATE external_calls SET state = 'approved', approver = $1, binding = $2, expires_at = $3, reason = $4, decided_at = $5 \
@@ -277,7 +335,7 @@ impl Store {
         let expires = progress.complete.then(|| crate::clock::rfc3339(expires_at));
         let detail = json!({
             "call": call.id, "decision": "approved", "given": progress.given, "asked": progress.asked, "complete": progress.complete,
-            "expires_at": expires, "body_hmac": call.body_hmac, "reason": reason,
+            "expires_at": expires, "hours": said, "stood_in": !deed.stood_in.is_empty(), "body_hmac": call.body_hmac, "reason": reason,
         });
         tx.append(Event::new("outside_call_approved", Some(scope.person()), detail)).await?;
         tx.commit().await?;
@@ -291,7 +349,8 @@ impl Store {
         let mut tx = self.write().await?;
         tx.require_waiting(call).await?;
         let now = tx.now;
-        tx.put_given(call, scope.person(), to_json(&posts), (None, Some(now), Some(false)), reason).await?;
+        let deed = Deed { posts, decided_at: Some(now), approved: Some(false), reason, ..Deed::default() };
+        tx.put_given(call, scope.person(), &deed).await?;
         let done = sqlx::query(
             "UPDATE external_calls SET state = 'returned', approver = $1, reason = $2, decided_at = $3, ended_at = $3 \
              WHERE id = $4 AND state = 'waiting' AND person_id <> $1",
@@ -334,36 +393,55 @@ impl WriteTx {
         moved(u64::from(same))
     }
 
-    /// Keeps when somebody opened and decided, for the bytes as they are; what is `None` stays as it was for them.
-    async fn put_given(
-        &mut self,
-        call: &Call,
-        person: PersonId,
-        posts: String,
-        (opened, decided, approved): (Option<i64>, Option<i64>, Option<bool>),
-        reason: &str,
-    ) -> Result<()> {
+    /// Keeps when somebody opened and decided, for the bytes as they are; when they opened them stays as it was.
+    async fn put_given(&mut self, call: &Call, person: PersonId, deed: &Deed<'_>) -> Result<()> {
         sqlx::query(
-            "INSERT INTO call_approvals (call_id, person_id, posts, opened_at, decided_at, approved, body_hmac, reason) \
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (call_id, person_id) DO UPDATE SET posts = excluded.posts, \
+            "INSERT INTO call_approvals (call_id, person_id, posts, opened_at, decided_at, approved, body_hmac, reason, stood_in, hours) \
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (call_id, person_id) DO UPDATE SET posts = excluded.posts, \
              opened_at = CASE WHEN call_approvals.body_hmac = excluded.body_hmac THEN COALESCE(excluded.opened_at, call_approvals.opened_at) ELSE excluded.opened_at END, \
-             decided_at = excluded.decided_at, approved = excluded.approved, body_hmac = excluded.body_hmac, reason = excluded.reason",
+             decided_at = excluded.decided_at, approved = excluded.approved, body_hmac = excluded.body_hmac, reason = excluded.reason, \
+             stood_in = excluded.stood_in, hours = excluded.hours",
         )
         .bind(call.id.to_string())
         .bind(person.to_string())
-        .bind(posts)
-        .bind(opened)
-        .bind(decided)
-        .bind(approved.map(i64::from))
+        .bind(to_json(&deed.posts))
+        .bind(deed.opened_at)
+        .bind(deed.decided_at)
+        .bind(deed.approved.map(i64::from))
         .bind(&call.body_hmac)
-        .bind(reason)
+        .bind(deed.reason)
+        .bind(to_json(&deed.stood_in))
+        .bind(deed.hours)
         .execute(&mut *self.tx)
         .await?;
         Ok(())
     }
 }
 
-const GIVEN: &str = "SELECT a.person_id, p.name, a.posts, a.opened_at, a.decided_at, a.approved, a.body_hmac, a.reason \
+/// What an approval is bound to, where it is the last one.
+pub struct Bound<'a> {
+    pub binding: &'a str,
+    /// Unix milliseconds: `hours` from now.
+    pub expires_at: i64,
+    /// The shortest of what the needs, those before and this approver say.
+    pub hours: i64,
+    /// What this approver says.
+    pub said: i64,
+}
+
+/// What somebody did with a call that waits.
+#[derive(Default)]
+struct Deed<'a> {
+    posts: Vec<HeldPost>,
+    opened_at: Option<i64>,
+    decided_at: Option<i64>,
+    approved: Option<bool>,
+    reason: &'a str,
+    stood_in: Vec<usize>,
+    hours: Option<i64>,
+}
+
+const GIVEN: &str = "SELECT a.person_id, p.name, a.posts, a.opened_at, a.decided_at, a.approved, a.body_hmac, a.reason, a.stood_in, a.hours \
      FROM call_approvals a JOIN people p ON p.id = a.person_id WHERE a.call_id = $1 ORDER BY a.decided_at, a.opened_at, a.person_id";
 
 fn given(row: &AnyRow) -> Result<Given> {
@@ -377,6 +455,8 @@ fn given(row: &AnyRow) -> Result<Given> {
         approved: row.opt_int("approved")?.map(|n| n != 0),
         reason: row.text("reason")?,
         body_hmac: row.text("body_hmac")?,
+        stood_in: row.json("stood_in")?,
+        hours: row.opt_int("hours")?,
     })
 }
 

@@ -10,17 +10,22 @@
 //!    └─► cancelled (also from approved)
 //! ```
 
+use crate::askers::standing;
 use crate::calls::{Call, CallSource, CallState};
 use crate::ledger::Event;
+use crate::providers::Patience;
 use crate::row::{RowExt, to_json};
 use crate::{Result, Store, StoreError, WriteTx};
-use madang_domain::{AppId, AppVersionId, DepartmentId, ExternalCallId, Grade, ProviderId, RunId, Scope};
+use madang_domain::{AppId, AppVersionId, CollectionId, DepartmentId, ExternalCallId, Grade, ProviderId, RunId, Scope};
 use madang_policy::budget::{Request, Subjects};
 use madang_policy::evaluate::Looked;
 use madang_policy::money::{Amounts, MicroWon};
 use madang_policy::{Decision, Facts, Policy};
 use serde_json::json;
 use std::collections::BTreeMap;
+
+/// No call is under way for longer, milliseconds: the longest that a provider may take, and room to keep the outcome.
+const LONGEST_MS: i64 = Patience::MOST_MS as i64 + 300_000;
 
 /// A call about to be kept, with what the policy said to it.
 pub struct NewCall<'a> {
@@ -97,6 +102,13 @@ pub struct Sending<'a> {
     pub policy_hash: &'a str,
     pub decision: &'a Decision,
     pub subjects: &'a Subjects,
+    /// The most that it may take, at today's price.
+    pub tokens_most: u64,
+    pub won_most: Option<MicroWon>,
+    /// Revision of the body's dictionary that the bytes passed.
+    pub dictionary: i64,
+    /// Collections that its app reads.
+    pub collections: &'a [CollectionId],
 }
 
 impl Store {
@@ -181,10 +193,11 @@ impl Store {
     }
 
     /// Commits the intent to send with the budget that it holds: afterwards, and only afterwards, the connection may be
-    /// opened. Refused unless the call is the reader's own, approved, within its time, and its provider switched on at
-    /// this very moment.
+    /// opened. Refused unless the call is the reader's own, approved, within its time, its provider switched on, and what
+    /// it was judged by still so at this very moment.
     ///
     /// # Errors
+    /// [`StoreError::Conflict`] where the policy, the dictionary or a grade changed since it was judged: judge it again.
     /// [`StoreError::Budget`] where a budget does not allow it; nothing is held then.
     pub async fn begin_sending(
         &self,
@@ -195,6 +208,7 @@ impl Store {
     ) -> Result<()> {
         let mut tx = self.write().await?;
         tx.require_outside_open().await?;
+        tx.require_as_judged(call, sending).await?;
         let done = sqlx::query(
             "UPDATE external_calls SET state = 'sending', sent_at = $1 WHERE id = $2 AND person_id = $3 AND state = 'approved' \
              AND expires_at > $1 AND body_hmac = $4 AND EXISTS (SELECT 1 FROM providers p WHERE p.id = external_calls.provider_id \
@@ -207,8 +221,8 @@ impl Store {
         .execute(&mut *tx.tx)
         .await?;
         moved(done.rows_affected())?;
-        let request =
-            Request { call: call.id, subjects: sending.subjects, won: call.won_most, tokens: call.tokens_most };
+        let (won, tokens) = (sending.won_most, sending.tokens_most);
+        let request = Request { call: call.id, subjects: sending.subjects, won, tokens };
         let held = tx.hold_budget(sending.policy, &request).await?;
         let detail = json!({
             "call": call.id, "run": call.run, "app": call.app, "version": call.version, "provider": call.provider,
@@ -292,30 +306,21 @@ impl Store {
     /// Returns how many were being sent.
     pub async fn settle_interrupted_calls(&self) -> Result<usize> {
         let mut tx = self.write().await?;
-        let cut = tx
-            .settle("state = 'sending'", CallState::Unknown, "보내는 사이에 서버가 멈췄습니다. 보낸 것으로 봅니다.")
-            .await?;
-        for id in &cut {
-            let booked = tx.settle_budget(*id, true, None).await?;
-            sqlx::query("UPDATE external_calls SET won_spent = $1 WHERE id = $2")
-                .bind(booked.map(|b| b.won.0))
-                .bind(id.to_string())
-                .execute(&mut *tx.tx)
-                .await?;
-            let detail = json!({ "call": id, "outcome": CallState::Unknown, "won_micro": booked.map(|b| b.won) });
-            tx.append(Event::new("outside_call_outcome", None, detail)).await?;
-        }
+        let cut =
+            tx.settle_as_sent("state = 'sending'", "보내는 사이에 서버가 멈췄습니다. 보낸 것으로 봅니다.").await?;
         tx.commit().await?;
         self.end_overdue_calls().await?;
-        Ok(cut.len())
+        Ok(cut)
     }
 
-    /// Ends approvals past their time and requests on which nobody decided within the deadline. Returns how many.
+    /// Ends approvals past their time, requests on which nobody decided within the deadline, and calls whose outcome
+    /// never came to be kept. Returns how many.
     pub async fn end_overdue_calls(&self) -> Result<usize> {
         let now = self.now();
+        let lost = format!("state = 'sending' AND sent_at <= {}", now.saturating_sub(LONGEST_MS));
         let past = format!("state = 'approved' AND expires_at <= {now}");
         let late = format!("state = 'waiting' AND deadline_at <= {now}");
-        let due = format!("SELECT id FROM external_calls WHERE ({past}) OR ({late}) LIMIT 1");
+        let due = format!("SELECT id FROM external_calls WHERE ({past}) OR ({late}) OR ({lost}) LIMIT 1");
         if sqlx::query(sqlx::AssertSqlSafe(due)).fetch_optional(&self.pool).await?.is_none() {
             return Ok(0);
         }
@@ -330,12 +335,36 @@ impl Store {
         for id in &lapsed {
             tx.append(Event::new("outside_call_lapsed", None, json!({ "call": id }))).await?;
         }
+        let lost = tx.settle_as_sent(&lost, "보낸 결과를 적어 두지 못했습니다. 보낸 것으로 봅니다.").await?;
         tx.commit().await?;
-        Ok(expired.len() + lapsed.len())
+        Ok(expired.len() + lapsed.len() + lost)
     }
 }
 
 impl WriteTx {
+    /// What a call was judged by is still so: the policy, the body's dictionary, the grades of its sources.
+    async fn require_as_judged(&mut self, call: &Call, sending: &Sending<'_>) -> Result<()> {
+        // On PostgreSQL: whoever changes any of them appends a record too, before this or after it.
+        self.lock_ledger().await?;
+        let row = sqlx::query(
+            "SELECT (SELECT COALESCE(MAX(revision), 0) FROM policies) AS policy, \
+             (SELECT COALESCE(MAX(revision), 0) FROM pii_dictionaries) AS dictionary",
+        )
+        .fetch_one(&mut *self.tx)
+        .await?;
+        let documents: Vec<_> = call.sources.iter().map(|s| s.document).collect();
+        let sources = standing(&mut self.tx, sending.collections, &documents).await?;
+        let same = row.int("policy")? == i64::from(sending.policy.revision())
+            && row.int("dictionary")? == sending.dictionary
+            && sources.grade == Grade::Open
+            && !sources.gone;
+        if same {
+            Ok(())
+        } else {
+            Err(StoreError::conflict("그 사이에 정책이나 기관 사전, 자료 등급이 바뀌었습니다. 다시 눌러 주세요."))
+        }
+    }
+
     async fn insert_call_row(&mut self, scope: &Scope, new: &NewCall<'_>, state: CallState) -> Result<()> {
         let deadline = (state == CallState::Waiting)
             .then(|| new.decision.needs.iter().map(|n| n.deadline_ms(self.now)).min())
@@ -392,6 +421,22 @@ impl WriteTx {
         .execute(&mut *self.tx)
         .await?;
         Ok(())
+    }
+
+    /// Ends calls of which nobody knows any more whether they left: they count as sent, with all that was held for them.
+    async fn settle_as_sent(&mut self, condition: &str, error: &str) -> Result<usize> {
+        let cut = self.settle(condition, CallState::Unknown, error).await?;
+        for id in &cut {
+            let booked = self.settle_budget(*id, true, None).await?;
+            sqlx::query("UPDATE external_calls SET won_spent = $1 WHERE id = $2")
+                .bind(booked.map(|b| b.won.0))
+                .bind(id.to_string())
+                .execute(&mut *self.tx)
+                .await?;
+            let detail = json!({ "call": id, "outcome": CallState::Unknown, "won_micro": booked.map(|b| b.won) });
+            self.append(Event::new("outside_call_outcome", None, detail)).await?;
+        }
+        Ok(cut.len())
     }
 
     /// Moves every call that meets the condition (of constants and numbers) to `state`.

@@ -280,6 +280,19 @@ impl Store {
         query.fetch_all(&self.pool).await?.iter().map(call).collect()
     }
 
+    /// Were these very bytes denied to the reader's run before?
+    pub async fn was_denied(&self, scope: &Scope, run: RunId, body_hmac: &str) -> Result<bool> {
+        let row = sqlx::query(
+            "SELECT id FROM external_calls WHERE person_id = $1 AND run_id = $2 AND body_hmac = $3 AND state = 'denied' LIMIT 1",
+        )
+        .bind(scope.person().to_string())
+        .bind(run.to_string())
+        .bind(body_hmac)
+        .fetch_optional(&self.pool)
+        .await?;
+        Ok(row.is_some())
+    }
+
     /// The last call asked for from a run of the reader's own, without its texts.
     pub async fn last_call_of_run(&self, scope: &Scope, run: RunId) -> Result<Option<Call>> {
         let row = sqlx::query(concat!(

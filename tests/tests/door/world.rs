@@ -4,7 +4,7 @@
 use crate::chance::Chance;
 use crate::recorder::Recorder;
 use anyhow::{Context, ensure};
-use madang_tests::outside::{app_over, run, start};
+use madang_tests::outside::{app_over, app_over_all, run, start};
 use madang_tests::{City, Madang, Member, PASSWORD};
 use reqwest::Method;
 use serde_json::json;
@@ -17,6 +17,8 @@ pub const STEPS: [&str; 3] = ["outside_call_intent", "outside_call_outcome", "ou
 
 /// Names of documents whose collections open and close; each stands in its own text alone.
 const DOORS: [&str; 3] = ["은하누리", "달빛나루", "솔향기길"];
+/// What else stands in those texts, to ask for them without their names.
+const HALLS: [&str; 3] = ["북관", "남관", "동관"];
 /// What stands before a question.
 const BEFORE: [&str; 6] = [
     "",
@@ -48,7 +50,8 @@ pub struct World {
     pub recorder: Recorder,
     pub providers: Vec<String>,
     pub runs: Vec<String>,
-    apps: Vec<(String, String)>,
+    /// Each with what a question to it asks for by name.
+    apps: Vec<((String, String), &'static str)>,
     home: PathBuf,
     /// Collections that open and close, with the word of their document and whether they are closed.
     doors: Vec<(String, &'static str, bool)>,
@@ -99,8 +102,10 @@ impl World {
         let official = self.city.ict_official.client.clone();
         let mut texts: Vec<(String, Option<&'static str>)> = DOORS
             .iter()
-            .map(|word| {
-                (format!("# {word} 안내\n\n{word} 예약은 매월 1일에 받는다. 담당 010-1234-5678.\n"), Some(*word))
+            .zip(HALLS)
+            .map(|(word, hall)| {
+                let text = format!("# {word} 안내\n\n{word} {hall} 예약은 매월 1일에 받는다. 담당 010-1234-5678.\n");
+                (text, Some(*word))
             })
             .collect();
         texts.push((
@@ -120,8 +125,14 @@ impl World {
             for before in BEFORE {
                 self.runs.push(run(&official, &app, &format!("{before}예약은 언제 받습니까?")).await?);
             }
-            self.apps.push(app);
+            self.apps.push((app, ""));
             self.doors.extend(word.map(|word| (collection, word, false)));
+        }
+        // One that names no collection: what it cites is known from the run alone.
+        let all = app_over_all(&official).await?;
+        for hall in HALLS {
+            self.runs.push(run(&official, &all, &format!("{hall} 예약은 언제 받습니까?")).await?);
+            self.apps.push((all.clone(), hall));
         }
         Ok(())
     }
@@ -135,8 +146,8 @@ impl World {
             (0..6).filter_map(|_| "가나다라마바사아자차카타파하".chars().nth(chance.below(14))).collect();
         // More often clean than not, so that much leaves.
         let before = BEFORE.get(chance.below(12)).copied().unwrap_or_default();
-        let app = chance.pick(&self.apps).clone();
-        run(&self.city.ict_official.client, &app, &format!("{before}예약은 언제 받습니까? {after}")).await
+        let (app, hall) = chance.pick(&self.apps).clone();
+        run(&self.city.ict_official.client, &app, &format!("{before}{hall} 예약은 언제 받습니까? {after}")).await
     }
 
     /// Now and then a policy, a grade or the dictionary's revision changes between two requests.
