@@ -6,6 +6,7 @@ use crate::{Result, Store, StoreError};
 use madang_domain::{AbsenceId, PersonId, Role, Scope};
 use serde::Serialize;
 use serde_json::json;
+use std::collections::BTreeSet;
 
 /// Longest absence, milliseconds: a year and a day.
 const LONGEST: i64 = 366 * 86_400_000;
@@ -59,6 +60,15 @@ impl Store {
                 })
             })
             .collect()
+    }
+
+    /// Who is away at a moment (Unix milliseconds). No Scope: the gateway asks it when somebody decides on a call.
+    pub async fn officers_away(&self, now: i64) -> Result<BTreeSet<PersonId>> {
+        let rows = sqlx::query("SELECT DISTINCT person_id FROM officer_absences WHERE from_at <= $1 AND until_at > $1")
+            .bind(now)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|r| r.parsed("person_id")).collect()
     }
 
     /// Says that the reader is away, from and until as Unix milliseconds.

@@ -34,6 +34,7 @@ pub mod erasures;
 pub mod indexed;
 pub mod ingest;
 pub mod ledger;
+pub mod keeping;
 pub mod lineage;
 pub mod outside_switch;
 pub mod people;

@@ -84,7 +84,7 @@ pub struct PolicyProposal {
     pub may_decide: bool,
 }
 
-/// Condition on `policy_proposals o`: it waits and the reader `$1`, security officer `$2`, admin `$3`, is its second
+/// Condition on proposals `o`, of policies or others: it waits and the reader `$1`, security officer `$2`, admin `$3`, is its second
 /// person.
 macro_rules! decidable {
     () => {
@@ -95,6 +95,8 @@ macro_rules! decidable {
          WHERE op.active = 1 AND op.id <> o.proposer AND os.roles LIKE '%\"security\"%'))))"
     };
 }
+
+pub(crate) use decidable;
 
 /// Everything but the condition.
 macro_rules! columns {
@@ -111,7 +113,7 @@ macro_rules! columns {
 }
 
 /// `$1` to `$3` of the statements above.
-fn reader(scope: &Scope) -> (String, i64, i64) {
+pub(crate) fn reader(scope: &Scope) -> (String, i64, i64) {
     let holds = |role| i64::from(scope.has_role(role) && scope.token().is_none());
     (scope.person().to_string(), holds(Role::Security), holds(Role::Admin))
 }

@@ -37,7 +37,8 @@ async fn desk(State(app): State<App>, reader: Reader, uri: Uri) -> Page {
     let mut decisions: Vec<_> =
         decided.iter().map(|s| (s.decided_at.unwrap_or(s.created_at), decided_row(s, now, l))).collect();
     let mut ledger = None;
-    if scope.has_role(Role::Security) && reader.session().is_some() {
+    let ledger_reader = scope.has_role(Role::Security) && reader.session().is_some();
+    if ledger_reader {
         decisions.extend(outside::decided_rows(&app, scope, DECIDED, l).await?);
         ledger = Some(outside::ledger_health(&app).await?);
     }
@@ -49,6 +50,7 @@ async fn desk(State(app): State<App>, reader: Reader, uri: Uri) -> Page {
         calls,
         decided: decisions.into_iter().map(|(_, row)| row).collect(),
         ledger,
+        keeping: if ledger_reader { app.store.keeping_proposals(scope).await?.len() } else { 0 },
         officers: policy::desk_officers(&app, &reader).await?,
     })
 }

@@ -1,8 +1,8 @@
 -- What a review of the door asked for: indexes, reads that are records, and what a record speaks of.
 
 CREATE INDEX external_calls_run ON external_calls(run_id);
-CREATE INDEX external_calls_provider ON external_calls(provider_id, sent_at);
-CREATE INDEX external_calls_app ON external_calls(app_id, created_at);
+CREATE INDEX external_calls_provider ON external_calls(provider_id, sent_at, reply_from, state);
+CREATE INDEX external_calls_app ON external_calls(app_id, version_id);
 CREATE INDEX external_calls_decided ON external_calls(decided_at);
 CREATE INDEX runs_started ON runs(started_at);
 
@@ -29,3 +29,19 @@ CREATE INDEX ledger_subjects_call ON ledger_subjects(call_id, seq);
 
 -- What looked for personal data: the detector's version and the dictionary's revision; null for older calls.
 ALTER TABLE external_calls ADD COLUMN detector TEXT;
+
+-- What would let texts be deleted earlier, until a second person decides. what: shorten (subject: a kind of texts) or lift
+-- (subject: a hold). state: waiting, confirmed, declined, withdrawn.
+CREATE TABLE keeping_proposals (
+  id TEXT PRIMARY KEY,
+  what TEXT NOT NULL,
+  subject TEXT NOT NULL,
+  days BIGINT,
+  reason TEXT NOT NULL,
+  proposer TEXT NOT NULL REFERENCES people(id),
+  proposed_at BIGINT NOT NULL,
+  state TEXT NOT NULL,
+  decided_by TEXT REFERENCES people(id),
+  decided_at BIGINT
+);
+CREATE INDEX keeping_proposals_state ON keeping_proposals(state, proposed_at);
