@@ -113,7 +113,9 @@ impl Store {
         .execute(&mut *tx.tx)
         .await?;
         if done.rows_affected() == 0 {
-            return Err(StoreError::conflict("같은 것을 바꾸자는 제안이 이미 확인을 기다립니다. 먼저 그것을 정해 주세요."));
+            return Err(StoreError::conflict(
+                "같은 것을 바꾸자는 제안이 이미 확인을 기다립니다. 먼저 그것을 정해 주세요.",
+            ));
         }
         let detail = json!({ "proposal": id, "change": change, "reason": reason });
         tx.append(Event::new("keeping_proposed", Some(scope.person()), detail)).await?;

@@ -180,7 +180,7 @@ async fn lift(
 
 /// The second person puts a shorter retention into force, or lifts a hold: another security officer than the proposer, an
 /// admin where there is none.
-#[utoipa::path(post, path = "/api/v1/outside/retention/proposals/{id}/confirm", tag = "review", params(("id" = String, Path)), responses((status = 204), (status = 403), (status = 404), (status = 409)))]
+#[utoipa::path(post, path = "/api/v1/outside/retention/changes/{id}/confirm", tag = "review", params(("id" = String, Path)), responses((status = 204), (status = 403), (status = 404), (status = 409)))]
 async fn confirm(State(app): State<App>, reader: Reader, Path(id): Path<String>) -> Handled<StatusCode> {
     reader.require_browser()?;
     app.store.confirm_keeping(reader.scope(), &id).await?;
@@ -188,7 +188,7 @@ async fn confirm(State(app): State<App>, reader: Reader, Path(id): Path<String>)
 }
 
 /// The second person declines it, or its proposer takes it back.
-#[utoipa::path(post, path = "/api/v1/outside/retention/proposals/{id}/decline", tag = "review", params(("id" = String, Path)), responses((status = 204), (status = 403), (status = 404), (status = 409)))]
+#[utoipa::path(post, path = "/api/v1/outside/retention/changes/{id}/decline", tag = "review", params(("id" = String, Path)), responses((status = 204), (status = 403), (status = 404), (status = 409)))]
 async fn decline(State(app): State<App>, reader: Reader, Path(id): Path<String>) -> Handled<StatusCode> {
     reader.require_browser()?;
     app.store.decline_keeping(reader.scope(), &id).await?;
