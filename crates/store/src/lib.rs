@@ -58,6 +58,8 @@ mod desk_tests;
 #[cfg(test)]
 mod erasure_tests;
 #[cfg(test)]
+mod keeping_tests;
+#[cfg(test)]
 mod ledger_tests;
 #[cfg(test)]
 mod policy_tests;
