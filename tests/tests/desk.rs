@@ -19,6 +19,7 @@ const TEXT: &str = "# 캠핑장 안내\n\n## 예약\n가람 캠핑장은 매월 
 const PURPOSE: &str = "안내문을 시민이 읽기 쉬운 말로 고쳐 씀";
 const REPLY: &str = "매월 1일 아침 9시에 예약하세요. 무지개다리 앞입니다.";
 const DAY: i64 = 86_400_000;
+const EXPORT: &str = "/api/v1/outside/calls/export";
 
 /// A provider that answers every request alike.
 async fn provider() -> anyhow::Result<String> {
@@ -121,6 +122,14 @@ impl Desk {
         Ok(())
     }
 
+    /// The other officer confirms a change that the first one proposed.
+    async fn confirmed(&self, change: &Value) -> Test {
+        let id = change["proposal"].as_str().context("proposal")?;
+        let confirm = format!("/api/v1/outside/retention/changes/{id}/confirm");
+        self.second.ok(Method::POST, &confirm, json!({})).await?;
+        Ok(())
+    }
+
     async fn records(&self, kind: &str) -> anyhow::Result<Vec<Value>> {
         let found = self.officer().json(&format!("/api/v1/ledger?kind={kind}")).await?;
         Ok(found["records"].as_array().context("records")?.clone())
@@ -186,8 +195,7 @@ async fn search(desk: &Desk, call: &str) -> Test {
 async fn exports(desk: &Desk, call: &str) -> Test {
     let officer = desk.officer();
     let export = async |format: &str| -> anyhow::Result<String> {
-        let answer =
-            officer.get(&format!("/api/v1/outside/calls/export?format={format}&reason=정기%20점검&state=sent")).await?;
+        let answer = officer.post(EXPORT, json!({ "format": format, "reason": "정기 점검", "state": "sent" })).await?;
         ensure!(answer.status() == StatusCode::OK, "{format}: {}", answer.status());
         let text = answer.text().await?;
         for secret in [PURPOSE, "캠핑장은", "아침", "6789", "안의 답"] {
@@ -224,7 +232,9 @@ async fn exports(desk: &Desk, call: &str) -> Test {
     );
     let records = desk.records("outside_calls_exported").await?;
     assert_eq!((records.len(), &records[0]["payload"]["detail"]["records"]), (4, &json!(1)));
-    let refused = officer.get("/api/v1/outside/calls/export?format=csv").await?;
+    let linked = officer.get(&format!("{EXPORT}?format=csv&reason=점검")).await?;
+    assert!(linked.status().is_client_error(), "a link exports nothing: {}", linked.status());
+    let refused = officer.post(EXPORT, json!({ "format": "csv" })).await?;
     assert_eq!(refused.status(), StatusCode::UNPROCESSABLE_ENTITY, "a reason is needed");
     Ok(())
 }
@@ -244,7 +254,7 @@ async fn a_month_is_drawn_once_looked_at_by_others_and_signed_off() -> Test {
     let early = officer.post(&format!("{path}/signature"), json!({ "summary": "이상 없음" })).await?;
     assert_eq!(early.status(), StatusCode::NOT_FOUND, "not drawn yet");
     // An export signs what is not signed yet: the seed is a checkpoint.
-    officer.get("/api/v1/ledger/export?format=jsonl&reason=점검").await?.text().await?;
+    officer.post("/api/v1/ledger/export", json!({ "format": "jsonl", "reason": "점검" })).await?.text().await?;
     let drawn = officer.ok(Method::POST, &format!("{path}/sample"), json!({})).await?;
     assert_eq!((&drawn["calls"], &drawn["picks"]), (&json!(1), &json!(1)));
     assert_eq!(officer.post(&format!("{path}/sample"), json!({})).await?.status(), StatusCode::CONFLICT, "once");
@@ -278,7 +288,20 @@ async fn texts_past_their_time_are_gone_and_the_proof_verifies() -> Test {
     let hold = desk.city.admin.client.ok(Method::POST, "/api/v1/outside/holds", hold).await?;
     assert_eq!(officer.ok(Method::POST, erase, json!({})).await?["calls"], 0, "held");
     let lift = format!("/api/v1/outside/holds/{}/lift", hold["id"].as_str().context("hold")?);
-    officer.ok(Method::POST, &lift, json!({ "reason": "감사 끝" })).await?;
+    let admin = desk.city.admin.client.post(&lift, json!({ "reason": "감사 끝" })).await?;
+    assert_eq!(admin.status(), StatusCode::FORBIDDEN, "an officer's to propose");
+    let change = officer.ok(Method::POST, &lift, json!({ "reason": "감사 끝" })).await?;
+    assert_eq!(officer.post(&lift, json!({ "reason": "또" })).await?.status(), StatusCode::CONFLICT, "once");
+    assert_eq!(officer.ok(Method::POST, erase, json!({})).await?["calls"], 0, "held until another confirms");
+    let confirm = format!("/api/v1/outside/retention/changes/{}/confirm", change["proposal"].as_str().context("id")?);
+    for client in [officer, &desk.city.admin.client] {
+        assert_eq!(client.post(&confirm, json!({})).await?.status(), StatusCode::FORBIDDEN, "another officer's");
+    }
+    let (_, page) = desk.second.page("/review").await?;
+    assert!(page.contains("제안 1건이 두 번째 사람의 확인"), "{page}");
+    assert!(desk.second.page("/review/retention").await?.1.contains("삭제 보류 풂: 감사 진행"));
+    desk.second.ok(Method::POST, &confirm, json!({})).await?;
+    assert_eq!(desk.second.post(&confirm, json!({})).await?.status(), StatusCode::CONFLICT);
     let (_, page) = officer.page("/review/retention").await?;
     assert!(page.contains("감사 진행") && page.contains("감사 끝") && page.contains("지금 지우기"), "{page}");
     let erased = officer.ok(Method::POST, erase, json!({})).await?;
@@ -304,7 +327,8 @@ async fn texts_past_their_time_are_gone_and_the_proof_verifies() -> Test {
     for item in items.as_array().context("items")? {
         hash.update(format!("{} {}\n", item[0].as_str().context("id")?, item[1].as_str().context("hmac")?));
     }
-    let export = officer.get("/api/v1/ledger/export?format=jsonl&reason=확인").await?.text().await?;
+    let export = officer.post("/api/v1/ledger/export", json!({ "format": "jsonl", "reason": "확인" })).await?;
+    let export = export.text().await?;
     assert!(export.contains(&hex::encode(hash.finalize())), "the exported record holds the same digest");
     assert!(export.contains(items[0][1].as_str().context("hmac")?), "and the HMAC of what was sent");
     Ok(())
@@ -323,14 +347,19 @@ async fn texts_of_runs_past_their_time_are_gone_and_the_screens_say_so() -> Test
     let set = "/api/v1/outside/retention";
     let wrong = officer.send(Method::PUT, set, json!({ "kind": "x", "days": 400, "reason": "줄임" })).await?;
     assert_eq!(wrong.status(), StatusCode::UNPROCESSABLE_ENTITY);
-    officer.ok(Method::PUT, set, json!({ "kind": "runs", "days": 400, "reason": "줄임" })).await?;
+    let shorter = json!({ "kind": "runs", "days": 400, "reason": "줄임" });
+    let admin = desk.city.admin.client.send(Method::PUT, set, shorter.clone()).await?;
+    assert_eq!(admin.status(), StatusCode::FORBIDDEN, "the operator shortens nothing");
+    let change = officer.ok(Method::PUT, set, shorter).await?;
+    assert_eq!(officer.json(set).await?["retention"][1]["days"], 1095, "not yet");
+    desk.confirmed(&change).await?;
     desk.age(401).await?;
     let erase = "/api/v1/outside/retention/erasures";
     let hold = json!({ "target": "run", "subject": run, "reason": "민원 조사" });
     let hold = officer.ok(Method::POST, "/api/v1/outside/holds", hold).await?;
     assert_eq!(officer.ok(Method::POST, erase, json!({})).await?, json!({ "calls": 0, "runs": 0 }), "held");
     let lift = format!("/api/v1/outside/holds/{}/lift", hold["id"].as_str().context("hold")?);
-    officer.ok(Method::POST, &lift, json!({ "reason": "조사 끝" })).await?;
+    desk.confirmed(&officer.ok(Method::POST, &lift, json!({ "reason": "조사 끝" })).await?).await?;
     assert!(official.page(&page).await?.1.contains("예약은 언제"));
     assert_eq!(officer.ok(Method::POST, erase, json!({})).await?, json!({ "calls": 0, "runs": 1 }));
     let read = official.json(&api).await?;

@@ -75,9 +75,11 @@ async fn check_records(stage: &Stage, home: &Path) -> Test {
         assert!(!found.to_string().contains("캠핑장은"), "a record never holds the text");
     }
     assert_eq!(officer.json("/api/v1/ledger/verify").await?["sound"], true);
-    let export = "/api/v1/ledger/export?format=jsonl";
-    assert_eq!(officer.get(export).await?.status(), StatusCode::UNPROCESSABLE_ENTITY, "a reason is needed");
-    let lines = officer.get(&format!("{export}&reason=정기%20점검")).await?.text().await?;
+    let export = async |format: &str, reason: &str| {
+        officer.post("/api/v1/ledger/export", json!({ "format": format, "reason": reason })).await
+    };
+    assert_eq!(export("jsonl", "").await?.status(), StatusCode::UNPROCESSABLE_ENTITY, "a reason is needed");
+    let lines = export("jsonl", "정기 점검").await?.text().await?;
     let file = home.with_extension("jsonl");
     std::fs::write(&file, &lines)?;
     let key = officer.json("/api/v1/ledger/signed").await?["keys"][0].as_str().context("key")?.to_owned();
@@ -89,7 +91,7 @@ async fn check_records(stage: &Stage, home: &Path) -> Test {
     assert_eq!(told.status.code(), Some(1));
     assert!(String::from_utf8(told.stdout)?.contains("번 기록"), "the first bad record is named");
     assert!(stage.server.command(&["ledger", "verify"])?.status.success(), "works beside the server");
-    let csv = officer.get("/api/v1/ledger/export?format=csv&reason=정기%20점검").await?.text().await?;
+    let csv = export("csv", "정기 점검").await?.text().await?;
     assert!(csv.contains("외부호출 승인"));
     assert_eq!(stage.city.ict_manager.client.get("/api/v1/ledger").await?.status(), StatusCode::FORBIDDEN);
     Ok(())

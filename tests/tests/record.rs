@@ -188,7 +188,11 @@ async fn a_record_is_verified_where_there_is_nothing_else() -> Test {
         officer.ok(Method::POST, path, json!({ "answer": lines })).await?;
         let strange = lines.replace("audit.city", "audit.town");
         assert_eq!(officer.post(path, json!({ "answer": strange })).await?.status(), StatusCode::UNPROCESSABLE_ENTITY);
-        let export = officer.get("/api/v1/ledger/export?format=jsonl&reason=정기%20점검").await?.text().await?;
+        let exported = async |kind: &str| -> anyhow::Result<String> {
+            let wanted = json!({ "format": "jsonl", "reason": "정기 점검", "kind": kind });
+            Ok(officer.post("/api/v1/ledger/export", wanted).await?.text().await?)
+        };
+        let export = exported("").await?;
         let file = place.path("record.jsonl").to_string_lossy().into_owned();
         fs::write(&file, &export)?;
         let verify = ["ledger", "verify", &file, "--public-key", &place.key()?, "--witness-key", &witness];
@@ -203,11 +207,19 @@ async fn a_record_is_verified_where_there_is_nothing_else() -> Test {
             assert!(found(place.elsewhere(&verify)?)?.contains("번"), "{what}");
         }
         // What a filter found is proven record by record.
-        let part = officer.get("/api/v1/ledger/export?format=jsonl&kind=sign_in&reason=점검").await?.text().await?;
+        let part = exported("sign_in").await?;
         fs::write(&file, &part)?;
         assert!(said(place.elsewhere(&verify[..5])?)?.contains("서명된 원장"));
         fs::write(&file, part.replacen("sign_in", "sign_iN", 2))?;
         found(place.elsewhere(&verify[..5])?)?;
+        // Nobody is told that a file holds which cannot be held to what they asked.
+        let kept = place.path("kept").to_string_lossy().into_owned();
+        for (file, more) in [(&part, ["--kept", &kept]), (&part, ["--max-unwitnessed", "0"])] {
+            fs::write(place.path("record.jsonl"), file)?;
+            let told = place.elsewhere(&[&verify[..], &more].concat())?;
+            assert_eq!(told.status.code(), Some(2), "{more:?}");
+            assert!(String::from_utf8(told.stderr)?.contains(more[0]));
+        }
         assert!(place.done(&["ledger", "verify"])?.contains("서명되어"), "works beside the server");
         let (status, page) = officer.page("/ledger").await?;
         assert!(status == StatusCode::OK && page.contains(&place.key()?) && page.contains("audit.city/witness"));
@@ -499,6 +511,11 @@ async fn an_older_database_gets_its_tree_at_start() -> Test {
         fs::read_to_string(&file)?.lines().filter(|l| l.starts_with("{\"seq\"")).map(|l| format!("{l}\n")).collect();
     fs::write(&file, &entries)?;
     assert!(said(place.elsewhere(&["ledger", "verify", &file])?)?.contains("옛 형식"));
+    let key = place.with_witness()?;
+    for more in [["--witness-key", &key], ["--max-unwitnessed", "0"], ["--kept", &file]] {
+        let told = place.elsewhere(&[&["ledger", "verify", &file][..], &more].concat())?;
+        assert_eq!(told.status.code(), Some(2), "what cannot be asked of it is not passed over: {more:?}");
+    }
     fs::write(&file, entries.replacen("sign_in", "sign_iN", 1))?;
     assert!(found(place.elsewhere(&["ledger", "verify", &file])?)?.contains("번 기록"));
     Ok(())

@@ -149,14 +149,13 @@ impl World {
     /// What stands at `{parameter}` after the path segment `before`.
     async fn resource(&mut self, before: &str, parameter: &str) -> anyhow::Result<String> {
         Ok(match (before, parameter) {
-            ("versions" | "diff", _) => "1".to_owned(),
-            ("ledger", _) => "1".to_owned(),
+            ("versions" | "diff" | "ledger" | "revisions", _) => "1".to_owned(),
             // A month that is not over: nothing of it can be drawn or signed.
             ("months" | "monthly" | "month", _) => "2999-12".to_owned(),
-            ("erasures", _) => "none".to_owned(),
+            ("erasures" | "models", _) => "none".to_owned(),
             ("picks", _) => self.call().await?,
             ("holds", _) => self.hold().await?,
-            ("models", _) => "none".to_owned(),
+            ("changes", _) => self.change().await?,
             ("servers", _) => self.server_of_models().await?,
             ("setup", _) => "0".repeat(64),
             ("language", _) => "ko".to_owned(),
@@ -173,7 +172,6 @@ impl World {
             ("tokens", _) => self.own_token().await?,
             ("sessions", _) => self.session().await?,
             ("providers", _) => self.provider().await?,
-            ("revisions", _) => "1".to_owned(),
             ("proposals", _) => self.proposal().await?,
             ("absences", _) => self.absence().await?,
             ("outside" | "external-calls" | "calls", _) => self.call().await?,
@@ -397,21 +395,22 @@ impl World {
 
     /// A time in which the manager is away.
     async fn absence(&mut self) -> anyhow::Result<String> {
-        if let Some(id) = self.made.get("absence") {
-            return Ok(id.clone());
-        }
         let made = self.city.ict_manager.client.ok(Method::POST, "/api/v1/absences", away()).await?;
         self.keep("absence", &made["id"])
     }
 
     /// A hold that is in force.
     async fn hold(&mut self) -> anyhow::Result<String> {
-        if let Some(id) = self.made.get("hold") {
-            return Ok(id.clone());
-        }
         let body = json!({ "target": "person", "subject": "jihun", "reason": "감사" });
         let made = self.city.security.client.ok(Method::POST, "/api/v1/outside/holds", body).await?;
         self.keep("hold", &made["id"])
+    }
+
+    /// A hold that the security officer proposed to lift.
+    async fn change(&mut self) -> anyhow::Result<String> {
+        let lift = format!("/api/v1/outside/holds/{}/lift", self.hold().await?);
+        let put = self.city.security.client.ok(Method::POST, &lift, json!({ "reason": "감사 끝" })).await?;
+        self.keep("change", &put["proposal"])
     }
 
     /// The path with resources in place of its parameters.
@@ -460,7 +459,6 @@ impl World {
             "POST /api/v1/outside/months/{month}/signature" => json!({ "summary": "" }),
             "PUT /api/v1/outside/retention" => json!({ "kind": "runs", "days": 1095, "reason": "감사" }),
             "POST /api/v1/outside/holds" => json!({ "target": "person", "subject": "jihun", "reason": "감사" }),
-            "POST /api/v1/outside/holds/{id}/lift" => json!({ "reason": "감사 끝" }),
             "POST /api/v1/ledger/cosignatures" => json!({ "answer": "— witness AAAAAAA=" }),
             "PUT /api/v1/apps/{id}/rating" => json!({ "stars": 5 }),
             "POST /api/v1/runs/{id}/reports" => json!({ "note": "틀린 답" }),
@@ -470,8 +468,11 @@ impl World {
                 json!({ "text": "format = 1\nrevision = 2\n" })
             }
             "POST /api/v1/policy/proposals/{id}/decline" => json!({ "reason": "다시" }),
-            name if name.ends_with("/return") || name.ends_with("/reveal") => json!({ "reason": "다시" }),
+            name if ["/return", "/reveal", "/lift"].iter().any(|end| name.ends_with(end)) => {
+                json!({ "reason": "다시" })
+            }
             "POST /api/v1/outside/switch/stop" | "POST /api/v1/outside/switch/resume" => json!({ "reason": "점검" }),
+            name if name.ends_with("/export") => json!({ "format": "csv", "reason": "감사" }),
             "POST /api/v1/outside/{id}/mask" => json!({ "phrases": ["없는 말"] }),
             "POST /api/v1/runs/{id}/outside" => json!({ "purpose": "글을 다듬기 위함", "legal_basis": "업무 지침" }),
             "POST /api/v1/session" => json!({ "login": "nobody", "password": PASSWORD }),
@@ -487,8 +488,6 @@ impl World {
         let query = match route.path.as_str() {
             "/api/v1/search" | "/api/v1/apps/suggest" => "?q=감사",
             "/api/v1/runs/{id}/export" => "?format=md",
-            "/api/v1/outside/calls/export" => "?format=csv&reason=감사",
-            "/api/v1/ledger/export" => "?format=jsonl&reason=감사",
             _ => "",
         };
         let method = Method::from_bytes(route.method.as_bytes())?;

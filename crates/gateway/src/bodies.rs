@@ -2,17 +2,19 @@
 //! newest first, bounded in number and time, and the search is on record before anything found is shown.
 
 use crate::flow::Flowed;
+use crate::inspect::{Inspector, Loaded};
 use crate::seal::{MasterKey, SealError};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use madang_domain::{ExternalCallId, Scope};
-use madang_pii::{mask, scan};
 use madang_store::calls_review::SealedTexts;
 use madang_store::ledger::Event;
 use madang_store::{Store, StoreError};
 use serde::Serialize;
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::Semaphore;
 
 /// Calls opened between looks at the clock and other work.
 const BATCH: i64 = 50;
@@ -71,15 +73,17 @@ pub struct Searched {
     pub whole: bool,
 }
 
-/// Opens sealed texts for officers.
+/// Opens sealed texts for officers, one search at a time: each takes a processor for seconds.
 pub struct Bodies {
     store: Store,
-    key: MasterKey,
+    key: Arc<MasterKey>,
+    loaded: Loaded,
+    turn: Semaphore,
 }
 
 impl Bodies {
     pub fn new(store: Store, key: MasterKey) -> Self {
-        Self { store, key }
+        Self { store, key: Arc::new(key), loaded: Loaded::default(), turn: Semaphore::new(1) }
     }
 
     /// Deletes a batch of runs' texts past their time, with the HMACs that prove which they were; how many.
@@ -95,22 +99,27 @@ impl Bodies {
     /// # Errors
     /// [`StoreError::Denied`] for all but security officers; nothing is shown where the record cannot be written.
     pub async fn search(&self, scope: &Scope, words: &str, reason: &str, limits: SearchLimits) -> Flowed<Searched> {
-        let wanted = terms(words)?;
+        let wanted: Arc<[String]> = terms(words)?.into();
+        let inspector = self.loaded.now(&self.store, &self.key).await?;
+        // The semaphore is never closed.
+        let _turn = self.turn.acquire().await;
         let began = Instant::now();
         let mut out = Searched::default();
         let mut before = None;
         loop {
             let batch = self.store.sealed_texts(scope, before.as_ref(), BATCH).await?;
-            for texts in &batch {
-                self.look_into(texts, &wanted, &mut out);
-            }
             before = batch.last().map(|t| (t.created_at, t.id.to_string()));
             out.whole = i64::try_from(batch.len()).unwrap_or(0) < BATCH;
+            let (key, wanted, inspector) = (Arc::clone(&self.key), Arc::clone(&wanted), inspector.clone());
+            let looking = tokio::task::spawn_blocking(move || {
+                batch.iter().for_each(|texts| look_into(&key, texts, (&wanted, &inspector), &mut out));
+                out
+            });
+            out = looking.await.map_err(|cut| StoreError::File(std::io::Error::other(cut)))?;
             let enough = out.looked >= limits.calls || out.hits.len() >= limits.found || began.elapsed() >= limits.time;
             if out.whole || enough {
                 break;
             }
-            tokio::task::yield_now().await;
         }
         let detail = json!({
             "reason": reason, "words_hmac": self.key.hmac(wanted.join(" ").as_bytes()), "words": wanted.len(),
@@ -119,37 +128,37 @@ impl Bodies {
         self.store.record(Event::new("outside_bodies_searched", Some(scope.person()), detail)).await?;
         Ok(out)
     }
+}
 
-    fn look_into(&self, texts: &SealedTexts, wanted: &[String], out: &mut Searched) {
-        out.looked += 1;
-        out.back_to = Some(texts.created_at);
-        let sides = [(Side::Outgoing, Some(&texts.body), "body"), (Side::Reply, texts.reply.as_ref(), "reply")];
-        let mut readable = true;
-        for (side, sealed, part) in sides {
-            let Some(sealed) = sealed else { continue };
-            match self.open(sealed, &format!("{}/{part}", texts.id)) {
-                Ok(text) => {
-                    let text = if side == Side::Outgoing { spoken(&text) } else { text };
-                    out.hits.extend(snippet(&text, wanted).map(|snippet| Hit {
-                        call: texts.id,
-                        created_at: texts.created_at,
-                        person_name: texts.person_name.clone(),
-                        app_title: texts.app_title.clone(),
-                        side,
-                        snippet,
-                    }));
-                }
-                Err(_) => readable = false,
+fn look_into(key: &MasterKey, texts: &SealedTexts, wanted: (&[String], &Inspector), out: &mut Searched) {
+    out.looked += 1;
+    out.back_to = Some(texts.created_at);
+    let sides = [(Side::Outgoing, Some(&texts.body), "body"), (Side::Reply, texts.reply.as_ref(), "reply")];
+    let mut readable = true;
+    for (side, sealed, part) in sides {
+        let Some(sealed) = sealed else { continue };
+        match open(key, sealed, &format!("{}/{part}", texts.id)) {
+            Ok(text) => {
+                let text = if side == Side::Outgoing { spoken(&text) } else { text };
+                out.hits.extend(snippet(&text, wanted).map(|snippet| Hit {
+                    call: texts.id,
+                    created_at: texts.created_at,
+                    person_name: texts.person_name.clone(),
+                    app_title: texts.app_title.clone(),
+                    side,
+                    snippet,
+                }));
             }
+            Err(_) => readable = false,
         }
-        out.unreadable += usize::from(!readable);
     }
+    out.unreadable += usize::from(!readable);
+}
 
-    fn open(&self, sealed: &str, record: &str) -> Result<String, SealError> {
-        let bytes = STANDARD.decode(sealed).map_err(|_| SealError::Sealed)?;
-        let plain = self.key.open(&bytes, record.as_bytes())?;
-        Ok(String::from_utf8_lossy(&plain).into_owned())
-    }
+fn open(key: &MasterKey, sealed: &str, record: &str) -> Result<String, SealError> {
+    let bytes = STANDARD.decode(sealed).map_err(|_| SealError::Sealed)?;
+    let plain = key.open(&bytes, record.as_bytes())?;
+    Ok(String::from_utf8_lossy(&plain).into_owned())
 }
 
 fn terms(words: &str) -> Result<Vec<String>, StoreError> {
@@ -184,7 +193,7 @@ fn spoken(body: &str) -> String {
 }
 
 /// The text around the first of the words, masked, where it holds them all.
-fn snippet(text: &str, wanted: &[String]) -> Option<String> {
+fn snippet(text: &str, (wanted, inspector): (&[String], &Inspector)) -> Option<String> {
     let lower: Vec<char> = text.chars().flat_map(|c| c.to_lowercase().next()).collect();
     let folded: String = lower.iter().collect();
     if !wanted.iter().all(|w| folded.contains(w.as_str())) {
@@ -195,7 +204,7 @@ fn snippet(text: &str, wanted: &[String]) -> Option<String> {
     // Masked first: cut, an identifier might no longer be seen as one.
     let (begin, end) = (at.saturating_sub(AROUND), at + AROUND);
     let cut: String = text.chars().skip(begin.saturating_sub(AROUND)).take(end + 2 * AROUND - begin).collect();
-    let hidden = mask(&cut, &scan(&cut)).text;
+    let hidden = inspector.masked(&cut);
     let words = hidden.split_whitespace().collect::<Vec<_>>().join(" ");
     let shown: String = words.chars().take(4 * AROUND).collect();
     Some(shown)
@@ -209,7 +218,8 @@ mod tests {
     #[test]
     fn all_words_must_stand_there_and_identifiers_do_not_show() {
         let text = "가람 캠핑장 예약 문의는 010-2345-6789로 한다. Open Data 안내";
-        let found = |words: &str| snippet(text, &terms(words).unwrap());
+        let inspector = Inspector::default();
+        let found = |words: &str| snippet(text, (&terms(words).unwrap(), &inspector));
         let shown = found("캠핑장 open").unwrap();
         assert!(shown.contains("캠핑장") && !shown.contains("010-2345-6789"), "{shown}");
         assert_eq!(found("캠핑장 없는말"), None);
@@ -221,9 +231,10 @@ mod tests {
     proptest! {
         #[test]
         fn no_text_is_too_odd(text: String, words in "[가-힣a-z]{2,10}") {
-            let _ = snippet(&text, std::slice::from_ref(&words));
+            let inspector = Inspector::default();
+            let _ = snippet(&text, (std::slice::from_ref(&words), &inspector));
             let longer = format!("{text} {words}");
-            prop_assert!(snippet(&longer, std::slice::from_ref(&words)).is_some());
+            prop_assert!(snippet(&longer, (std::slice::from_ref(&words), &inspector)).is_some());
         }
     }
 }

@@ -394,6 +394,7 @@ impl Gateway {
             legal_basis: &preview.inspector.masked(&envelope.header.legal_basis),
             grade: envelope.header.grade,
             findings: &envelope.findings,
+            detector: &envelope.detector,
             sources: &preview.sources,
             local_answer: &local_answer(&preview.run, &preview.inspector),
             answered_inside: preview.run.answered,
@@ -415,12 +416,14 @@ impl Gateway {
         Ok(self.store.insert_call(scope, new).await?)
     }
 
-    /// A call with its bytes and reply, for its asker and for whoever decides. That somebody who may decide has opened
-    /// it is noted.
+    /// A call with its bytes and reply, for its asker and for whoever decides or reviews. That anybody but the asker has
+    /// opened it is on record before anything is unsealed.
     pub async fn open(&self, scope: &Scope, id: ExternalCallId) -> Flowed<Opened> {
         let call = self.store.call(scope, id).await?;
         if self.store.eligibility(scope, &call).await?.may() {
             self.store.note_opened(scope, &call).await?;
+        } else if !call.own {
+            self.store.note_read(scope, &call).await?;
         }
         // What was denied is not kept, and what was erased is gone.
         let body = match call.sealed_body.as_str() {

@@ -214,8 +214,11 @@ fn closed(stream: &mut impl Read) -> io::Result<()> {
         match stream.read(&mut rest) {
             Ok(0) => return Ok(()),
             Ok(_) => {}
-            // Closed without the notice, as many receivers do.
-            Err(e) if e.kind() == ErrorKind::UnexpectedEof => return Ok(()),
+            // Anybody on the path could have ended it so: that all was read, the notice alone tells.
+            Err(e) if e.kind() == ErrorKind::UnexpectedEof => {
+                let words = "SIEM이 다 받았다는 종료 알림(TLS close_notify) 없이 연결을 끊었습니다";
+                return Err(io::Error::new(ErrorKind::UnexpectedEof, words));
+            }
             Err(e) if e.kind() == ErrorKind::Interrupted => {}
             Err(e) => return Err(e),
         }
@@ -253,6 +256,21 @@ mod tests {
                         [madang@32473 seq=\"7\" login=\"a\\\"\\]\\\\b \"] \u{feff}외부호출 보냄";
         assert_eq!(line, expected);
         assert_eq!(frame("가1"), "4 가1".as_bytes());
+    }
+
+    /// Ends as TLS does where no notice came.
+    struct Cut;
+
+    impl Read for Cut {
+        fn read(&mut self, _: &mut [u8]) -> io::Result<usize> {
+            Err(ErrorKind::UnexpectedEof.into())
+        }
+    }
+
+    #[test]
+    fn without_a_notice_nothing_counts_as_delivered() {
+        assert!(closed(&mut io::empty()).is_ok());
+        assert!(closed(&mut Cut).is_err_and(|e| e.to_string().contains("close_notify")));
     }
 
     #[test]

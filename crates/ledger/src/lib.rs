@@ -8,7 +8,7 @@
 //! the leaves of a Merkle tree ([`tree`], RFC 6962), its size and root are signed ([`checkpoint`], C2SP), a witness
 //! with a key of its own cosigns whatever continues what it cosigned before ([`witness`]), and all of it can be
 //! verified on another machine: the whole record or a part of it ([`export`]), one record
-//! ([`record_proof`]). Bodies of records are no part of the record and can be deleted ([`body`]).
+//! ([`record_proof`]). Bodies of records are no part of the record and can be deleted.
 
 mod canonical;
 mod chain;
@@ -16,7 +16,6 @@ mod finite;
 mod leaf;
 mod lines;
 
-pub mod body;
 pub mod checkpoint;
 pub mod export;
 pub mod keys;

@@ -125,6 +125,12 @@ pub struct Looked {
     pub did: Did,
 }
 
+impl Looked {
+    fn is_hit(&self) -> bool {
+        !matches!(self.did, Did::NotHit { .. } | Did::Excepted)
+    }
+}
+
 /// A pre-approval that could have mattered. `why`: Korean, why it was not used; `None`: it was.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LookedPreapproval {
@@ -149,9 +155,16 @@ pub struct Decision {
 }
 
 impl Decision {
+    /// As its asker is told it: the rules that had a part in it, nothing of the others.
+    #[must_use]
+    pub fn told(mut self) -> Self {
+        self.looked.retain(Looked::is_hit);
+        self
+    }
+
     /// Rules that had a part in it.
     pub fn hit(&self) -> impl Iterator<Item = &Looked> {
-        self.looked.iter().filter(|l| !matches!(l.did, Did::NotHit { .. } | Did::Excepted))
+        self.looked.iter().filter(|l| l.is_hit())
     }
 }
 

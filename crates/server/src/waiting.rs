@@ -8,6 +8,7 @@ use crate::pages::when;
 use crate::views::home::WaitingItem;
 use madang_domain::Scope;
 use madang_store::calls::{Call, CallState};
+use madang_store::keeping::KeepingProposal;
 use madang_store::policy_proposals::PolicyProposal;
 
 /// Own calls looked through for approved ones.
@@ -16,7 +17,8 @@ const OWN_CALLS: i64 = 50;
 /// How many things wait for the reader.
 pub async fn count(app: &App, scope: &Scope) -> Handled<usize> {
     let decisions = app.store.sharing_waits(scope).await? + app.store.calls_waiting(scope).await?;
-    Ok(decisions + app.store.policy_proposals_waiting(scope).await?)
+    let proposals = app.store.policy_proposals_waiting(scope).await? + app.store.keeping_waiting(scope).await?;
+    Ok(decisions + proposals)
 }
 
 /// What waits for the reader, what they decide on first.
@@ -38,7 +40,8 @@ pub async fn items(app: &App, reader: &Reader) -> Handled<Vec<WaitingItem>> {
         href: format!("/review/submissions/{}", s.id),
     });
     let policies = policies(app, reader).await?;
-    Ok(to_decide.chain(policies).chain(calls(app, reader).await?).chain(returned).collect())
+    let keeping = keeping(app, reader).await?;
+    Ok(to_decide.chain(policies).chain(keeping).chain(calls(app, reader).await?).chain(returned).collect())
 }
 
 /// Proposed policies whose second person the reader is.
@@ -55,6 +58,24 @@ async fn policies(app: &App, reader: &Reader) -> Handled<Vec<WaitingItem>> {
         detail: p.by,
         when: when::ago(p.created_at, now, l),
         href: format!("/review/policy#proposal-{}", p.id),
+    };
+    Ok(all.map(item).collect())
+}
+
+/// Shorter retentions and holds to be lifted whose second person the reader is.
+async fn keeping(app: &App, reader: &Reader) -> Handled<Vec<WaitingItem>> {
+    let (scope, l) = (reader.scope(), reader.lang);
+    if app.store.keeping_waiting(scope).await? == 0 {
+        return Ok(Vec::new());
+    }
+    let now = app.store.now();
+    let all = app.store.keeping_proposals(scope).await?.into_iter().filter(|p| p.may_decide);
+    let item = |p: KeepingProposal| WaitingItem {
+        kind: "보존 확인",
+        title: p.reason,
+        detail: p.by,
+        when: when::ago(p.at, now, l),
+        href: format!("/review/retention#proposal-{}", p.id),
     };
     Ok(all.map(item).collect())
 }

@@ -231,13 +231,10 @@ impl Store {
         Ok(row.is_some())
     }
 
-    /// Waiting calls that the reader may decide on now and has not, oldest first.
+    /// Waiting calls that the reader may decide on now and has not, oldest first, without their texts.
     pub async fn decidable_calls(&self, scope: &Scope) -> Result<Vec<Call>> {
-        let mut out = Vec::new();
-        for id in self.decidable(scope).await? {
-            out.push(self.call(scope, id).await?);
-        }
-        Ok(out)
+        let ids = self.decidable(scope).await?;
+        self.calls_without_texts(scope, &ids).await
     }
 
     pub(crate) async fn decidable(&self, scope: &Scope) -> Result<Vec<ExternalCallId>> {

@@ -43,6 +43,8 @@ pub struct NewCall<'a> {
     pub grade: Grade,
     /// Kind → how many; never the values.
     pub findings: &'a BTreeMap<String, usize>,
+    /// What looked for them: the detector's version and the dictionary's revision.
+    pub detector: &'a str,
     pub sources: &'a [CallSource],
     /// What the engine inside answered, in short.
     pub local_answer: &'a str,
@@ -130,7 +132,7 @@ impl Store {
         let detail = json!({
             "call": new.id, "run": new.run, "app": new.app, "version": new.version, "provider": new.provider.id, "host": new.host,
             "model": new.model, "purpose": new.purpose, "legal_basis": new.legal_basis, "grade": new.grade,
-            "regraded_from": new.facts.regraded_from, "findings": new.findings, "sources": new.sources.len(),
+            "regraded_from": new.facts.regraded_from, "findings": new.findings, "detector": new.detector, "sources": new.sources.len(),
             "bytes": new.body_bytes, "body_hmac": new.body_hmac, "policy": { "revision": new.policy.0, "hash": new.policy.1 },
             "verdict": new.decision.verdict, "rules": rules(new.decision), "denied": new.decision.denied,
             "preapprovals": used(new.decision), "expires_at": new.binding.map(|(_, at)| crate::clock::rfc3339(at)),
@@ -374,9 +376,9 @@ impl WriteTx {
             "INSERT INTO external_calls (id, run_id, app_id, version_id, person_id, department_id, provider_id, host, model, purpose, \
              legal_basis, grade, state, findings, sources, local_answer, body_bytes, body_hmac, sealed_body, sealed_tokens, reason, \
              created_at, policy_revision, policy_hash, verdict, decision, needs, facts, masked, deadline_at, regraded_from, characters, \
-             sketch, answered_inside, tokens_most, won_most, price_version, binding, expires_at, ended_at) VALUES ($1, $2, $3, $4, $5, \
+             sketch, answered_inside, tokens_most, won_most, price_version, binding, expires_at, ended_at, detector) VALUES ($1, $2, $3, $4, $5, \
              $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, '', $21, $22, $23, $24, $25, $26, $27, $28, $29, \
-             $30, $31, $32, $33, $34, $35, $36, $37, $38, $39)",
+             $30, $31, $32, $33, $34, $35, $36, $37, $38, $39, $40)",
         )
         .bind(new.id.to_string())
         .bind(new.run.to_string())
@@ -417,6 +419,7 @@ impl WriteTx {
         .bind(new.binding.map(|(binding, _)| binding))
         .bind(new.binding.map(|(_, at)| at))
         .bind((state == CallState::Denied).then_some(self.now))
+        .bind(new.detector)
         .execute(&mut *self.tx)
         .await?;
         Ok(())
@@ -439,7 +442,12 @@ impl WriteTx {
     }
 
     /// Moves every call that meets the condition (of constants and numbers) to `state`.
-    async fn settle(&mut self, condition: &str, state: CallState, error: &str) -> Result<Vec<ExternalCallId>> {
+    pub(crate) async fn settle(
+        &mut self,
+        condition: &str,
+        state: CallState,
+        error: &str,
+    ) -> Result<Vec<ExternalCallId>> {
         let rows = sqlx::query(sqlx::AssertSqlSafe(format!("SELECT id FROM external_calls WHERE {condition}")))
             .fetch_all(&mut *self.tx)
             .await?;

@@ -2,6 +2,7 @@
 //! decides on them in `call_approvals`. Texts arrive sealed; what may leave is decided in `gateway`.
 
 use crate::auth::require_security;
+use crate::rights::placeholders;
 use crate::row::RowExt;
 use crate::{Result, Store, StoreError};
 use madang_domain::{
@@ -172,25 +173,37 @@ pub struct Call {
 pub struct Ruled {
     pub policy_revision: u32,
     pub policy_hash: String,
+    #[serde(serialize_with = "told")]
     pub decision: Decision,
     /// What was known of it.
     #[serde(skip)]
     pub facts: Facts,
 }
 
-/// Everything but the condition; `$1` is the reader.
+/// Rules that had no part in it are for those who read the policy.
+fn told<S: serde::Serializer>(decision: &Decision, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+    decision.clone().told().serialize(serializer)
+}
+
+/// Everything but the condition; `$1` is the reader. `bare`: without sealed texts, which lists do not need.
 macro_rules! columns {
     () => {
-        "SELECT c.id, c.run_id, c.app_id, c.version_id, v.title AS app_title, p.name AS person_name, d.name AS department_name, \
+        columns!("c.sealed_body, c.sealed_tokens, c.sealed_reply")
+    };
+    (bare) => {
+        columns!("'' AS sealed_body, '' AS sealed_tokens, CAST(NULL AS TEXT) AS sealed_reply")
+    };
+    ($sealed:literal) => {
+        concat!("SELECT  c.id, c.run_id, c.app_id, c.version_id, v.title AS app_title, p.name AS person_name, d.name AS department_name, \
          c.person_id, c.department_id, c.provider_id, o.name AS provider_name, c.host, c.model, c.purpose, c.legal_basis, c.grade, c.state, c.findings, \
-         c.sources, c.local_answer, c.body_bytes, c.body_hmac, c.sealed_body, c.sealed_tokens, c.binding, c.expires_at, \
-         a.name AS approver_name, c.reason, c.sealed_reply, c.status, c.provider_request_id, c.tokens_in, c.tokens_out, \
+         c.sources, c.local_answer, c.body_bytes, c.body_hmac, ", $sealed, ", c.binding, c.expires_at, \
+         a.name AS approver_name, c.reason, c.status, c.provider_request_id, c.tokens_in, c.tokens_out, \
          c.error, c.created_at, c.decided_at, c.sent_at, c.ended_at, c.policy_revision, c.policy_hash, c.decision, c.facts, \
          c.deadline_at, c.masked, c.characters, c.answered_inside, c.tokens_most, c.won_most, c.won_spent, c.latency_ms, c.reply_from, \
          c.erased_at, CASE WHEN c.person_id = $1 THEN 1 ELSE 0 END AS own \
          FROM external_calls c JOIN app_versions v ON v.id = c.version_id JOIN people p ON p.id = c.person_id \
          LEFT JOIN departments d ON d.id = c.department_id JOIN providers o ON o.id = c.provider_id \
-         LEFT JOIN people a ON a.id = c.approver "
+         LEFT JOIN people a ON a.id = c.approver ")
     };
 }
 
@@ -207,14 +220,16 @@ impl Store {
         if call.own || officer || self.decides(scope, &call).await? { Ok(call) } else { Err(StoreError::NotFound) }
     }
 
-    /// The reader's own calls, newest first.
+    /// The reader's own calls, newest first, without their texts.
     pub async fn own_calls(&self, scope: &Scope, limit: i64) -> Result<Vec<Call>> {
-        let rows =
-            sqlx::query(concat!(columns!(), "WHERE c.person_id = $1 ORDER BY c.created_at DESC, c.id DESC LIMIT $2"))
-                .bind(scope.person().to_string())
-                .bind(limit)
-                .fetch_all(&self.pool)
-                .await?;
+        let rows = sqlx::query(concat!(
+            columns!(bare),
+            "WHERE c.person_id = $1 ORDER BY c.created_at DESC, c.id DESC LIMIT $2"
+        ))
+        .bind(scope.person().to_string())
+        .bind(limit)
+        .fetch_all(&self.pool)
+        .await?;
         rows.iter().map(call).collect()
     }
 
@@ -239,16 +254,30 @@ impl Store {
         row.as_ref().map(call).transpose()
     }
 
-    /// Calls decided by any security officer, newest first.
+    /// Calls decided by any security officer, newest first, without their texts.
     pub async fn decided_calls(&self, scope: &Scope, limit: i64) -> Result<Vec<Call>> {
         require_security(scope)?;
         let rows =
-            sqlx::query(concat!(columns!(), "WHERE c.decided_at IS NOT NULL ORDER BY c.decided_at DESC LIMIT $2"))
+            sqlx::query(concat!(columns!(bare), "WHERE c.decided_at IS NOT NULL ORDER BY c.decided_at DESC LIMIT $2"))
                 .bind(scope.person().to_string())
                 .bind(limit)
                 .fetch_all(&self.pool)
                 .await?;
         rows.iter().map(call).collect()
+    }
+
+    /// These calls, oldest first, without their texts; whether the reader may see them was asked before.
+    pub(crate) async fn calls_without_texts(&self, scope: &Scope, ids: &[ExternalCallId]) -> Result<Vec<Call>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let among = placeholders(2, ids.len());
+        let sql = format!(concat!(columns!(bare), "WHERE c.id IN ({}) ORDER BY c.created_at, c.id"), among);
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(scope.person().to_string());
+        for id in ids {
+            query = query.bind(id.to_string());
+        }
+        query.fetch_all(&self.pool).await?.iter().map(call).collect()
     }
 
     /// Were these very bytes denied to the reader's run before?
@@ -264,10 +293,10 @@ impl Store {
         Ok(row.is_some())
     }
 
-    /// The last call asked for from a run of the reader's own.
+    /// The last call asked for from a run of the reader's own, without its texts.
     pub async fn last_call_of_run(&self, scope: &Scope, run: RunId) -> Result<Option<Call>> {
         let row = sqlx::query(concat!(
-            columns!(),
+            columns!(bare),
             "WHERE c.person_id = $1 AND c.run_id = $2 ORDER BY c.created_at DESC, c.id DESC LIMIT 1"
         ))
         .bind(scope.person().to_string())
@@ -275,16 +304,6 @@ impl Store {
         .fetch_optional(&self.pool)
         .await?;
         row.as_ref().map(call).transpose()
-    }
-
-    /// Sequence numbers of the records that speak of a call, for a security officer.
-    pub async fn call_records(&self, scope: &Scope, id: ExternalCallId) -> Result<Vec<u64>> {
-        require_security(scope)?;
-        let rows = sqlx::query("SELECT seq FROM ledger WHERE payload LIKE $1 ORDER BY seq LIMIT 50")
-            .bind(format!("%\"call\":\"{id}\"%"))
-            .fetch_all(&self.pool)
-            .await?;
-        rows.iter().map(|r| u64::try_from(r.int("seq")?).map_err(|_| StoreError::Corrupt("seq"))).collect()
     }
 }
 

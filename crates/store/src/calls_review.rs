@@ -158,11 +158,20 @@ impl ReviewFilter {
             .bind(self.app.clone())
             .bind(self.provider.clone())
             .bind(self.grade.map(|g| g.letter().to_owned()))
-            .bind(self.kind.as_ref().map(|k| format!("%\"{}\":%", escape_like(k))))
+            .bind(self.kind.as_deref().map(found))
             .bind(self.verdict.clone())
             .bind(self.state.clone())
             .bind(self.from)
             .bind(self.until)
+    }
+}
+
+/// Pattern of findings that hold a kind; `custom` finds every rule of the body's own dictionary.
+fn found(kind: &str) -> String {
+    let name = serde_json::Value::from(kind).to_string();
+    match kind {
+        "custom" => r#"%"custom%"#.to_owned(),
+        _ => format!("%{}:%", escape_like(&name)),
     }
 }
 
@@ -179,6 +188,43 @@ impl Store {
         let sql = concat!(select!(""), filtered!(), " ORDER BY c.created_at DESC, c.id DESC LIMIT $12 OFFSET $13");
         let rows = filter.bound(sqlx::query(sql)).bind(limit).bind(offset).fetch_all(&self.pool).await?;
         rows.iter().map(reviewed).collect()
+    }
+
+    /// Calls that a filter finds, newest first, older than `before` (time and id): at most `limit`. However many move
+    /// meanwhile, none is left out or comes twice.
+    pub async fn reviewed_calls_before(
+        &self,
+        scope: &Scope,
+        filter: &ReviewFilter,
+        before: Option<(i64, ExternalCallId)>,
+        limit: i64,
+    ) -> Result<Vec<ReviewedCall>> {
+        require_security(scope)?;
+        let sql = concat!(
+            select!(""),
+            filtered!(),
+            " AND (c.created_at < $12 OR (c.created_at = $12 AND c.id < $13)) ORDER BY c.created_at DESC, c.id DESC LIMIT $14"
+        );
+        let rows = filter
+            .bound(sqlx::query(sql))
+            .bind(before.map_or(i64::MAX, |(at, _)| at))
+            .bind(before.map_or_else(String::new, |(_, id)| id.to_string()))
+            .bind(limit)
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(reviewed).collect()
+    }
+
+    /// Of how many calls something left, or may have left, by grade.
+    pub async fn left_by_grade(&self, scope: &Scope) -> Result<HashMap<Grade, u64>> {
+        require_security(scope)?;
+        let rows = sqlx::query(
+            "SELECT grade, COUNT(*) AS n FROM external_calls \
+             WHERE sent_at IS NOT NULL AND reply_from IS NULL AND state <> 'failed' GROUP BY grade",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        rows.iter().map(|r| Ok((r.parsed("grade")?, unsigned(r.int("n")?)))).collect()
     }
 
     /// How many calls a filter finds.
@@ -329,12 +375,14 @@ impl Store {
             .collect()
     }
 
-    /// The text of the policy in force; `None` before the first.
-    pub async fn policy_for_review(&self, scope: &Scope) -> Result<Option<(i64, String)>> {
+    /// The policy that was in force at a moment, its revision and text; `None` before the first.
+    pub async fn policy_for_review(&self, scope: &Scope, at: i64) -> Result<Option<(i64, String)>> {
         require_security(scope)?;
-        let row = sqlx::query("SELECT revision, text FROM policies ORDER BY revision DESC LIMIT 1")
-            .fetch_optional(&self.pool)
-            .await?;
+        let row =
+            sqlx::query("SELECT revision, text FROM policies WHERE created_at <= $1 ORDER BY revision DESC LIMIT 1")
+                .bind(at)
+                .fetch_optional(&self.pool)
+                .await?;
         row.map(|r| Ok((r.int("revision")?, r.text("text")?))).transpose()
     }
 

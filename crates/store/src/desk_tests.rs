@@ -246,7 +246,16 @@ async fn a_sample_stays_and_nobody_reviews_what_they_decided() {
     for house in houses().await {
         let call = house.sent("a").await;
         let picks = [(call, "뽑음".to_owned())];
-        let new = || NewSample { month: "2026-11", seed: "s", checkpoint: 1, calls: 1, strata: "[]", picks: &picks };
+        let new = || NewSample {
+            month: "2026-11",
+            seed: "s",
+            checkpoint: 1,
+            calls: 1,
+            strata: "[]",
+            picks: &picks,
+            always: &[],
+            policy: None,
+        };
         house.store.keep_sample(&house.officer, new()).await.unwrap();
         assert!(matches!(house.store.keep_sample(&house.second, new()).await, Err(StoreError::Conflict(_))));
         let look = |scope| house.store.review_pick(scope, "2026-11", call, PickVerdict::Sound, "");
@@ -277,7 +286,16 @@ async fn an_officers_decision_bars_from_review_too() {
             .await
             .unwrap();
         let picks = [(call, "뽑음".to_owned())];
-        let new = NewSample { month: "2026-11", seed: "s", checkpoint: 1, calls: 1, strata: "[]", picks: &picks };
+        let new = NewSample {
+            month: "2026-11",
+            seed: "s",
+            checkpoint: 1,
+            calls: 1,
+            strata: "[]",
+            picks: &picks,
+            always: &[],
+            policy: None,
+        };
         house.store.keep_sample(&house.officer, new).await.unwrap();
         let refused = house.store.review_pick(&house.second, "2026-11", call, PickVerdict::Fault, "왜").await;
         assert!(matches!(refused, Err(StoreError::Denied(_))));

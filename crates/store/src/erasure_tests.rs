@@ -136,7 +136,7 @@ async fn holds_keep_texts_until_they_are_lifted() {
         for (target, subject) in subjects {
             let id = house.store.place_hold(&house.admin, hold(target, &subject)).await.unwrap();
             assert_eq!(house.store.erase_due_texts().await.unwrap(), 0, "{target:?}");
-            house.store.lift_hold(&house.officer, &id, "끝").await.unwrap();
+            house.lifted(&id).await;
             assert!(matches!(house.store.lift_hold(&house.officer, &id, "끝").await, Err(StoreError::NotFound)));
         }
         for bad in
@@ -162,7 +162,8 @@ async fn retention_is_bounded_and_its_change_is_recorded() {
         }
         let refused = house.store.set_retention(&house.asker, TextKind::Runs, 400, "까닭").await;
         assert!(matches!(refused, Err(StoreError::Denied(_))));
-        house.store.set_retention(&house.admin, TextKind::OutsideBodies, 365, "까닭").await.unwrap();
+        let shorter = house.store.set_retention(&house.officer, TextKind::OutsideBodies, 365, "까닭").await.unwrap();
+        house.store.confirm_keeping(&house.second, &shorter.expect("a proposal")).await.unwrap();
         let (_, record) = house.last_record().await;
         assert_eq!((&record["detail"]["from"], &record["detail"]["to"]), (&1095.into(), &365.into()));
         let kept: Vec<_> =
@@ -257,7 +258,7 @@ async fn what_is_held_or_under_way_keeps_its_texts() {
         for (target, subject) in subjects {
             let id = house.store.place_hold(&house.admin, hold(target, &subject)).await.unwrap();
             assert_eq!(house.store.erase_due_runs(keyed).await.unwrap(), 0, "{target:?}");
-            house.store.lift_hold(&house.officer, &id, "끝").await.unwrap();
+            house.lifted(&id).await;
         }
         assert_eq!(house.store.erase_due_runs(keyed).await.unwrap(), 1);
     }
@@ -281,9 +282,9 @@ async fn a_deleted_draft_leaves_what_is_held_and_what_a_proof_rests_on() {
         house.later(DEFAULT_DAYS * DAY + 1);
         let app_hold =
             house.store.place_hold(&house.admin, hold(HoldTarget::App, &house.app.to_string())).await.unwrap();
-        house.store.lift_hold(&house.officer, &run_hold, "끝").await.unwrap();
+        house.lifted(&run_hold).await;
         assert_eq!(house.store.erase_due_runs(keyed).await.unwrap(), 0);
-        house.store.lift_hold(&house.officer, &app_hold, "끝").await.unwrap();
+        house.lifted(&app_hold).await;
         assert_eq!(house.store.erase_due_runs(keyed).await.unwrap(), 1);
     }
 }

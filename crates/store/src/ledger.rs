@@ -6,7 +6,7 @@ use crate::auth::require_security;
 use crate::clock::rfc3339;
 use crate::row::RowExt;
 use crate::{Dialect, Result, Store, StoreError, WriteTx};
-use madang_domain::{PersonId, Scope};
+use madang_domain::{ExternalCallId, PersonId, Scope};
 use madang_ledger::{Entry, Head};
 use serde_json::{Value, json};
 use sqlx::any::AnyRow;
@@ -90,7 +90,7 @@ impl WriteTx {
             "event": Uuid::now_v7().to_string(),
             "action": event.action,
             "actor": actor,
-            "detail": event.detail,
+            "detail": &event.detail,
         });
         let payload = madang_ledger::canonical(&payload).map_err(|_| StoreError::Corrupt("payload"))?;
         let entry =
@@ -104,6 +104,17 @@ impl WriteTx {
             .bind(entry.hash.as_str())
             .execute(&mut *self.tx)
             .await?;
+        let call = event.detail.get("call").and_then(Value::as_str);
+        sqlx::query(
+            // A record that took the place of one that somebody deleted is noted anew.
+            "INSERT INTO ledger_subjects (seq, action, call_id) VALUES ($1, $2, $3) \
+             ON CONFLICT (seq) DO UPDATE SET action = excluded.action, call_id = excluded.call_id",
+        )
+        .bind(seq)
+        .bind(event.action)
+        .bind(call)
+        .execute(&mut *self.tx)
+        .await?;
         self.grow_by(&head, &entry).await?;
         Ok(seq)
     }
@@ -180,6 +191,29 @@ impl Store {
         require_security(scope)?;
         let sql = concat!("SELECT COUNT(*) AS n FROM ledger WHERE ", filtered!());
         filter.bound(sqlx::query(sql)).fetch_one(&self.pool).await?.count("n")
+    }
+
+    /// How many records of a kind there are since a moment (RFC 3339), by what each was noted to be when it was appended.
+    pub async fn records_of(&self, scope: &Scope, action: &str, since: &str) -> Result<usize> {
+        require_security(scope)?;
+        sqlx::query(
+            "SELECT COUNT(*) AS n FROM ledger_subjects s JOIN ledger l ON l.seq = s.seq WHERE s.action = $1 AND l.time >= $2",
+        )
+        .bind(action.to_owned())
+        .bind(since.to_owned())
+        .fetch_one(&self.pool)
+        .await?
+        .count("n")
+    }
+
+    /// Sequence numbers of the first records that speak of a call, for a security officer.
+    pub async fn call_records(&self, scope: &Scope, id: ExternalCallId) -> Result<Vec<u64>> {
+        require_security(scope)?;
+        let rows = sqlx::query("SELECT seq FROM ledger_subjects WHERE call_id = $1 ORDER BY seq LIMIT 50")
+            .bind(id.to_string())
+            .fetch_all(&self.pool)
+            .await?;
+        rows.iter().map(|r| u64::try_from(r.int("seq")?).map_err(|_| StoreError::Corrupt("seq"))).collect()
     }
 
     /// Records in the chain's own order, for an export: at most `limit` after number `after`.

@@ -19,6 +19,7 @@ pub mod askers;
 pub mod auth;
 pub mod call_approvals;
 pub mod call_moves;
+pub mod call_reads;
 pub mod calls;
 pub mod calls_review;
 pub mod catalogue;
@@ -32,6 +33,7 @@ pub mod drafts;
 pub mod erasures;
 pub mod indexed;
 pub mod ingest;
+pub mod keeping;
 pub mod ledger;
 pub mod lineage;
 pub mod outside_switch;
@@ -57,6 +59,8 @@ mod deciding_tests;
 mod desk_tests;
 #[cfg(test)]
 mod erasure_tests;
+#[cfg(test)]
+mod keeping_tests;
 #[cfg(test)]
 mod ledger_tests;
 #[cfg(test)]

@@ -51,6 +51,8 @@ pub struct NewPolicy<'a> {
     pub text: &'a str,
     pub hash: &'a str,
     pub revision: u32,
+    /// Revision of the policy that `changes` were found against.
+    pub compared_with: u32,
     pub reason: &'a str,
     /// What changes, in Korean sentences.
     pub changes: &'a [String],
@@ -145,7 +147,7 @@ impl Store {
         require_security(scope)?;
         new.check(expected_revision)?;
         let mut tx = self.write().await?;
-        let old = tx.require_revision(expected_revision).await?;
+        let old = tx.require_compared(new, expected_revision).await?;
         tx.insert_policy(new, scope.person()).await?;
         let overtaken = tx.overtake_proposals().await?;
         let mut detail = new.recorded(&old, false);
@@ -303,6 +305,16 @@ impl WriteTx {
             "그 사이에 {by} 정책을 {}판으로 바꾸었습니다. 무엇이 바뀌었는지 보고 그 위에서 다시 고쳐 주세요.",
             now.revision
         )))
+    }
+
+    /// As [`WriteTx::require_revision`], and the new one was compared with the policy in force: what it changes decides
+    /// whether a second person is needed.
+    pub(crate) async fn require_compared(&mut self, new: &NewPolicy<'_>, expected: u32) -> Result<StoredPolicy> {
+        let old = self.require_revision(expected).await?;
+        if new.compared_with == old.revision {
+            return Ok(old);
+        }
+        Err(StoreError::conflict("고치는 사이에 다른 정책이 시행되었습니다. 새로 고친 뒤 다시 해 주세요."))
     }
 
     pub(crate) async fn insert_policy(&mut self, new: &NewPolicy<'_>, author: PersonId) -> Result<()> {

@@ -86,7 +86,7 @@ pub struct PolicyProposal {
     pub may_decide: bool,
 }
 
-/// Condition on `policy_proposals o`: it waits and the reader `$1`, security officer `$2`, admin `$3`, is its second
+/// Condition on proposals `o`, of policies or others: it waits and the reader `$1`, security officer `$2`, admin `$3`, is its second
 /// person.
 macro_rules! decidable {
     () => {
@@ -97,6 +97,8 @@ macro_rules! decidable {
          WHERE op.active = 1 AND op.id <> o.proposer AND os.roles LIKE '%\"security\"%'))))"
     };
 }
+
+pub(crate) use decidable;
 
 /// Everything but the condition.
 macro_rules! columns {
@@ -113,7 +115,7 @@ macro_rules! columns {
 }
 
 /// `$1` to `$3` of the statements above.
-fn reader(scope: &Scope) -> (String, i64, i64) {
+pub(crate) fn reader(scope: &Scope) -> (String, i64, i64) {
     let holds = |role| i64::from(scope.has_role(role) && scope.token().is_none());
     (scope.person().to_string(), holds(Role::Security), holds(Role::Admin))
 }
@@ -154,7 +156,7 @@ impl Store {
         require_security(scope)?;
         new.check(expected_revision)?;
         let mut tx = self.write().await?;
-        let old = tx.require_revision(expected_revision).await?;
+        let old = tx.require_compared(new, expected_revision).await?;
         let id = PolicyProposalId::new();
         let withdrawn = sqlx::query(
             "UPDATE policy_proposals SET state = 'withdrawn', decided_by = $1, decided_reason = '다시 제안함', decided_at = $2 \
@@ -234,6 +236,7 @@ impl Store {
             text: &proposal.text,
             hash: &proposal.hash,
             revision: proposal.revision,
+            compared_with: proposal.base_revision,
             reason: &proposal.reason,
             changes: &proposal.changes,
         };

@@ -51,7 +51,7 @@ impl House {
 }
 
 fn policy<'a>(text: &'a str, revision: u32, changes: &'a [String]) -> NewPolicy<'a> {
-    NewPolicy { text, hash: text, revision, reason: "감사 지적", changes }
+    NewPolicy { text, hash: text, revision, compared_with: revision - 1, reason: "감사 지적", changes }
 }
 
 #[tokio::test]
@@ -111,6 +111,21 @@ async fn only_officers_change_it_from_the_revision_they_saw_with_a_reason() {
         let late = house.store.put_policy_in_force(&second, &policy("late", 2, &[]), 1).await;
         assert!(matches!(late, Err(StoreError::Conflict(ref words)) if words.contains("sujin")), "{late:?}");
         assert_eq!(house.store.policy_in_force().await.unwrap().text, "second");
+    }
+}
+
+#[tokio::test]
+async fn what_was_compared_with_another_policy_is_refused() {
+    for house in houses().await {
+        let (officer, _) = house.person("sujin", &[Role::Security]).await;
+        house.store.put_policy_in_force(&officer, &policy("stricter", 2, &[]), 1).await.unwrap();
+        // The first one again: no change against itself, but it would undo the second.
+        let undoing = NewPolicy { compared_with: 1, ..policy("first", 3, &[]) };
+        let put = house.store.put_policy_in_force(&officer, &undoing, 2).await;
+        assert!(matches!(put, Err(StoreError::Conflict(_))), "{put:?}");
+        let proposed = house.store.propose_policy(&officer, &undoing, 2).await;
+        assert!(matches!(proposed, Err(StoreError::Conflict(_))), "{proposed:?}");
+        assert_eq!(house.store.policy_in_force().await.unwrap().text, "stricter");
     }
 }
 

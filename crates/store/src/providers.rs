@@ -2,11 +2,12 @@
 //! and no read but the gateway's own returns it.
 
 use crate::auth::require_admin;
+use crate::calls::CallState;
 use crate::ledger::Event;
 use crate::people::checked_name;
 use crate::row::{RowExt, to_json};
 use crate::{Result, Store, StoreError, WriteTx};
-use madang_domain::{ProviderId, Scope};
+use madang_domain::{ExternalCallId, ProviderId, Scope};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::any::AnyRow;
@@ -116,7 +117,7 @@ pub struct Provider {
     pub has_identity: bool,
     pub patience: Patience,
     pub enabled: bool,
-    /// Calls that left.
+    /// Calls that left: counted for the admin's list alone.
     pub calls: usize,
     pub created_at: i64,
 }
@@ -170,8 +171,8 @@ pub struct Edited {
 }
 
 const COLUMNS: &str = "SELECT p.id, p.name, p.base_url, p.model, p.enabled, p.sealed_key, p.created_at, p.wire, p.api_version, \
-     p.max_output_tokens, p.stream, p.pins, p.authority, p.sealed_identity, p.connect_ms, p.first_byte_ms, p.total_ms, \
-     (SELECT COUNT(*) FROM external_calls c WHERE c.provider_id = p.id AND c.sent_at IS NOT NULL AND c.state <> 'failed') AS calls FROM providers p ";
+     p.max_output_tokens, p.stream, p.pins, p.authority, p.sealed_identity, p.connect_ms, p.first_byte_ms, p.total_ms \
+     FROM providers p ";
 
 impl Store {
     /// All providers with their sealed keys, for the admin's screen by way of the gateway.
@@ -181,7 +182,20 @@ impl Store {
             sqlx::query(sqlx::AssertSqlSafe(format!("{COLUMNS} WHERE p.deleted_at IS NULL ORDER BY p.name, p.id")))
                 .fetch_all(&self.pool)
                 .await?;
-        rows.iter().map(sealed).collect()
+        let mut all = rows.iter().map(sealed).collect::<Result<Vec<_>>>()?;
+        let counted = sqlx::query(
+            "SELECT provider_id, COUNT(*) AS calls FROM external_calls \
+             WHERE sent_at IS NOT NULL AND reply_from IS NULL AND state <> 'failed' GROUP BY provider_id",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        for row in &counted {
+            let id: ProviderId = row.parsed("provider_id")?;
+            if let Some(found) = all.iter_mut().find(|p| p.provider.id == id) {
+                found.provider.calls = row.count("calls")?;
+            }
+        }
+        Ok(all)
     }
 
     /// Providers that are switched on, for whoever may ask for a call.
@@ -285,7 +299,7 @@ impl Store {
         .bind(new.id.to_string())
         .execute(&mut *tx.tx)
         .await?;
-        let calls = if elsewhere { tx.take_back_calls(new.id, MOVED).await? } else { Vec::new() };
+        let calls = if elsewhere { tx.take_back_calls(scope, new.id, MOVED).await? } else { Vec::new() };
         let detail = json!({
             "provider": new.id, "name": name, "host": new.host, "changed": changes, "calls_cancelled": calls.len(), "calls": calls,
             "switched_off": elsewhere && before.provider.enabled,
@@ -328,7 +342,7 @@ impl Store {
         if done.rows_affected() == 0 {
             return Err(StoreError::NotFound);
         }
-        let calls = tx.take_back_calls(id, "제공자가 지워졌습니다.").await?;
+        let calls = tx.take_back_calls(scope, id, "제공자가 지워졌습니다.").await?;
         let detail = json!({ "provider": id, "calls_cancelled": calls.len(), "calls": calls });
         tx.append(Event::new("provider_deleted", Some(scope.person()), detail)).await?;
         tx.commit().await
@@ -336,18 +350,15 @@ impl Store {
 }
 
 impl WriteTx {
-    /// Cancels the calls that wait for a provider or are approved; which.
-    async fn take_back_calls(&mut self, id: ProviderId, why: &str) -> Result<Vec<String>> {
-        let rows = sqlx::query(
-            "UPDATE external_calls SET state = 'cancelled', ended_at = $1, error = $2 \
-             WHERE provider_id = $3 AND state IN ('waiting', 'approved') RETURNING id",
-        )
-        .bind(self.now)
-        .bind(why)
-        .bind(id.to_string())
-        .fetch_all(&mut *self.tx)
-        .await?;
-        rows.iter().map(|r| r.text("id")).collect()
+    /// Cancels the calls that wait for a provider or are approved, with a record each; which.
+    async fn take_back_calls(&mut self, scope: &Scope, id: ProviderId, why: &str) -> Result<Vec<ExternalCallId>> {
+        let waiting = format!("provider_id = '{id}' AND state IN ('waiting', 'approved')");
+        let calls = self.settle(&waiting, CallState::Cancelled, why).await?;
+        for call in &calls {
+            let detail = json!({ "call": call, "reason": why, "provider": id });
+            self.append(Event::new("outside_call_cancelled", Some(scope.person()), detail)).await?;
+        }
+        Ok(calls)
     }
 
     /// A call may be kept only for the provider that it was written for, as it stands now.
@@ -465,7 +476,7 @@ fn sealed(row: &AnyRow) -> Result<SealedProvider> {
                 total_ms: count("total_ms")?,
             },
             enabled: row.flag("enabled")?,
-            calls: row.count("calls")?,
+            calls: 0,
             created_at: row.int("created_at")?,
         },
         sealed_key: row.text("sealed_key")?,

@@ -1,8 +1,10 @@
 //! How long texts are kept, kind by kind, and what holds them longer. Their deletion is in `erasures`.
 
+use crate::auth::require_security;
+use crate::keeping::Change;
 use crate::ledger::Event;
 use crate::row::RowExt;
-use crate::{Result, Store, StoreError};
+use crate::{Result, Store, StoreError, WriteTx};
 use madang_domain::{Role, Scope};
 use serde::Serialize;
 use serde_json::json;
@@ -170,28 +172,32 @@ impl Store {
         row.map_or(Ok(DEFAULT_DAYS), |r| r.int("days"))
     }
 
-    /// Sets how long texts of a kind are kept, with a reason for the record.
-    pub async fn set_retention(&self, scope: &Scope, kind: TextKind, days: i64, reason: &str) -> Result<()> {
+    /// Sets how long texts of a kind are kept, with a reason for the record. Fewer days wait for a second person: then
+    /// it returns the proposal.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`] for all but security officers and admins; for fewer days, for all but security officers.
+    pub async fn set_retention(
+        &self,
+        scope: &Scope,
+        kind: TextKind,
+        days: i64,
+        reason: &str,
+    ) -> Result<Option<String>> {
         require_keeper(scope)?;
         if !DAYS.contains(&days) {
             let words = format!("보존기간은 {}일부터 {}일 사이로 정해 주세요.", DAYS.start(), DAYS.end());
             return Err(StoreError::invalid("days", words));
         }
-        let before = self.retention_days(kind).await?;
         let mut tx = self.write().await?;
-        sqlx::query(
-            "INSERT INTO retention_rules (kind, days, changed_by, changed_at) VALUES ($1, $2, $3, $4) \
-             ON CONFLICT (kind) DO UPDATE SET days = excluded.days, changed_by = excluded.changed_by, changed_at = excluded.changed_at",
-        )
-        .bind(kind.as_str())
-        .bind(days)
-        .bind(scope.person().to_string())
-        .bind(tx.now)
-        .execute(&mut *tx.tx)
-        .await?;
-        let detail = json!({ "kind": kind, "from": before, "to": days, "reason": reason });
-        tx.append(Event::new("retention_changed", Some(scope.person()), detail)).await?;
-        tx.commit().await
+        if days < tx.retention_days(kind).await? {
+            drop(tx);
+            let id = self.propose_keeping(scope, &Change::Shorten { kind, days }, reason).await?;
+            return Ok(Some(id));
+        }
+        tx.put_retention(scope, kind, days, reason, None).await?;
+        tx.commit().await?;
+        Ok(None)
     }
 
     /// All holds, those in force first.
@@ -261,25 +267,78 @@ impl Store {
         .text("id")
     }
 
-    /// Lifts a hold, with a reason.
-    pub async fn lift_hold(&self, scope: &Scope, id: &str, reason: &str) -> Result<()> {
-        require_keeper(scope)?;
-        let mut tx = self.write().await?;
+    /// Proposes to lift a hold, with a reason; the proposal.
+    ///
+    /// # Errors
+    /// [`StoreError::Denied`] for all but security officers, [`StoreError::NotFound`] where it is not in force.
+    pub async fn lift_hold(&self, scope: &Scope, id: &str, reason: &str) -> Result<String> {
+        require_security(scope)?;
+        let open = sqlx::query("SELECT id FROM legal_holds WHERE id = $1 AND lifted_at IS NULL")
+            .bind(id.to_owned())
+            .fetch_optional(&self.pool)
+            .await?;
+        open.ok_or(StoreError::NotFound)?;
+        self.propose_keeping(scope, &Change::Lift { hold: id.to_owned() }, reason).await
+    }
+}
+
+impl WriteTx {
+    async fn retention_days(&mut self, kind: TextKind) -> Result<i64> {
+        let row = sqlx::query("SELECT days FROM retention_rules WHERE kind = $1")
+            .bind(kind.as_str())
+            .fetch_optional(&mut *self.tx)
+            .await?;
+        row.map_or(Ok(DEFAULT_DAYS), |r| r.int("days"))
+    }
+
+    /// Sets a retention. `proposed`: the proposal that a second person confirms by it, and by whom it was made.
+    pub(crate) async fn put_retention(
+        &mut self,
+        scope: &Scope,
+        kind: TextKind,
+        days: i64,
+        reason: &str,
+        proposed: Option<(&str, &str)>,
+    ) -> Result<()> {
+        let before = self.retention_days(kind).await?;
+        sqlx::query(
+            "INSERT INTO retention_rules (kind, days, changed_by, changed_at) VALUES ($1, $2, $3, $4) \
+             ON CONFLICT (kind) DO UPDATE SET days = excluded.days, changed_by = excluded.changed_by, changed_at = excluded.changed_at",
+        )
+        .bind(kind.as_str())
+        .bind(days)
+        .bind(scope.person().to_string())
+        .bind(self.now)
+        .execute(&mut *self.tx)
+        .await?;
+        let detail = json!({ "kind": kind, "from": before, "to": days, "reason": reason, "proposal": proposed.map(|(id, _)| id), "proposer": proposed.map(|(_, by)| by) });
+        self.append(Event::new("retention_changed", Some(scope.person()), detail)).await?;
+        Ok(())
+    }
+
+    /// Lifts a hold that a second person confirmed to lift.
+    pub(crate) async fn end_hold(
+        &mut self,
+        scope: &Scope,
+        id: &str,
+        reason: &str,
+        (proposal, proposer): (&str, &str),
+    ) -> Result<()> {
         let done = sqlx::query(
             "UPDATE legal_holds SET lifted_by = $1, lifted_at = $2, lift_reason = $3 WHERE id = $4 AND lifted_at IS NULL",
         )
         .bind(scope.person().to_string())
-        .bind(tx.now)
+        .bind(self.now)
         .bind(reason.to_owned())
         .bind(id.to_owned())
-        .execute(&mut *tx.tx)
+        .execute(&mut *self.tx)
         .await?;
         if done.rows_affected() == 0 {
-            return Err(StoreError::NotFound);
+            return Err(StoreError::conflict("그 보류는 이미 풀렸습니다."));
         }
-        tx.append(Event::new("legal_hold_lifted", Some(scope.person()), json!({ "hold": id, "reason": reason })))
-            .await?;
-        tx.commit().await
+        let detail = json!({ "hold": id, "reason": reason, "proposal": proposal, "proposer": proposer });
+        self.append(Event::new("legal_hold_lifted", Some(scope.person()), detail)).await?;
+        Ok(())
     }
 }
 

@@ -8,9 +8,13 @@ use crate::{Result, Store, StoreError, WriteTx};
 use madang_domain::{ExternalCallId, Grade, Scope};
 use serde::Serialize;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use sqlx::any::AnyRow;
 use std::collections::HashMap;
 use std::str::FromStr;
+
+/// Anomalies that a sample's record names one by one; their digest is over all.
+const RECORDED: usize = 200;
 
 /// What a reviewer found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -100,6 +104,17 @@ pub struct NewSample<'a> {
     pub calls: usize,
     pub strata: &'a str,
     pub picks: &'a [(ExternalCallId, String)],
+    /// Hashes of the anomalies whose calls are looked at in any case, and the policy by which they were found.
+    pub always: &'a [String],
+    pub policy: Option<i64>,
+}
+
+impl NewSample<'_> {
+    /// SHA-256 over the hashes of those anomalies, in their order, each ended by a newline.
+    fn always_digest(&self) -> String {
+        let lines = self.always.iter().fold(Sha256::new(), |hash, key| hash.chain_update(format!("{key}\n")));
+        hex::encode(lines.finalize())
+    }
 }
 
 /// Who looked at an anomaly.
@@ -211,6 +226,8 @@ impl Store {
         }
         let detail = json!({
             "month": new.month, "seed": new.seed, "checkpoint": new.checkpoint, "calls": new.calls, "picks": new.picks.len(),
+            "always": new.always.iter().take(RECORDED).collect::<Vec<_>>(), "always_in_all": new.always.len(),
+            "always_digest": new.always_digest(), "policy_revision": new.policy,
         });
         tx.append(Event::new("monthly_sample_drawn", Some(scope.person()), detail)).await?;
         tx.commit().await

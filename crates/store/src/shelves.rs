@@ -141,7 +141,8 @@ impl Store {
             used!(),
             ") AS uses, (SELECT CAST(COALESCE(SUM(g.stars), 0) AS BIGINT) FROM ratings g WHERE g.app_id = $1) AS stars, \
              (SELECT COUNT(*) FROM ratings g WHERE g.app_id = $1) AS ratings, \
-             (SELECT COUNT(DISTINCT e.run_id) FROM external_calls e WHERE e.app_id = $1 AND e.sent_at IS NOT NULL) AS outside"
+             (SELECT COUNT(DISTINCT e.run_id) FROM external_calls e WHERE e.app_id = $1 AND e.sent_at IS NOT NULL \
+             AND e.reply_from IS NULL AND e.state <> 'failed') AS outside"
         ))
         .bind(app.to_string())
         .fetch_one(&self.pool)

@@ -1,6 +1,6 @@
 // Forms and buttons that change something: <form data-api="POST /path" data-then="/to/{id}"> and
 // <button data-api="DELETE /path" data-confirm="sentence">. See web/README.md for the attributes.
-import { api } from "./api.js";
+import { api, send } from "./api.js";
 import { h, toast } from "./dom.js";
 import { t } from "./i18n.js";
 
@@ -85,6 +85,19 @@ function after(el, answer) {
   else location.assign("/");
 }
 
+/** Keeps what the server answers as a file. */
+async function save(method, path, body) {
+  const response = await send(method, path, body);
+  const name = /filename="([^"]+)"/.exec(response.headers.get("content-disposition") ?? "")?.[1] ?? "madang";
+  const url = URL.createObjectURL(await response.blob());
+  const link = h("a", { href: url, download: name, hidden: true });
+  document.body.append(link);
+  link.click();
+  link.remove();
+  // The browser has taken it by the next turn.
+  setTimeout(() => URL.revokeObjectURL(url), 0);
+}
+
 async function submit(form, submitter) {
   clear(form);
   const again = form.querySelector("[data-same-as]");
@@ -101,6 +114,11 @@ async function submit(form, submitter) {
   buttons.forEach((b) => (b.disabled = true));
   submitter?.setAttribute("aria-busy", "true");
   try {
+    if (form.dataset.then === "save") {
+      await save(method, path, body);
+      form.closest("dialog")?.close();
+      return;
+    }
     const answer = await api(method, path, body, { quiet401: form.dataset.quiet !== undefined });
     const event = new CustomEvent("api:done", { bubbles: true, cancelable: true, detail: answer });
     if (form.dispatchEvent(event)) after(submitter?.dataset.then ? submitter : form, answer);

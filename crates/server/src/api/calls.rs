@@ -96,7 +96,7 @@ impl From<Preview> for PreviewView {
             findings: preview.shown,
             verdict: preview.ruling.decision.verdict,
             explained: preview.ruling.decision.explain(),
-            decision: preview.ruling.decision,
+            decision: preview.ruling.decision.told(),
             policy_revision: preview.ruling.in_force.revision,
             tokens_most: preview.ruling.cost.tokens_most,
             won_most: preview.ruling.cost.won_most.map(|w| w.0),

@@ -1,6 +1,7 @@
 //! The record, for security officers: list, open, verify. Reading it is a record too. Exports are in `ledger_export`,
 //! what is signed in `ledger_signing`.
 
+use super::words::FilterWords;
 use crate::app::App;
 use crate::auth::Security;
 use crate::chain::{self, Verification};
@@ -10,7 +11,6 @@ use axum::Json;
 use axum::extract::{Path, Query, State};
 use madang_domain::Scope;
 use madang_ledger::Entry;
-use madang_pii::{mask, scan};
 use madang_store::auth::parse_id;
 use madang_store::ledger::{Event, LedgerFilter};
 use serde::{Deserialize, Serialize};
@@ -84,10 +84,9 @@ impl Filters {
     }
 
     /// For the record of the reading: no personal value stays in it.
-    pub fn recorded(&self) -> Value {
-        let q = mask(&self.q, &scan(&self.q)).text.chars().take(MAX_WORD).collect::<String>();
+    pub fn recorded(&self, words: &FilterWords) -> Value {
         let given = [
-            ("q", q.as_str()),
+            ("q", &self.q),
             ("kind", &self.kind),
             ("department", &self.department),
             ("from", &self.from),
@@ -96,7 +95,7 @@ impl Filters {
         given
             .into_iter()
             .filter(|(_, v)| !v.is_empty())
-            .map(|(k, v)| (k.to_owned(), json!(v.chars().take(MAX_WORD).collect::<String>())))
+            .map(|(k, v)| (k.to_owned(), json!(words.safe(v, MAX_WORD))))
             .collect::<serde_json::Map<_, _>>()
             .into()
     }
@@ -150,7 +149,7 @@ pub async fn page_of(app: &App, scope: &Scope, filters: &Filters) -> Handled<(Ve
     let filter = filters.filter()?;
     let rows = app.store.ledger(scope, &filter, PAGE, (filters.page() - 1) * PAGE).await?;
     let total = app.store.ledger_count(scope, &filter).await?;
-    let detail = json!({ "filter": filters.recorded(), "page": filters.page(), "records": rows.len() });
+    let detail = json!({ "filter": filters.recorded(&FilterWords::of(app).await), "page": filters.page(), "records": rows.len() });
     app.store.record(Event::new("ledger_read", Some(scope.person()), detail)).await?;
     Ok((rows, total))
 }

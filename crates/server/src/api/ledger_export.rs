@@ -1,26 +1,27 @@
 //! Exports of the record, with a reason: CSV for reading, and JSON Lines that prove themselves, the whole record or what
 //! a filter finds.
 
+use super::body::Body as Posted;
 use super::ledger::Filters;
+use super::words::{FilterWords, checked_reason};
 use crate::app::App;
 use crate::auth::Security;
+use crate::desk::csv_form::cell;
 use crate::error::{Failure, Handled};
 use crate::ledger_export::{Part, Whole};
 use crate::pages::when;
 use crate::record_words;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::try_unfold;
 use madang_domain::Scope;
 use madang_ledger::Entry;
-use madang_pii::{mask, scan};
 use madang_store::ledger::{Event, LedgerFilter};
 use madang_store::{Store, StoreError};
 use serde::Deserialize;
 use serde_json::json;
-use utoipa::IntoParams;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -30,7 +31,7 @@ pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(export))
 }
 
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize)]
 struct Export {
     /// `csv`, or `jsonl`: the form that `madang ledger verify` reads. With filters each record has a proof of its own,
     /// but that none is missing shows in the whole record alone.
@@ -38,17 +39,20 @@ struct Export {
     /// Why it is exported: recorded.
     #[serde(default)]
     reason: String,
+    #[serde(flatten)]
+    filters: Filters,
 }
 
-/// Exports records in the chain's order. Needs a reason and is itself a record.
-#[utoipa::path(get, path = "/api/v1/ledger/export", tag = "ledger", params(Export, Filters), responses((status = 200, content_type = "text/csv"), (status = 403), (status = 409), (status = 422)))]
+/// Exports records in the chain's order: `{format, reason}` and the list's filters. Needs a reason and is itself a
+/// record, which no link can make somebody write.
+#[utoipa::path(post, path = "/api/v1/ledger/export", tag = "ledger", request_body = Object, responses((status = 200, content_type = "text/csv"), (status = 403), (status = 409), (status = 422)))]
 async fn export(
     State(app): State<App>,
     Security(reader): Security,
-    Query(export): Query<Export>,
-    Query(filters): Query<Filters>,
+    Posted(export): Posted<Export>,
 ) -> Handled<Response> {
-    let reason = checked_reason(&export.reason)?;
+    let reason = checked_reason(&app, &export.reason).await?;
+    let (filters, words) = (&export.filters, FilterWords::of(&app).await);
     let filter = filters.filter()?;
     let scope = reader.scope();
     // Each export ends before its own record.
@@ -61,8 +65,8 @@ async fn export(
             ("text/csv; charset=utf-8", total, csv(app.store.clone(), scope.clone(), filter))
         }
         "jsonl" if filters.is_set() => {
-            let words = filters.recorded().to_string();
-            let part = Part::begin(app.store.clone(), &app.signer, scope.clone(), filter, words).await?;
+            let looked_for = filters.recorded(&words).to_string();
+            let part = Part::begin(app.store.clone(), &app.signer, scope.clone(), filter, looked_for).await?;
             let total = app.store.ledger_count(scope, part.filter()).await?;
             let chunks = try_unfold(part, move |mut part: Part| async move {
                 Ok::<_, StoreError>(part.chunk().await?.map(|text| (text, part)))
@@ -79,25 +83,14 @@ async fn export(
         }
         _ => return Err(Failure::invalid("format", "형식은 csv, jsonl 가운데 하나입니다.")),
     };
-    let detail = json!({ "format": export.format, "reason": reason, "filter": filters.recorded(), "records": total });
+    let detail =
+        json!({ "format": export.format, "reason": reason, "filter": filters.recorded(&words), "records": total });
     app.store.record(Event::new("ledger_exported", Some(scope.person()), detail)).await?;
     let disposition = format!("attachment; filename=\"madang-ledger.{}\"", export.format);
     Ok(([(header::CONTENT_TYPE, kind.to_owned()), (header::CONTENT_DISPOSITION, disposition)], body).into_response())
 }
 
 const JSON_LINES: &str = "application/jsonl; charset=utf-8";
-
-/// Why something is exported, as it is recorded: personal values masked.
-///
-/// # Errors
-/// 422 for none, or one that is too long.
-pub fn checked_reason(reason: &str) -> Handled<String> {
-    let reason = reason.trim();
-    if !(2..=400).contains(&reason.chars().count()) {
-        return Err(Failure::invalid("reason", "내보내는 까닭을 2~400자로 적어 주세요. 원장에 남습니다."));
-    }
-    Ok(mask(reason, &scan(reason)).text)
-}
 
 /// Batches of rows as they are read, never the whole record in memory.
 fn csv(store: Store, scope: Scope, filter: LedgerFilter) -> Body {
@@ -150,22 +143,4 @@ fn csv_rows(rows: &[Entry], first: bool) -> Vec<u8> {
         let _row = out.write_record(cells.iter().map(|c| cell(c)));
     }
     out.into_inner().unwrap_or_default()
-}
-
-/// A spreadsheet would run a cell that begins like a formula.
-fn cell(text: &str) -> String {
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{text}") } else { text.to_owned() }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn cells_never_begin_a_formula() {
-        for bad in ["=1+1", "+82", "-1", "@SUM(A1)", "\t=1"] {
-            assert_eq!(cell(bad), format!("'{bad}"));
-        }
-        assert_eq!(cell("가나 =1"), "가나 =1");
-    }
 }

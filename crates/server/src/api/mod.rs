@@ -32,8 +32,7 @@ pub mod synonyms;
 pub mod tokens;
 pub mod tools;
 pub mod uploads;
-
-pub use ledger_export::checked_reason;
+pub mod words;
 
 use crate::app::App;
 use axum::Json;

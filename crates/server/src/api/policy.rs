@@ -1,6 +1,7 @@
 //! The policy for outside calls: read, check, rehearse, put into force or propose, confirm, decline, withdraw, download.
 
 use super::body::Body;
+use super::words::masked;
 use crate::app::App;
 use crate::auth::{Reader, Security};
 use crate::error::{Failure, Handled};
@@ -10,7 +11,6 @@ use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use madang_domain::PolicyProposalId;
-use madang_pii::{mask, scan};
 use madang_policy::diff::{Change, diff};
 use madang_policy::{Faults, Line, Policy};
 use madang_store::auth::parse_id;
@@ -163,11 +163,19 @@ struct Put {
 #[utoipa::path(put, path = "/api/v1/policy", tag = "policy", request_body = NewText, responses((status = 200, body = Put), (status = 403), (status = 409), (status = 422)))]
 async fn put(State(app): State<App>, Security(reader): Security, Body(body): Body<NewText>) -> Handled<Json<Put>> {
     let policy = Policy::parse(&body.text).map_err(faulty)?;
-    // Compared with what is in force; the store refuses where that is not what the writer saw.
-    let changes = diff(&policies::read_stored(&app.store.policy_in_force().await?)?, &policy);
-    let (hash, reason, sentences) = (policy.hash(), masked(&body.reason), policies::sentences(&changes));
+    // The store refuses where what it is compared with is not what the writer saw, or is in force no longer.
+    let stored = app.store.policy_in_force().await?;
+    let changes = diff(&policies::read_stored(&stored)?, &policy);
+    let (hash, reason, sentences) = (policy.hash(), masked(&app, &body.reason).await?, policies::sentences(&changes));
     let revision = policy.revision();
-    let new = NewPolicy { text: &body.text, hash: &hash, revision, reason: &reason, changes: &sentences };
+    let new = NewPolicy {
+        text: &body.text,
+        hash: &hash,
+        revision,
+        compared_with: stored.revision,
+        reason: &reason,
+        changes: &sentences,
+    };
     let (scope, expected) = (reader.scope(), body.expected_revision);
     if changes.iter().any(Change::may_loosen) {
         let id = app.store.propose_policy(scope, &new, expected).await?;
@@ -182,10 +190,6 @@ fn faulty(faults: Faults) -> Failure {
     let told: Vec<_> = faults.0.iter().map(|f| ("text".to_owned(), f.to_string())).collect();
     let message = told.first().map(|(_, words)| words.clone()).unwrap_or_default();
     Failure { fields: told, ..Failure::invalid("text", message) }
-}
-
-fn masked(text: &str) -> String {
-    mask(text, &scan(text)).text
 }
 
 /// Proposed policies, those that wait first.
@@ -229,7 +233,7 @@ async fn decline(
     Path(id): Path<String>,
     Body(body): Body<Reason>,
 ) -> Handled<StatusCode> {
-    app.store.decline_policy(reader.scope(), parse_id(&id)?, &masked(&body.reason)).await?;
+    app.store.decline_policy(reader.scope(), parse_id(&id)?, &masked(&app, &body.reason).await?).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

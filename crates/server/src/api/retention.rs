@@ -1,7 +1,8 @@
 //! How long the texts of outside calls and of runs are kept, legal holds, and deletion now. For security officers and admins.
 
+use super::Created;
 use super::body::Body;
-use super::{Created, checked_reason};
+use super::words::checked_reason;
 use crate::app::App;
 use crate::auth::Reader;
 use crate::desk::erasing;
@@ -11,6 +12,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use madang_policy::time::CalendarDay;
 use madang_store::erasures::{Erasure, Retained};
+use madang_store::keeping::KeepingProposal;
 use madang_store::retention::{Hold, HoldTarget, NewHold, Retention, TextKind};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -27,6 +29,8 @@ pub fn router() -> OpenApiRouter<App> {
         .routes(routes!(items))
         .routes(routes!(hold))
         .routes(routes!(lift))
+        .routes(routes!(confirm))
+        .routes(routes!(decline))
 }
 
 #[derive(Serialize)]
@@ -34,6 +38,8 @@ struct View {
     retention: Vec<Retention>,
     retained: Vec<Retained>,
     holds: Vec<Hold>,
+    /// What would let texts be deleted earlier and waits for a second person.
+    proposals: Vec<KeepingProposal>,
     erasures: Vec<Erasure>,
 }
 
@@ -45,6 +51,7 @@ async fn read(State(app): State<App>, reader: Reader) -> Handled<Json<View>> {
         retention: app.store.retention(scope).await?,
         retained: app.store.retained(scope).await?,
         holds: app.store.holds(scope).await?,
+        proposals: app.store.keeping_proposals(scope).await?,
         erasures: app.store.erasures(scope, LISTED).await?,
     }))
 }
@@ -60,19 +67,34 @@ struct Days {
     reason: String,
 }
 
-/// Sets how many days texts of a kind are kept, 365 to 3650.
-#[utoipa::path(put, path = "/api/v1/outside/retention", tag = "review", request_body = Days, responses((status = 204), (status = 403), (status = 422)))]
-async fn set(State(app): State<App>, reader: Reader, Body(body): Body<Days>) -> Handled<StatusCode> {
+/// What became of a change.
+#[derive(Serialize, ToSchema)]
+struct Put {
+    /// `in_force`, or `proposed` where a second person is needed.
+    state: &'static str,
+    /// The proposal.
+    proposal: Option<String>,
+}
+
+impl Put {
+    fn of(proposal: Option<String>) -> Json<Self> {
+        Json(Self { state: if proposal.is_some() { "proposed" } else { "in_force" }, proposal })
+    }
+}
+
+/// Sets how many days texts of a kind are kept, 365 to 3650. Fewer days are proposed by a security officer and confirmed
+/// by a second person.
+#[utoipa::path(put, path = "/api/v1/outside/retention", tag = "review", request_body = Days, responses((status = 200, body = Put), (status = 403), (status = 409), (status = 422)))]
+async fn set(State(app): State<App>, reader: Reader, Body(body): Body<Days>) -> Handled<Json<Put>> {
     reader.require_browser()?;
     // The right first: who may not do it learns nothing of how it is done.
     app.store.retention(reader.scope()).await?;
-    let reason = checked_reason(&body.reason)?;
+    let reason = checked_reason(&app, &body.reason).await?;
     let kind: TextKind = body
         .kind
         .parse()
         .map_err(|_| Failure::invalid("kind", "외부호출의 글과 실행의 글 가운데 하나를 골라 주세요."))?;
-    app.store.set_retention(reader.scope(), kind, body.days, &reason).await?;
-    Ok(StatusCode::NO_CONTENT)
+    Ok(Put::of(app.store.set_retention(reader.scope(), kind, body.days, &reason).await?))
 }
 
 /// Deletes now what the daily job would delete.
@@ -115,7 +137,7 @@ async fn hold(
 ) -> Handled<(StatusCode, Json<Created>)> {
     reader.require_browser()?;
     app.store.retention(reader.scope()).await?;
-    let reason = checked_reason(&asked.reason)?;
+    let reason = checked_reason(&app, &asked.reason).await?;
     let target: HoldTarget = asked
         .target
         .parse()
@@ -142,17 +164,33 @@ struct Lifted {
     reason: String,
 }
 
-/// Lifts a hold.
-#[utoipa::path(post, path = "/api/v1/outside/holds/{id}/lift", tag = "review", params(("id" = String, Path)), request_body = Lifted, responses((status = 204), (status = 403), (status = 404), (status = 422)))]
+/// A security officer proposes to lift a hold; a second person confirms it.
+#[utoipa::path(post, path = "/api/v1/outside/holds/{id}/lift", tag = "review", params(("id" = String, Path)), request_body = Lifted, responses((status = 200, body = Put), (status = 403), (status = 404), (status = 409), (status = 422)))]
 async fn lift(
     State(app): State<App>,
     reader: Reader,
     Path(id): Path<String>,
     Body(body): Body<Lifted>,
-) -> Handled<StatusCode> {
+) -> Handled<Json<Put>> {
     reader.require_browser()?;
     app.store.retention(reader.scope()).await?;
-    let reason = checked_reason(&body.reason)?;
-    app.store.lift_hold(reader.scope(), &id, &reason).await?;
+    let reason = checked_reason(&app, &body.reason).await?;
+    Ok(Put::of(Some(app.store.lift_hold(reader.scope(), &id, &reason).await?)))
+}
+
+/// The second person puts a shorter retention into force, or lifts a hold: another security officer than the proposer, an
+/// admin where there is none.
+#[utoipa::path(post, path = "/api/v1/outside/retention/changes/{id}/confirm", tag = "review", params(("id" = String, Path)), responses((status = 204), (status = 403), (status = 404), (status = 409)))]
+async fn confirm(State(app): State<App>, reader: Reader, Path(id): Path<String>) -> Handled<StatusCode> {
+    reader.require_browser()?;
+    app.store.confirm_keeping(reader.scope(), &id).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The second person declines it, or its proposer takes it back.
+#[utoipa::path(post, path = "/api/v1/outside/retention/changes/{id}/decline", tag = "review", params(("id" = String, Path)), responses((status = 204), (status = 403), (status = 404), (status = 409)))]
+async fn decline(State(app): State<App>, reader: Reader, Path(id): Path<String>) -> Handled<StatusCode> {
+    reader.require_browser()?;
+    app.store.decline_keeping(reader.scope(), &id).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -1,7 +1,7 @@
 //! Outside calls for security officers: the list, whether there are new ones, words in sealed texts, exports with a reason.
 
 use super::body::Body;
-use super::checked_reason;
+use super::words::{FilterWords, checked_reason};
 use crate::app::App;
 use crate::auth::Security;
 use crate::desk::{cef, csv_form, ocsf};
@@ -12,9 +12,8 @@ use axum::extract::{Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use futures_util::stream::try_unfold;
-use madang_domain::Scope;
+use madang_domain::{ExternalCallId, Scope};
 use madang_gateway::{SearchLimits, Searched};
-use madang_pii::{mask, scan};
 use madang_policy::time::CalendarDay;
 use madang_store::calls_review::{ReviewFilter, ReviewedCall};
 use madang_store::ledger::Event;
@@ -118,9 +117,9 @@ impl CallFilters {
     }
 
     /// For the record of the reading: no personal value stays in it.
-    fn recorded(&self) -> Value {
-        let safe = |text: &str| mask(text, &scan(text)).text.chars().take(MAX_WORD).collect::<String>();
-        self.given().into_iter().map(|(k, v)| (k.to_owned(), json!(safe(v)))).collect::<serde_json::Map<_, _>>().into()
+    fn recorded(&self, words: &FilterWords) -> Value {
+        let given = self.given().into_iter();
+        given.map(|(k, v)| (k.to_owned(), json!(words.safe(v, MAX_WORD)))).collect::<serde_json::Map<_, _>>().into()
     }
 
     /// Page number, from 1.
@@ -152,7 +151,8 @@ pub async fn page_of(app: &App, scope: &Scope, filters: &CallFilters) -> Handled
     let page = filters.page();
     let calls = app.store.reviewed_calls(scope, &filter, PAGE, (page - 1) * PAGE).await?;
     let total = app.store.reviewed_calls_count(scope, &filter).await?;
-    let detail = json!({ "filter": filters.recorded(), "page": page, "records": calls.len() });
+    let detail =
+        json!({ "filter": filters.recorded(&FilterWords::of(app).await), "page": page, "records": calls.len() });
     app.store.record(Event::new("outside_calls_listed", Some(scope.person()), detail)).await?;
     Ok(Listed { calls, total, page })
 }
@@ -210,12 +210,12 @@ async fn search(
     Security(reader): Security,
     Body(wanted): Body<Wanted>,
 ) -> Handled<Json<Searched>> {
-    let reason = checked_reason(&wanted.reason)?;
+    let reason = checked_reason(&app, &wanted.reason).await?;
     let found = app.bodies.search(reader.scope(), &wanted.words, &reason, SearchLimits::default()).await?;
     Ok(Json(found))
 }
 
-#[derive(Deserialize, IntoParams)]
+#[derive(Deserialize)]
 struct Export {
     /// `csv`, `jsonl`, `ocsf` (1.8.0, API Activity) or `cef`.
     #[serde(default)]
@@ -223,6 +223,8 @@ struct Export {
     /// Why it is exported: recorded.
     #[serde(default)]
     reason: String,
+    #[serde(flatten)]
+    filters: CallFilters,
 }
 
 #[derive(Clone, Copy)]
@@ -265,15 +267,12 @@ impl Format {
     }
 }
 
-/// Exports the metadata of calls, newest first: never prompts, replies or purposes. Needs a reason and is itself a record.
-#[utoipa::path(get, path = "/api/v1/outside/calls/export", tag = "review", params(Export, CallFilters), responses((status = 200, content_type = "text/csv"), (status = 403), (status = 422)))]
-async fn export(
-    State(app): State<App>,
-    Security(reader): Security,
-    Query(export): Query<Export>,
-    Query(filters): Query<CallFilters>,
-) -> Handled<Response> {
-    let reason = checked_reason(&export.reason)?;
+/// Exports the metadata of calls, newest first: never prompts, replies or purposes. `{format, reason}` and the list's
+/// filters. Needs a reason and is itself a record, which no link can make somebody write.
+#[utoipa::path(post, path = "/api/v1/outside/calls/export", tag = "review", request_body = Object, responses((status = 200, content_type = "text/csv"), (status = 403), (status = 422)))]
+async fn export(State(app): State<App>, Security(reader): Security, Body(export): Body<Export>) -> Handled<Response> {
+    let reason = checked_reason(&app, &export.reason).await?;
+    let filters = &export.filters;
     let format = Format::of(&export.format)?;
     let scope = reader.scope();
     let mut filter = filters.filter()?;
@@ -281,7 +280,7 @@ async fn export(
     let end = app.store.now().saturating_add(1);
     filter.until = Some(filter.until.map_or(end, |until| until.min(end)));
     let total = app.store.reviewed_calls_count(scope, &filter).await?;
-    let detail = json!({ "format": export.format, "reason": reason, "filter": filters.recorded(), "records": total });
+    let detail = json!({ "format": export.format, "reason": reason, "filter": filters.recorded(&FilterWords::of(&app).await), "records": total });
     app.store.record(Event::new("outside_calls_exported", Some(scope.person()), detail)).await?;
     let (kind, ending) = format.kind();
     let disposition = format!("attachment; filename=\"madang-outside.{ending}\"");
@@ -291,14 +290,13 @@ async fn export(
 
 /// Batches of calls as they are read, never all of them in memory.
 fn stream(store: Store, scope: Scope, filter: ReviewFilter, format: Format) -> Stream {
-    let batches = try_unfold(Some(0), move |offset: Option<i64>| {
+    let batches = try_unfold(Some(None), move |before: Option<Option<(i64, ExternalCallId)>>| {
         let (store, scope, filter) = (store.clone(), scope.clone(), filter.clone());
         async move {
-            let Some(offset) = offset else { return Ok(None) };
-            let calls = store.reviewed_calls(&scope, &filter, BATCH, offset).await?;
-            let more = i64::try_from(calls.len()).is_ok_and(|n| n == BATCH);
-            let chunk = format.chunk(&calls, offset == 0);
-            Ok::<_, StoreError>(Some((chunk, more.then_some(offset + BATCH))))
+            let Some(before) = before else { return Ok(None) };
+            let calls = store.reviewed_calls_before(&scope, &filter, before, BATCH).await?;
+            let chunk = format.chunk(&calls, before.is_none());
+            Ok::<_, StoreError>(Some((chunk, calls.last().map(|last| Some((last.created_at, last.id))))))
         }
     });
     Stream::from_stream(batches)
@@ -318,7 +316,7 @@ mod tests {
         };
         let read = filters.filter().unwrap();
         assert_eq!(read.until.unwrap() - read.from.unwrap(), 86_400_000);
-        assert!(!filters.recorded().to_string().contains("1970000"));
+        assert!(!filters.recorded(&FilterWords::plain()).to_string().contains("1970000"));
         assert!(CallFilters { grade: "X".into(), ..CallFilters::default() }.filter().is_err());
         assert!(CallFilters { to: "2026-13-01".into(), ..CallFilters::default() }.filter().is_err());
     }

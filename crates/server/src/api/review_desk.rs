@@ -1,6 +1,7 @@
 //! What reviewers decide: an anomaly looked at, a month's sample drawn, each pick reviewed, the month signed off.
 
 use super::body::Body;
+use super::words::checked_note;
 use crate::app::App;
 use crate::auth::Security;
 use crate::desk::facts::{self, candidates, kind_name};
@@ -10,7 +11,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use madang_domain::{ExternalCallId, Scope};
-use madang_pii::{mask, scan};
+use madang_policy::anomaly::Severity;
 use madang_policy::sampling::{Sizes, sample};
 use madang_store::auth::parse_id;
 use madang_store::reviews::{NewSample, PickVerdict};
@@ -19,23 +20,8 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-/// Longest note, characters.
-const MAX_NOTE: usize = 1000;
-
 pub fn router() -> OpenApiRouter<App> {
     OpenApiRouter::new().routes(routes!(see)).routes(routes!(draw)).routes(routes!(review)).routes(routes!(sign))
-}
-
-/// A note as it is kept: trimmed, personal values masked.
-///
-/// # Errors
-/// 422 for one that is too short or too long.
-pub fn checked_note(field: &str, text: &str, least: usize) -> Handled<String> {
-    let text = text.trim();
-    if (least..=MAX_NOTE).contains(&text.chars().count()) {
-        return Ok(mask(text, &scan(text)).text);
-    }
-    Err(Failure::invalid(field, format!("{least}자부터 {MAX_NOTE}자 사이로 적어 주세요. 원장에 남습니다.")))
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -51,7 +37,7 @@ struct Seen {
 /// Notes that an anomaly was looked at.
 #[utoipa::path(post, path = "/api/v1/outside/anomalies/seen", tag = "review", request_body = Seen, responses((status = 204), (status = 403), (status = 404), (status = 422)))]
 async fn see(State(app): State<App>, Security(reader): Security, Body(seen): Body<Seen>) -> Handled<StatusCode> {
-    let note = checked_note("note", &seen.note, 2)?;
+    let note = checked_note(&app, "note", &seen.note, 2).await?;
     let found = facts::found(&app, reader.scope()).await?;
     let pattern = found.into_iter().find(|f| f.key == seen.anomaly).ok_or_else(Failure::not_found)?;
     let kind = kind_name(pattern.anomaly.kind);
@@ -85,14 +71,20 @@ async fn drawn(app: &App, scope: &Scope, month: Month) -> Handled<Drawn> {
         return Err(Failure::conflict("원장에 서명된 체크포인트가 아직 없습니다. 잠시 뒤 다시 해 주세요."));
     };
     let calls = facts::calls(app, scope, month.starts_ms(), month.ends_ms()).await?;
-    let found = facts::found(app, scope).await?;
+    // Of the month itself: whenever it is drawn, and by whom, the same calls are looked at in any case.
+    let mut found = facts::found_between(app, scope, month.starts_ms(), month.ends_ms()).await?;
+    found.retain(|f| f.anomaly.severity == Severity::High);
+    let always: Vec<String> = found.iter().map(|f| f.key.clone()).collect();
+    let policy = app.store.policy_for_review(scope, month.ends_ms()).await?.map(|(revision, _)| revision);
     let sample = sample(&candidates(&calls, &found), format!("{month} {seed}").as_bytes(), &Sizes::default());
     let picks: Vec<(ExternalCallId, String)> = sample.picks.into_iter().map(|p| (p.id, p.why)).collect();
     let strata = serde_json::to_string(&sample.strata).map_err(Failure::internal)?;
     let (name, count) = (month.to_string(), picks.len());
-    let new = NewSample { month: &name, seed: &seed, checkpoint, calls: calls.len(), strata: &strata, picks: &picks };
+    let (calls, strata) = (calls.len(), strata.as_str());
+    let new =
+        NewSample { month: &name, seed: &seed, checkpoint, calls, strata, picks: &picks, always: &always, policy };
     app.store.keep_sample(scope, new).await?;
-    Ok(Drawn { month: name, calls: calls.len(), picks: count })
+    Ok(Drawn { month: name, calls, picks: count })
 }
 
 #[derive(Deserialize, ToSchema)]
@@ -119,7 +111,7 @@ async fn review(
         .parse()
         .map_err(|_| Failure::invalid("verdict", "적정, 확인 필요, 부적정 가운데 하나를 골라 주세요."))?;
     let least = if verdict == PickVerdict::Sound { 0 } else { 2 };
-    let note = checked_note("note", &reviewed.note, least)?;
+    let note = checked_note(&app, "note", &reviewed.note, least).await?;
     app.store.review_pick(reader.scope(), &month.to_string(), parse_id(&call)?, verdict, &note).await?;
     Ok(StatusCode::NO_CONTENT)
 }
@@ -140,7 +132,7 @@ async fn sign(
     Body(body): Body<Summary>,
 ) -> Handled<StatusCode> {
     let month = Month::parse(&month)?;
-    let summary = checked_note("summary", &body.summary, 2)?;
+    let summary = checked_note(&app, "summary", &body.summary, 2).await?;
     app.store.sign_month(reader.scope(), &month.to_string(), &summary).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -72,7 +72,7 @@ pub fn csv(calls: &[ReviewedCall], first: bool) -> Vec<u8> {
 }
 
 /// A spreadsheet would run a cell that begins like a formula.
-fn cell(text: &str) -> String {
+pub fn cell(text: &str) -> String {
     if text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']) { format!("'{text}") } else { text.to_owned() }
 }
 
@@ -83,4 +83,17 @@ pub fn json_line(call: &ReviewedCall) -> String {
         map.insert("left".to_owned(), json!(left(call)));
     }
     format!("{value}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cells_never_begin_a_formula() {
+        for bad in ["=1+1", "+82", "-1", "@SUM(A1)", "\t=1"] {
+            assert_eq!(cell(bad), format!("'{bad}"));
+        }
+        assert_eq!(cell("가나 =1"), "가나 =1");
+    }
 }

@@ -7,8 +7,6 @@ use crate::app::App;
 use crate::error::Handled;
 use crate::pages::when;
 use madang_domain::{Grade, Scope};
-use madang_store::calls_review::ReviewFilter;
-use madang_store::ledger::LedgerFilter;
 
 const DAY: i64 = 86_400_000;
 
@@ -46,21 +44,7 @@ struct Counts<'a> {
 impl Counts<'_> {
     async fn records(&self, action: &str) -> Handled<usize> {
         let from = jiff::Timestamp::from_millisecond(self.since).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-        let filter = LedgerFilter {
-            action: Some(action.to_owned()),
-            from: Some(format!("{from:.3}")),
-            ..LedgerFilter::default()
-        };
-        Ok(self.app.store.ledger_count(self.scope, &filter).await?)
-    }
-
-    async fn sent(&self, grade: Grade) -> Handled<usize> {
-        let mut sum = 0;
-        for state in ["sent", "unknown", "sending"] {
-            let filter = ReviewFilter { grade: Some(grade), state: Some(state.to_owned()), ..ReviewFilter::default() };
-            sum += self.app.store.reviewed_calls_count(self.scope, &filter).await?;
-        }
-        Ok(sum)
+        Ok(self.app.store.records_of(self.scope, action, &format!("{from:.3}")).await?)
     }
 }
 
@@ -81,8 +65,9 @@ pub async fn sections(app: &App, scope: &Scope) -> Handled<Vec<Section>> {
 }
 
 async fn n2sf(c: &Counts<'_>) -> Handled<Vec<Line>> {
-    let (classified, sensitive, open) =
-        (c.sent(Grade::Classified).await?, c.sent(Grade::Sensitive).await?, c.sent(Grade::Open).await?);
+    let sent = c.app.store.left_by_grade(c.scope).await?;
+    let [classified, sensitive, open] =
+        [Grade::Classified, Grade::Sensitive, Grade::Open].map(|grade| sent.get(&grade).copied().unwrap_or(0));
     let mut left = line(
         "C 등급은 나가지 않고, S 등급은 지정된 담당자가 등급을 바꾼 뒤에만 나간다.",
         "봉투의 등급이 O가 아니면 게이트웨이가 보내지 않습니다.",
@@ -100,9 +85,9 @@ async fn n2sf(c: &Counts<'_>) -> Handled<Vec<Line>> {
         left,
         line(
             "등급을 낮추려면 담당자와 까닭이 남아야 한다.",
-            "자료 등급을 바꾸면 사람과 까닭이 원장에 적힙니다.",
-            format!("최근 90일 등급 변경 {}건", c.records("collection_regraded").await?),
-            "/ledger?kind=collection_regraded",
+            "자료 등급을 낮추면 사람과 까닭이 원장에 적힙니다.",
+            format!("최근 90일 등급을 낮춘 일 {}건", c.records("grade_lowered").await?),
+            "/ledger?kind=grade_lowered",
         ),
         line(
             "시스템 로그는 S 등급으로 다룬다.",
@@ -115,7 +100,7 @@ async fn n2sf(c: &Counts<'_>) -> Handled<Vec<Line>> {
 
 async fn guidebook(c: &Counts<'_>) -> Handled<Vec<Line>> {
     let health = crate::chain::last(&c.app.store).await?;
-    let policy = c.app.store.policy_for_review(c.scope).await?;
+    let policy = c.app.store.policy_for_review(c.scope, c.app.store.now()).await?;
     let mut rules = line(
         "M05 사용자·자료·경로에 따른 접근 통제",
         "읽을 수 있는 자료는 사람마다 질의 안에서 걸러지고, 밖으로 가는 길은 정책이 정한 제공자뿐입니다.",
@@ -129,7 +114,12 @@ async fn guidebook(c: &Counts<'_>) -> Handled<Vec<Line>> {
     let mut log = line(
         "M09 기록",
         "로그인, 권한, 자료, 실행, 외부호출, 열람과 내보내기를 덧붙이기만 하는 원장에 적습니다.",
-        format!("기록 {}건, 마지막 확인 {}", health.records, when::date_time(health.at)),
+        format!(
+            "기록 {}건, 마지막 확인 {}, 최근 90일 봉투 열람 {}건",
+            health.records,
+            when::date_time(health.at),
+            c.records("outside_call_opened").await? + c.records("outside_call_read").await?
+        ),
         "/ledger",
     );
     log.open = !health.sound;

@@ -19,8 +19,8 @@ use std::collections::HashMap;
 const DAY: i64 = 86_400_000;
 /// Days that are looked into.
 pub const DAYS: i64 = 90;
-/// Most calls that are compared at once; the newest count.
-const MOST: i64 = 20_000;
+/// Calls read at once.
+const BATCH: i64 = 1000;
 
 /// A pattern, with what tells it from others.
 #[derive(Debug, Clone)]
@@ -38,13 +38,24 @@ pub struct Found {
 /// 403 for all but security officers.
 pub async fn found(app: &App, scope: &Scope) -> Handled<Vec<Found>> {
     let now = app.store.now();
+    found_between(app, scope, now - DAYS * DAY, now + 1).await
+}
+
+/// What stands out in a period, whenever that is asked: under the policy that was in force at its end.
+///
+/// # Errors
+/// 403 for all but security officers.
+pub async fn found_between(app: &App, scope: &Scope, since: i64, until: i64) -> Handled<Vec<Found>> {
     let thresholds = Thresholds::default();
-    let since = now - DAYS * DAY;
-    let calls = calls(app, scope, since - thresholds.spike_days * DAY, now + 1).await?;
-    let decisions = decisions(app, scope, since - thresholds.spike_days * DAY, now + 1).await?;
-    let names: HashMap<PersonId, String> = names(&calls);
-    let facts: Vec<CallFact> = calls.iter().map(|c| fact(c, &decisions)).collect();
-    let mut out: Vec<Found> = anomalies(&facts, &setting(app, scope).await?, &thresholds, since)
+    let from = since - thresholds.spike_days * DAY;
+    let decisions = decisions(app, scope, from, until).await?;
+    let (mut names, mut facts): (HashMap<PersonId, String>, Vec<CallFact>) = Default::default();
+    each(app, scope, (from, until), |call| {
+        facts.push(fact(&call, &decisions));
+        named(&call, &mut names);
+    })
+    .await?;
+    let mut out: Vec<Found> = anomalies(&facts, &setting(app, scope, until).await?, &thresholds, since)
         .into_iter()
         .map(|anomaly| Found {
             key: key(&anomaly),
@@ -56,13 +67,27 @@ pub async fn found(app: &App, scope: &Scope) -> Handled<Vec<Found>> {
     Ok(out)
 }
 
-/// Calls of a period, at most the newest twenty thousand.
+/// All calls of a period, newest first, without what the policy was told and said of them.
 ///
 /// # Errors
 /// 403 for all but security officers.
 pub async fn calls(app: &App, scope: &Scope, from: i64, until: i64) -> Handled<Vec<ReviewedCall>> {
+    let mut out = Vec::new();
+    // Facts and decisions are most of a call, and nobody asks for them here.
+    each(app, scope, (from, until), |call| out.push(ReviewedCall { facts: None, decision: None, ..call })).await?;
+    Ok(out)
+}
+
+/// Every call of a period, newest first, a batch in memory at once.
+async fn each(app: &App, scope: &Scope, (from, until): (i64, i64), mut take: impl FnMut(ReviewedCall)) -> Handled<()> {
     let filter = ReviewFilter { from: Some(from), until: Some(until), ..ReviewFilter::default() };
-    Ok(app.store.reviewed_calls(scope, &filter, MOST, 0).await?)
+    let mut before = None;
+    loop {
+        let batch = app.store.reviewed_calls_before(scope, &filter, before, BATCH).await?;
+        let Some(last) = batch.last() else { return Ok(()) };
+        before = Some((last.created_at, last.id));
+        batch.into_iter().for_each(&mut take);
+    }
 }
 
 type Decisions = HashMap<ExternalCallId, Vec<OfficersDecision>>;
@@ -75,10 +100,12 @@ async fn decisions(app: &App, scope: &Scope, from: i64, until: i64) -> Handled<D
     Ok(out)
 }
 
-fn names(calls: &[ReviewedCall]) -> HashMap<PersonId, String> {
-    let officers = calls.iter().filter_map(|c| Some((c.approver?, c.approver_name.clone()?)));
-    let askers = calls.iter().map(|c| (c.person, format!("{} {}", c.department_name, c.person_name)));
-    officers.chain(askers).collect()
+/// Notes what the people of a call are called: its asker with their department, as they asked last.
+fn named(call: &ReviewedCall, names: &mut HashMap<PersonId, String>) {
+    if let (Some(officer), Some(name)) = (call.approver, &call.approver_name) {
+        names.entry(officer).or_insert_with(|| name.clone());
+    }
+    names.entry(call.person).or_insert_with(|| format!("{} {}", call.department_name, call.person_name));
 }
 
 fn fact(call: &ReviewedCall, decisions: &Decisions) -> CallFact {
@@ -120,8 +147,8 @@ fn blocked(call: &ReviewedCall) -> bool {
 }
 
 /// What normal is here: the policy's windows for work, or weekdays from eight to seven where it names none.
-async fn setting(app: &App, scope: &Scope) -> Handled<Setting> {
-    let policy = app.store.policy_for_review(scope).await?.and_then(|(_, text)| Policy::parse(&text).ok());
+async fn setting(app: &App, scope: &Scope, at: i64) -> Handled<Setting> {
+    let policy = app.store.policy_for_review(scope, at).await?.and_then(|(_, text)| Policy::parse(&text).ok());
     let Some(policy) = policy else {
         return Ok(Setting { office: ordinary_hours(), ..Setting::default() });
     };

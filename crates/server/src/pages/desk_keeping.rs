@@ -9,11 +9,12 @@ use crate::desk::{evidence, siem};
 use crate::error::Handled;
 use crate::frame::{Page, frame, render};
 use crate::views::Lang;
-use crate::views::desk::{ErasureRow, EvidencePage, HoldRow, KeptKind, RetentionPage};
+use crate::views::desk::{ErasureRow, EvidencePage, HoldRow, KeepingRow, KeptKind, RetentionPage};
 use axum::extract::State;
 use axum::http::Uri;
 use axum::routing::MethodRouter;
 use madang_store::erasures::{Erasure, Retained};
+use madang_store::keeping::{Change, KeepingProposal};
 use madang_store::retention::{DAYS, Hold, HoldTarget, Retention};
 
 pub fn pages() -> Vec<(&'static str, MethodRouter<App>)> {
@@ -33,6 +34,7 @@ async fn retention(State(app): State<App>, reader: Reader, uri: Uri) -> Page {
         due: kinds.iter().map(|k| k.due).sum(),
         kinds,
         targets,
+        proposals: proposals(app.store.keeping_proposals(scope).await?, &app.store.holds(scope).await?, reader.lang),
         holds: app.store.holds(scope).await?.into_iter().map(hold).collect(),
         erasures: app.store.erasures(scope, LISTED).await?.into_iter().map(erasure).collect(),
     })
@@ -52,6 +54,26 @@ fn kinds(set: Vec<Retention>, retained: &[Retained]) -> Vec<KeptKind> {
         }
     };
     set.into_iter().map(kind).collect()
+}
+
+/// Changes that wait, in words.
+fn proposals(all: Vec<KeepingProposal>, holds: &[Hold], l: Lang) -> Vec<KeepingRow> {
+    let told = |change: &Change| match change {
+        Change::Shorten { kind, days } => l.f2("{a} 보존기간을 {b}일로 줄임", l.t(kind.korean()), days),
+        Change::Lift { hold } => {
+            let held = holds.iter().find(|h| h.id == *hold);
+            l.f("삭제 보류 풂: {}", held.map_or(hold.as_str(), |h| h.reason.as_str()))
+        }
+    };
+    let row = |p: KeepingProposal| KeepingRow {
+        what: told(&p.change),
+        id: p.id,
+        reason: p.reason,
+        by: (p.by, when::date_time(p.at)),
+        own: p.own,
+        may_decide: p.may_decide,
+    };
+    all.into_iter().map(row).collect()
 }
 
 fn hold(h: Hold) -> HoldRow {

@@ -216,11 +216,14 @@ fn tokens(call: &Call, l: Lang) -> Option<String> {
     Some(l.f2("보냄 {a}, 받음 {b}", call.tokens_in?, call.tokens_out?))
 }
 
+/// Is it masked? What passes is of bodies; words of the body's own dictionary never pass.
+fn masked(name: &str) -> bool {
+    name.starts_with(madang_gateway::inspect::CUSTOM_PREFIX)
+        || madang_pii::Kind::ALL.iter().any(|k| k.as_str() == name && k.action() != madang_pii::Action::Pass)
+}
+
 /// Kinds and counts alone: an officer needs no citizen's number.
 fn findings(call: &Call) -> Vec<FindingRow> {
-    let masked = |name: &&String| {
-        madang_pii::Kind::ALL.iter().any(|k| k.as_str() == name.as_str() && k.action() != madang_pii::Action::Pass)
-    };
     let rows = call.findings.iter().filter(|(name, _)| masked(name));
     rows.map(|(name, n)| FindingRow {
         kind: pii_kind(name).to_owned(),

@@ -270,6 +270,8 @@ pub struct RetentionPage {
     /// Of all kinds.
     pub due: usize,
     pub targets: Vec<Choice>,
+    /// What waits for a second person.
+    pub proposals: Vec<KeepingRow>,
     pub holds: Vec<HoldRow>,
     pub erasures: Vec<ErasureRow>,
 }
@@ -284,6 +286,17 @@ pub struct KeptKind {
     pub kept: usize,
     pub gone: usize,
     pub due: usize,
+}
+
+pub struct KeepingRow {
+    pub id: String,
+    /// A sentence.
+    pub what: String,
+    pub reason: String,
+    /// Who proposed it and when.
+    pub by: (String, String),
+    pub own: bool,
+    pub may_decide: bool,
 }
 
 pub struct HoldRow {

@@ -19,6 +19,8 @@ pub struct ReviewPage {
     pub decided: Vec<DecidedRow>,
     /// `None` for a manager who does not read the ledger.
     pub ledger: Option<LedgerHealth>,
+    /// Shorter retentions and holds to be lifted that wait for a second person.
+    pub keeping: usize,
     /// Proposed policies to decide on, and who is away.
     pub officers: DeskOfficers,
 }

@@ -17,6 +17,8 @@ use std::process::ExitCode;
 
 /// Entries without a witness's cosignature that are accepted unless told otherwise.
 const UNWITNESSED: u64 = 1000;
+/// Options that bind the whole record alone.
+const OF_WHOLE: [&str; 2] = ["--max-unwitnessed", "--kept"];
 /// Intents without an outcome that are listed.
 const LISTED: usize = 100;
 
@@ -37,8 +39,8 @@ pub struct Verify {
     #[arg(long, requires = "witness_keys")]
     witnesses: Option<usize>,
     /// How many entries may come after the last checkpoint that the witnesses cosigned.
-    #[arg(long, value_name = "N", default_value_t = UNWITNESSED)]
-    max_unwitnessed: u64,
+    #[arg(long, value_name = "N", help = format!("How many entries may come after the last checkpoint that the witnesses cosigned; {UNWITNESSED} by default"), requires = "export")]
+    max_unwitnessed: Option<u64>,
     /// A checkpoint kept elsewhere, such as what `madang witness checkpoint` prints: the record must continue it.
     #[arg(long = "kept", value_name = "FILE", requires = "export")]
     kept: Vec<PathBuf>,
@@ -58,7 +60,12 @@ impl Verify {
         let begin = reader.fill_buf().with_context(|| format!("{} 파일을 읽을 수 없습니다", path.display()))?;
         let whole = begin.starts_with(b"{\"export\":");
         if !whole && !begin.starts_with(b"{\"partial\":") && self.public_keys.is_empty() {
-            return of_lines(reader);
+            // Whoever gives these wants more than that the lines follow each other.
+            let given = self.given();
+            return match given.as_slice() {
+                [] => of_lines(reader),
+                _ => misused("서명이 없는 옛 형식이거나 원장의 파일이 아닙니다", &given),
+            };
         }
         if self.public_keys.is_empty() {
             let words = "원장의 공개키가 필요합니다. 원장 화면이나 `madang ledger key`에서 얻어 따로 보관해 둔 것을 \
@@ -66,10 +73,14 @@ impl Verify {
             writeln!(std::io::stderr(), "{words}")?;
             return Ok(ExitCode::from(2));
         }
+        let of_whole: Vec<_> = self.given().into_iter().filter(|name| OF_WHOLE.contains(name)).collect();
+        if begin.starts_with(b"{\"partial\":") && !of_whole.is_empty() {
+            return misused("기록의 일부만 담은 파일입니다", &of_whole);
+        }
         let trust = self.trust()?;
         if whole || !begin.starts_with(b"{\"partial\":") {
             let mut options = VerifyOptions::strict(trust);
-            options.unwitnessed_tail = self.max_unwitnessed;
+            options.unwitnessed_tail = self.max_unwitnessed.unwrap_or(UNWITNESSED);
             options.kept = self.kept.iter().map(|file| kept(file)).collect::<anyhow::Result<_>>()?;
             let mut roles = pairs::role;
             match verify_export(reader, &options, Some(&mut roles)) {
@@ -82,6 +93,17 @@ impl Verify {
                 Err(fault) => broken(&fault.to_string()),
             }
         }
+    }
+
+    /// Options that ask for more than signatures of the log.
+    fn given(&self) -> Vec<&'static str> {
+        let all = [
+            ("--witness-key", !self.witness_keys.is_empty()),
+            ("--witnesses", self.witnesses.is_some()),
+            ("--max-unwitnessed", self.max_unwitnessed.is_some()),
+            ("--kept", !self.kept.is_empty()),
+        ];
+        all.into_iter().filter(|(_, given)| *given).map(|(name, _)| name).collect()
     }
 
     fn trust(&self) -> anyhow::Result<Trust> {
@@ -148,6 +170,16 @@ impl Verify {
         };
         format!("{witnessed}번까지 증인이 확인했습니다({}).{rest}", by.join(", "))
     }
+}
+
+/// Options were given that this file cannot be held to: wrong use, whatever the file says of itself.
+fn misused(what: &str, options: &[&str]) -> anyhow::Result<ExitCode> {
+    writeln!(
+        std::io::stderr(),
+        "{what}. {}(으)로는 확인할 수 없어 아무것도 확인하지 않았습니다. 원장 전체를 다시 내보내 받거나 그 옵션을 빼 주세요.",
+        options.join(", ")
+    )?;
+    Ok(ExitCode::from(2))
 }
 
 /// A file of before there were checkpoints: entries alone.

@@ -4,10 +4,11 @@
 use super::super::Home;
 use super::super::models::local_user;
 use super::open;
-use crate::api::checked_reason;
+use crate::api::words::within_bounds;
 use crate::app::open_signer;
 use crate::ledger_export::Whole;
 use anyhow::{Context, anyhow};
+use madang_gateway::Inspector;
 use madang_store::ledger::Event;
 use serde_json::json;
 use std::fs::{File, OpenOptions};
@@ -30,7 +31,9 @@ pub struct Export {
 
 impl Export {
     pub async fn run(self) -> anyhow::Result<ExitCode> {
-        let reason = checked_reason(&self.reason).map_err(|failure| anyhow!(failure.message))?;
+        let reason = within_bounds(&self.reason).map_err(|failure| anyhow!(failure.message))?;
+        // Also where the key to the body's own dictionary is gone: the record must come out then, too.
+        let reason = Inspector::default().masked(reason);
         let (settings, store) = open(&self.home).await?;
         let signer = open_signer(&settings, &store)?;
         let mut whole = Whole::begin(store.clone(), &signer).await?;
