@@ -291,7 +291,7 @@ async fn texts_past_their_time_are_gone_and_the_proof_verifies() -> Test {
     let admin = desk.city.admin.client.post(&lift, json!({ "reason": "감사 끝" })).await?;
     assert_eq!(admin.status(), StatusCode::FORBIDDEN, "an officer's to propose");
     let change = officer.ok(Method::POST, &lift, json!({ "reason": "감사 끝" })).await?;
-    assert_eq!(officer.post(&lift, json!({ "reason": "또" })).await?.status(), StatusCode::CONFLICT, "once");
+    assert_eq!(officer.post(&lift, json!({ "reason": "다시" })).await?.status(), StatusCode::CONFLICT, "once");
     assert_eq!(officer.ok(Method::POST, erase, json!({})).await?["calls"], 0, "held until another confirms");
     let confirm = format!("/api/v1/outside/retention/changes/{}/confirm", change["proposal"].as_str().context("id")?);
     for client in [officer, &desk.city.admin.client] {
