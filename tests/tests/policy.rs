@@ -302,3 +302,38 @@ async fn officers_and_managers_say_when_they_are_away() -> Test {
     assert_eq!((&added["total"], &removed["total"]), (&json!(1), &json!(1)));
     Ok(())
 }
+
+/// A pre-approval stands for officers who gave it: those who put it into force, and nobody whose name was only typed.
+#[tokio::test]
+async fn nobody_gives_a_pre_approval_in_anothers_name() -> Test {
+    let stage = Stage::new().await?;
+    let officer = stage.officer();
+    let second = stage.city.officer(&stage.server.base, "minji").await?;
+    let third = stage.city.officer(&stage.server.base, "yuna").await?;
+    let (own, other, absent) = (&stage.city.security.id, &second.id, &third.id);
+    let text = officer.json("/api/v1/policy").await?["text"].as_str().context("text")?.to_owned();
+    let rule = text.lines().skip_while(|l| *l != "[[rule]]").find_map(|l| l.strip_prefix("id = \"")).context("rule")?;
+    let rule = rule.trim_end_matches('"').to_owned();
+    let given = |by: &[&String]| {
+        let text = text.replacen("revision = 1", "revision = 2", 1);
+        let by = json!(by).to_string();
+        let text = format!(
+            "{text}\n[[preapproval]]\nid = \"p\"\napp = \"앱\"\nversion = \"{}\"\nuntil = \"2999-12-31\"\nby = {by}\n\
+             record = \"정보통신과-12\"\ncovers = [\"{rule}\"]\n",
+            "a".repeat(64)
+        );
+        json!({ "text": text, "reason": "사전승인", "expected_revision": 1 })
+    };
+    let refused = officer.send(Method::PUT, "/api/v1/policy", given(&[other, absent])).await?;
+    let (status, words) = (refused.status(), refused.text().await?);
+    assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY, "{words}");
+    assert!(words.contains("남의 이름"), "{words}");
+    let put = officer.ok(Method::PUT, "/api/v1/policy", given(&[own, absent])).await?;
+    let path = format!("/api/v1/policy/proposals/{}/confirm", put["proposal"].as_str().context("proposal")?);
+    let refused = second.client.post(&path, json!({})).await?;
+    assert_eq!(refused.status(), StatusCode::CONFLICT, "who was named is another");
+    assert_eq!(stage.revision().await?, 1);
+    third.client.ok(Method::POST, &path, json!({})).await?;
+    assert_eq!(stage.revision().await?, 2);
+    Ok(())
+}

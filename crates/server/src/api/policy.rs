@@ -165,7 +165,9 @@ async fn put(State(app): State<App>, Security(reader): Security, Body(body): Bod
     let policy = Policy::parse(&body.text).map_err(faulty)?;
     // The store refuses where what it is compared with is not what the writer saw, or is in force no longer.
     let stored = app.store.policy_in_force().await?;
-    let changes = diff(&policies::read_stored(&stored)?, &policy);
+    let in_force = policies::read_stored(&stored)?;
+    policies::require_given(&policy, &in_force, reader.scope().person(), None)?;
+    let changes = diff(&in_force, &policy);
     let (hash, reason, sentences) = (policy.hash(), masked(&app, &body.reason).await?, policies::sentences(&changes));
     let revision = policy.revision();
     let new = NewPolicy {

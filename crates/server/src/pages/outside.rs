@@ -70,17 +70,22 @@ async fn ask(
         bytes: preview.envelope.body.len(),
         findings: preview.shown.iter().map(finding).collect(),
         blocked: refusal.is_some() || !preview.ruling.decision.denied.is_empty(),
-        refusal: refusal.map(|r| r.to_string()).unwrap_or_else(|| denied(&preview.ruling.decision)),
+        refusal: refusal.map_or_else(|| denied(&preview.ruling.decision, l), |r| l.said(&r.to_string())),
         passes: preview.ruling.decision.needs.is_empty(),
         cost: cost(preview.ruling.cost.tokens_most, preview.ruling.cost.won_most, l),
-        explained: preview.ruling.decision.explain(),
+        explained: explained(&preview.ruling.decision, l),
         sources: preview.sources.iter().map(|s| (s.title.clone(), s.grade)).collect(),
     })
 }
 
 /// Why the policy refuses, for the asker; empty where it does not.
-fn denied(decision: &Decision) -> String {
-    decision.denied.iter().map(|d| d.reason.as_str()).collect::<Vec<_>>().join(" ")
+fn denied(decision: &Decision, l: Lang) -> String {
+    decision.denied.iter().map(|d| l.said(&d.reason)).collect::<Vec<_>>().join(" ")
+}
+
+/// What the policy says, sentence by sentence.
+fn explained(decision: &Decision, l: Lang) -> Vec<String> {
+    decision.explain().iter().map(|sentence| l.said(sentence)).collect()
 }
 
 /// The most that a call may cost, in words.
@@ -147,7 +152,7 @@ async fn envelope(State(app): State<App>, reader: Reader, uri: Uri, Path(id): Pa
         reply: opened.reply.map(|text| markdown::answer(&text, [])),
         records,
         can_decide,
-        explained: call.ruled.as_ref().map(|r| r.decision.explain()).unwrap_or_default(),
+        explained: call.ruled.as_ref().map(|r| explained(&r.decision, l)).unwrap_or_default(),
         policy: call.ruled.as_ref().map(|r| r.policy_revision),
         progress: (call.state == CallState::Waiting && progress.asked > 0).then_some((progress.given, progress.asked)),
         decisions: decisions.iter().filter(|d| d.approved.is_some()).map(|d| decision_row(d, &call)).collect(),
