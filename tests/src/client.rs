@@ -62,6 +62,12 @@ impl Client {
         Ok(())
     }
 
+    /// The same person, reading in English.
+    pub fn in_english(&self) -> Self {
+        let cookie = self.cookie.as_ref().map(|session| format!("{session}; madang_lang=en"));
+        Self { cookie, ..self.clone() }
+    }
+
     /// The session cookie, `name=value`.
     pub fn cookie(&self) -> Option<&str> {
         self.cookie.as_deref()

@@ -353,8 +353,11 @@ async fn visitable(city: &City) -> anyhow::Result<Vec<String>> {
     let collection = by.json("/api/v1/collections").await?[0]["id"].clone();
     let documents =
         by.json(&format!("/api/v1/collections/{}/documents", collection.as_str().context("collection")?)).await?;
+    let provider = json!({ "name": "바깥 모델", "base_url": "https://api.example.com/v1", "model": "m", "api_key": "secret-key-0123456789" });
+    let provider = city.admin.client.ok(Method::POST, "/api/v1/providers", provider).await?;
     let text = |v: &Value| v.as_str().unwrap_or_default().to_owned();
     let values = [
+        ("/providers/", text(&provider["id"])),
         ("/apps/", app),
         ("/runs/", text(&run["id"])),
         ("/build/", text(&draft["id"])),

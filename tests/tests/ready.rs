@@ -45,7 +45,8 @@ impl Place {
 
     /// Signs what is not signed yet.
     async fn export(&self) -> anyhow::Result<StatusCode> {
-        Ok(self.city.security.client.get("/api/v1/ledger/export?format=jsonl&reason=점검").await?.status())
+        let wanted = json!({ "format": "jsonl", "reason": "정기 점검" });
+        Ok(self.city.security.client.post("/api/v1/ledger/export", wanted).await?.status())
     }
 
     /// As whoever has the database.

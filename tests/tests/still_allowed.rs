@@ -118,8 +118,7 @@ async fn a_refusal_that_was_only_looked_at_is_on_record_once() -> Test {
     let records = stage.city.security.client.json("/api/v1/ledger?kind=outside_call_denied").await?;
     assert_eq!(records["total"], 1, "{records}");
     assert!(!records.to_string().contains("1970000"));
-    official.get("/language/en?next=/").await?;
-    let (_, page) = official.page(&format!("/runs/{run}/outside")).await?;
+    let (_, page) = official.in_english().page(&format!("/runs/{run}/outside")).await?;
     assert!(page.contains("Decision: refused.") && page.contains("may not leave"), "in the reader's language: {page}");
     assert!(!page.contains("결정:"), "{page}");
     let own = official.json("/api/v1/outside").await?;

@@ -1,7 +1,7 @@
 //! What would leave: the exact outgoing bytes, what was masked in them, and why they may not leave.
 //! Built before anyone approves, never changed afterwards; sending is in `transport`.
 
-use crate::inspect::{Inspector, counts};
+use crate::inspect::{Inspector, MAX_PASSES, counts};
 use crate::wire::Form;
 use madang_domain::Grade;
 use madang_pii::{Action, Finding, Kind, Masker, Report, restore};
@@ -10,8 +10,6 @@ use std::collections::BTreeMap;
 
 /// Longest body that is sent, in bytes: more is a copy of documents rather than a question.
 pub const MAX_BODY: usize = 1 << 20;
-/// Masking changes what stands beside what is left, so that a masked text is masked again until nothing is found.
-const MAX_PASSES: usize = 4;
 
 /// Whose words a part of the prompt is, as the provider is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -15,7 +15,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 /// What stands before the name of a rule of the dictionary among the kinds that were found.
 pub const CUSTOM_PREFIX: &str = "custom:";
 /// Masking changes what stands beside what is left, so that a masked text is masked again until nothing is found.
-const MAX_PASSES: usize = 8;
+pub(crate) const MAX_PASSES: usize = 8;
 
 /// Inspects texts with one revision of the dictionary; cheap to clone. The default knows no dictionary.
 #[derive(Debug, Clone, Default)]

@@ -158,6 +158,7 @@ impl Gateway {
             subjects: &subjects,
             tokens_most: judged.cost.tokens_most,
             won_most: judged.cost.won_most,
+            detector: &inspector.detector(),
             dictionary: inspector.revision(),
             collections: &judged.collections,
         };

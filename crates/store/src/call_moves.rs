@@ -106,7 +106,8 @@ pub struct Sending<'a> {
     /// The most that it may take, at today's price.
     pub tokens_most: u64,
     pub won_most: Option<MicroWon>,
-    /// Revision of the body's dictionary that the bytes passed.
+    /// The detector and the revision of the body's dictionary that the bytes passed.
+    pub detector: &'a str,
     pub dictionary: i64,
     /// Collections that its app reads.
     pub collections: &'a [CollectionId],
@@ -229,7 +230,8 @@ impl Store {
         let detail = json!({
             "call": call.id, "run": call.run, "app": call.app, "version": call.version, "provider": call.provider,
             "destination": destination, "host": call.host, "model": call.model, "purpose": call.purpose, "grade": call.grade,
-            "findings": call.findings, "bytes": call.body_bytes, "body_hmac": call.body_hmac, "approver": call.approver_name,
+            "findings": call.findings, "detector": sending.detector, "bytes": call.body_bytes, "body_hmac": call.body_hmac,
+            "approver": call.approver_name,
             "policy": { "revision": sending.policy.revision(), "hash": sending.policy_hash },
             "verdict": sending.decision.verdict, "rules": rules(sending.decision),
             "held": { "won_micro": held.amount.won, "tokens": held.amount.tokens },

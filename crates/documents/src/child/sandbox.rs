@@ -96,22 +96,27 @@ impl Sandbox {
         let worker = self.worker()?;
         let reused = worker.served > 0;
         match self.ask(worker, &request, bytes).await {
-            // A child that ended by itself between two documents: no fault of this one.
-            Err(ReadError::Unavailable { .. }) if reused => self.ask(self.start()?, &request, bytes).await,
-            answer => answer,
+            // A child that read others before may have been ended between two documents: only a fresh one's death is
+            // this document's doing.
+            Err(_) if reused => self.ask(self.start()?, &request, bytes).await.unwrap_or_else(Err),
+            answer => answer.unwrap_or_else(Err),
         }
     }
 
-    async fn ask(&self, mut worker: Worker, request: &Request, bytes: &[u8]) -> Result<Extracted, ReadError> {
+    /// The answer of a child within its time; the outer error is that it died without one.
+    async fn ask(
+        &self,
+        mut worker: Worker,
+        request: &Request,
+        bytes: &[u8],
+    ) -> Result<Result<Extracted, ReadError>, ReadError> {
         let conversation = worker.converse(request, bytes);
-        match tokio::time::timeout(self.limits.time.saturating_add(GRACE), conversation).await {
-            Ok(Ok(answer)) => {
-                self.give_back(worker, &answer);
-                answer
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(ReadError::Timeout),
-        }
+        let Ok(answer) = tokio::time::timeout(self.limits.time.saturating_add(GRACE), conversation).await else {
+            return Ok(Err(ReadError::Timeout));
+        };
+        let answer = answer?;
+        self.give_back(worker, &answer);
+        Ok(answer)
     }
 
     /// An idle child that still lives, or a new one.
