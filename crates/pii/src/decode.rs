@@ -46,8 +46,8 @@ const CELL_TAGS: [&str; 10] = ["td", "th", "tr", "li", "p", "div", "dd", "dt", "
 pub(crate) fn unescape<'v>(view: &'v View<'v>) -> Vec<View<'static>> {
     let text = view.text();
     let mut places: Vec<Range<usize>> = Vec::new();
-    let mut at = 0;
-    while let Some(next) = next_escape(text, at) {
+    let (mut at, mut heads) = (0, Heads::of(text));
+    while let Some(next) = heads.next(at) {
         let used = escape(view, next, None);
         if used > 0 {
             match places.last_mut() {
@@ -58,11 +58,12 @@ pub(crate) fn unescape<'v>(view: &'v View<'v>) -> Vec<View<'static>> {
         at = next + used.max(1);
     }
     let mut out = Vec::new();
+    let mut heads = Heads::of(text);
     for window in windows(text, places, CONTEXT, CONTEXT) {
         let window = whole_words(text, window);
         let mut builder = Builder::new(view);
         let mut at = window.start;
-        while let Some(next) = next_escape(text, at).filter(|next| *next < window.end) {
+        while let Some(next) = heads.next(at).filter(|next| *next < window.end) {
             builder.copy(at..next);
             let used = escape(view, next, Some(&mut builder));
             if used == 0 {
@@ -87,9 +88,40 @@ fn whole_words(text: &str, window: Range<usize>) -> Range<usize> {
     crate::view::whole_chars(text, window.start - before..window.end + after)
 }
 
-fn next_escape(text: &str, from: usize) -> Option<usize> {
-    let rest = text.as_bytes().get(from..)?;
-    rest.iter().position(|b| matches!(b, b'%' | b'&' | b'\\' | b'=' | b'<' | b'+' | b'"')).map(|at| from + at)
+/// Bytes that escapes begin with, in groups as many as one search takes.
+const HEADS: [[u8; 3]; 3] = [[b'%', b'&', b'\\'], [b'=', b'<', b'+'], [b'"', b'"', b'"']];
+
+/// Where the next escape may begin. Each group is searched for once through the text, and no further than needed.
+struct Heads<'t> {
+    bytes: &'t [u8],
+    /// The next of each group, at the end of the text where there is none.
+    next: [usize; HEADS.len()],
+}
+
+impl<'t> Heads<'t> {
+    fn of(text: &'t str) -> Self {
+        let mut heads = Heads { bytes: text.as_bytes(), next: [0; HEADS.len()] };
+        for group in 0..HEADS.len() {
+            heads.search(group, 0);
+        }
+        heads
+    }
+
+    fn search(&mut self, group: usize, from: usize) {
+        let Some((&[a, b, c], next)) = HEADS.get(group).zip(self.next.get_mut(group)) else { return };
+        let rest = self.bytes.get(from..).unwrap_or_default();
+        *next = memchr::memchr3(a, b, c, rest).map_or(self.bytes.len(), |at| from + at);
+    }
+
+    /// The first at or after `from`, which never goes back.
+    fn next(&mut self, from: usize) -> Option<usize> {
+        for group in 0..HEADS.len() {
+            if self.next.get(group).is_some_and(|next| *next < from) {
+                self.search(group, from);
+            }
+        }
+        self.next.into_iter().min().filter(|at| *at < self.bytes.len())
+    }
 }
 
 /// Decodes what stands at byte `at` into `out`; returns how many bytes it took, 0 for no escape.
@@ -321,7 +353,14 @@ pub(crate) fn encoded_texts(text: &str) -> Vec<(String, Range<usize>)> {
     let bytes = text.as_bytes();
     let mut out = Vec::new();
     let mut at = 0;
-    while let Some(start) = bytes.get(at..).and_then(|rest| rest.iter().position(|b| is_base64(*b))).map(|i| at + i) {
+    // A token stands on each so-manieth byte wherever it begins: prose is passed in steps of its least length.
+    while let Some(&probe) = bytes.get(at + MIN_BASE64 - 1) {
+        if !is_base64(probe) {
+            at += MIN_BASE64;
+            continue;
+        }
+        let before = bytes.get(at..at + MIN_BASE64 - 1).unwrap_or_default();
+        let start = at + before.iter().rposition(|b| !is_base64(*b)).map_or(0, |i| i + 1);
         let end = token_end(bytes, start);
         if end - start >= MIN_BASE64 {
             let padding = bytes.get(end..).unwrap_or_default().iter().take(2).take_while(|b| **b == b'=').count();
