@@ -198,6 +198,18 @@ fn is_permissive(licence: &str) -> bool {
     flat.split(" OR ").any(|choice| choice.split(" AND ").all(|one| LICENCES.contains(&one.trim())))
 }
 
+/// The README's first command names no program: `cargo run` finds out itself.
+#[test]
+fn one_program_is_what_cargo_run_means() -> Test {
+    let metadata = metadata()?;
+    let packages = metadata["packages"].as_array().context("packages")?;
+    let members = metadata["workspace_members"].as_array().context("members")?;
+    let own = packages.iter().filter(|package| members.contains(&package["id"]));
+    let meant: Vec<_> = own.filter_map(|package| package["default_run"].as_str()).collect();
+    ensure!(meant == ["madang"], "default-run: {meant:?}");
+    Ok(())
+}
+
 #[test]
 fn licences_are_permissive() -> Test {
     assert!(is_permissive("(MIT OR GPL-3.0-only) AND Unicode-3.0") && is_permissive("MIT / Apache-2.0"));
